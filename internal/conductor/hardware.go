@@ -1,0 +1,62 @@
+package conductor
+
+import (
+	"context"
+
+	"ingot/internal/metal"
+)
+
+// Power is what the conductor needs to switch a machine on and off.
+type Power interface {
+	// Power reads the state: metal.PowerOn or metal.PowerOff.
+	Power(ctx context.Context, n *metal.Node) (metal.Power, error)
+	// SetPower asks for a state (PowerOn, PowerOff, SoftPowerOff) and returns when the BMC has accepted
+	// it; the machine may take longer. Asking for the state it is in changes nothing and is no error.
+	SetPower(ctx context.Context, n *metal.Node, want metal.Power) error
+}
+
+// Booter chooses what a machine boots from.
+type Booter interface {
+	BootDevice(ctx context.Context, n *metal.Node) (metal.BootDevice, error)
+	SetBootDevice(ctx context.Context, n *metal.Node, d metal.BootDevice) error
+	// BootDevices lists what SetBootDevice accepts for this machine.
+	BootDevices(ctx context.Context, n *metal.Node) ([]string, error)
+}
+
+// Media puts an ISO image into the machine's virtual CD drive.
+type Media interface {
+	// InsertMedia ejects anything else first. The BMC fetches url by itself.
+	InsertMedia(ctx context.Context, n *metal.Node, url string) error
+	// EjectMedia is done when the drive is empty; an empty drive is no error.
+	EjectMedia(ctx context.Context, n *metal.Node) error
+	// Media is the URL in the drive, "" for an empty one.
+	Media(ctx context.Context, n *metal.Node) (string, error)
+}
+
+// Inspector tells what a BMC knows of its machine without booting it.
+type Inspector interface {
+	Inspect(ctx context.Context, n *metal.Node) (metal.HardwareInfo, error)
+}
+
+// Console gives what a machine printed, where the BMC keeps it.
+type Console interface {
+	// ConsoleLog is the newest part of the log, at most limit bytes; fault.NotSupported if there is none.
+	ConsoleLog(ctx context.Context, n *metal.Node, limit int) ([]byte, error)
+}
+
+// Validator checks driver_info without speaking to the machine. A nil error means it can be tried.
+type Validator interface {
+	Validate(n *metal.Node) error
+}
+
+// Hardware is all that one hardware type can do; a nil field is a capability it lacks. A type without
+// Media has no way to boot a ramdisk: its deploy interface is "fake", and steps on the machine are skipped.
+type Hardware struct {
+	Type      metal.HardwareType
+	Validator Validator
+	Power     Power
+	Boot      Booter
+	Media     Media
+	Inspector Inspector
+	Console   Console
+}

@@ -1,0 +1,111 @@
+package metal
+
+import (
+	"time"
+
+	"ingot/internal/secret"
+)
+
+// Node is one machine as the control plane knows it.
+type Node struct {
+	ID   int64 // insertion order; the paging key
+	UUID string
+	Name string // "" for none; unique otherwise
+
+	Driver         string
+	DriverInfo     secret.Map     // how to reach the BMC; sealed at rest, shown only masked
+	Properties     map[string]any // cpu_arch, capabilities, root_device, …
+	Extra          map[string]any
+	InstanceInfo   secret.Map // what to deploy; sealed at rest, shown only masked
+	InternalInfo   map[string]any
+	NetworkData    map[string]any    // Nova's network_data.json, for the ramdisk
+	Interfaces     map[string]string // e.g. "deploy": "direct"; see InterfaceKinds
+	ResourceClass  string
+	ConductorGroup string
+	Owner          string
+	Lessee         string
+	Description    string
+	InstanceUUID   string
+	InstanceName   string
+	ChassisUUID    string
+	AutomatedClean *bool // nil: as the server is configured
+
+	ProvisionState       State
+	TargetProvisionState State // "" while the node rests
+	ProvisionUpdatedAt   time.Time
+	PowerState           Power // "" while unknown
+	TargetPowerState     Power // "" while no change is under way
+	LastError            string
+	Maintenance          bool
+	MaintenanceReason    string
+	Fault                string
+	Protected            bool
+	ProtectedReason      string
+	Retired              bool
+	RetiredReason        string
+	DisablePowerOff      bool
+	CleanStep            map[string]any
+	DeployStep           map[string]any
+	BootMode             string // "uefi", "bios" or ""
+	SecureBoot           *bool
+
+	CreatedAt time.Time
+	UpdatedAt time.Time // zero until the first update
+
+	Reservation string // the conductor that holds the node's operation; derived, never stored
+}
+
+// InterfaceKinds are the interface fields of a node, in the order the API shows them, with the minor of
+// the first microversion that has them. Source: rest-api reference §2.2.
+var InterfaceKinds = []struct {
+	Name string
+	Min  int
+}{
+	{"boot", 31}, {"console", 31}, {"deploy", 31}, {"inspect", 31}, {"management", 31}, {"power", 31},
+	{"raid", 31}, {"vendor", 31}, {"network", 20}, {"storage", 33}, {"rescue", 38}, {"bios", 40}, {"firmware", 86},
+}
+
+// Port is one NIC of a node that may be used for provisioning.
+type Port struct {
+	ID                  int64
+	UUID                string
+	NodeUUID            string
+	Address             string // MAC, lower case, colons
+	Name                string
+	Extra               map[string]any
+	InternalInfo        map[string]any
+	LocalLinkConnection map[string]any
+	PXEEnabled          bool
+	PhysicalNetwork     string
+	IsSmartNIC          bool
+	Description         string
+	CreatedAt           time.Time
+	UpdatedAt           time.Time
+}
+
+// Step is one thing to do to a node inside cleaning or deploying, in Ironic's form.
+type Step struct {
+	Interface       string         `json:"interface"`
+	Step            string         `json:"step"`
+	Priority        int            `json:"priority"`
+	Args            map[string]any `json:"args,omitempty"`
+	Abortable       bool           `json:"abortable,omitempty"`
+	RebootRequested bool           `json:"reboot_requested,omitempty"`
+}
+
+// HistoryEvent is one line of a node's history: who did what, when and why. Appended for every transition and
+// every step, never changed.
+type HistoryEvent struct {
+	UUID      string    `json:"uuid"`
+	NodeUUID  string    `json:"node_uuid"`
+	Operation string    `json:"operation,omitempty"` // UUID of the operation, "" outside one
+	At        time.Time `json:"at"`
+	Kind      string    `json:"kind"` // "transition", "step", "takeover", "request", "error", "progress"
+	Who       string    `json:"who"`  // a caller, or the conductor's name
+	Verb      string    `json:"verb,omitempty"`
+	Step      string    `json:"step,omitempty"`
+	From      State     `json:"from,omitempty"`
+	To        State     `json:"to,omitempty"`
+	Why       string    `json:"why"`      // a sentence
+	Severity  string    `json:"severity"` // INFO or ERROR
+}
