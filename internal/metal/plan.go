@@ -17,6 +17,10 @@ const (
 	PlanBootKinds Plan = "list boot devices"
 )
 
+// Version is that of the plan's list of steps. An operation of another version is not resumed but failed
+// with a reason: its step numbers mean something else.
+func (p Plan) Version() int { return 1 }
+
 // Ask is what a caller asked for with an operation, beyond its verb. It is the first part of an
 // operation's record, under the key "ask".
 type Ask struct {

@@ -175,7 +175,7 @@ func (c Caller) who() string {
 
 // newOperation prepares a row; the transaction that creates it fills the times.
 func newOperation(n *metal.Node, plan metal.Plan, verb string, c Caller, ask metal.Ask) *store.Operation {
-	return &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: verb, Plan: string(plan), PlanVersion: 1,
+	return &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: verb, Plan: string(plan), PlanVersion: plan.Version(),
 		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver}
 }
 

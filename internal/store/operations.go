@@ -168,6 +168,14 @@ func (t *Tx) SaveOperation(o *Operation) error {
 	return nil
 }
 
+// DropLeases lets the leases of a holder that is known to be dead run out now. Its unfinished operations
+// still name it, so that whoever claims them can tell a take-over.
+func (t *Tx) DropLeases(owner string) error {
+	_, err := t.exec("UPDATE operations SET lease_until = 0, due_at = {{now}} WHERE status = 'live' AND lease_owner = ?", owner)
+	t.wrote = true
+	return err
+}
+
 // Wake makes the node's live operation due if it waits for event.
 func (t *Tx) Wake(nodeID int64, event string) error {
 	res, err := t.exec("UPDATE operations SET due_at = {{now}} WHERE node_id = ? AND status = 'live' AND waiting_for = ? AND due_at > {{now}}", nodeID, event)
@@ -213,7 +221,7 @@ func (t *Tx) Operation(uuid string) (*Operation, error) {
 	return o, err
 }
 
-// NextDue is when the next operation of these drivers is due or a lease on one runs out; zero: never.
+// NextDue is when the next live operation is due and free to claim; zero: never.
 func (t *Tx) NextDue() (time.Time, error) {
 	var us sql.NullInt64
 	err := t.row("SELECT MIN(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) FROM operations WHERE status = 'live'").Scan(&us)
