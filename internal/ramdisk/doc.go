@@ -14,7 +14,8 @@
 //	/dev, /proc, /sys, /run, /tmp, /mnt   empty but for /dev/console and /dev/null
 //
 // Modules that ask for others at run time (request_module) find no modprobe: what they ask for is in the
-// list too.
+// list too. Loading one may well fail: ENODEV where a processor feature or a hypervisor is absent, then
+// ENOENT for what builds on it. Neither is a reason to stop.
 //
 // It is not for serving the ISO (depot does, and owns the manifest and the placeholders) and not for
 // instance images. The command "ingot ramdisk build" calls it.
