@@ -203,7 +203,7 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 	if err := fill(&a, o.Agent, in.certificates, tree, picked); err != nil {
 		return nil, err
 	}
-	if m.UnpackedSize, err = pack(&a, initramfs); err != nil {
+	if m.UnpackedSize, err = pack(&a, initramfs, maxInitramfs); err != nil {
 		return nil, err
 	}
 	o.say("writing the boot ISO")

@@ -7,7 +7,8 @@
 //
 // In the initramfs the agent is /init, a static program. It finds
 //
-//	/etc/ingot/modules        kernel modules to load, one absolute path a line, in load order
+//	/etc/ingot/modules        kernel modules in load order, one a line: absolute path, and after a
+//	                          space, if any, its parameters as finit_module takes them
 //	/etc/ingot/release        the kernel's release, one line
 //	/etc/ssl/certs/ca-certificates.crt
 //	/lib/modules/<release>/   those modules, as the distribution signed them (no modprobe, no modules.dep)

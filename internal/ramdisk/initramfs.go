@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -38,7 +39,7 @@ func fill(a *archive, agent string, certificates []byte, tree *moduleTree, s sel
 	for _, name := range s.load {
 		file := path.Join("lib/modules", tree.release, tree.files[name])
 		a.add(entry{name: file, mode: modeFile, source: path.Join(tree.dir, tree.files[name])})
-		fmt.Fprintf(&list, "/%s\n", file)
+		fmt.Fprintln(&list, strings.TrimSpace("/"+file+" "+params[name]))
 	}
 	a.add(entry{name: "etc/ingot/modules", mode: modeFile, data: list.Bytes()})
 	return nil
@@ -62,8 +63,8 @@ func checkStatic(agent string) error {
 	return nil
 }
 
-// pack compresses an archive into a file; it returns the unpacked size in bytes.
-func pack(a *archive, out string) (int64, error) {
+// pack compresses an archive into a file of at most limit bytes; it returns the unpacked size in bytes.
+func pack(a *archive, out string, limit int64) (int64, error) {
 	f, err := os.Create(out)
 	if err != nil {
 		return 0, err
@@ -86,8 +87,8 @@ func pack(a *archive, out string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if size > maxInitramfs {
-		return 0, fault.New(fault.TooLarge, "The initramfs is %d bytes, more than the %d that are possible.", size, maxInitramfs)
+	if size > limit {
+		return 0, fault.New(fault.TooLarge, "The initramfs is %d bytes, more than the %d that are possible.", size, limit)
 	}
 	return unpacked, f.Close()
 }

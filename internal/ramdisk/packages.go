@@ -112,7 +112,8 @@ func (d *debian) unpacked(ctx context.Context, name string) (string, error) {
 	if err := os.MkdirAll(packages, 0o755); err != nil {
 		return "", err
 	}
-	out, err := run(ctx, askLimit, packages, "apt-get", "download", "--print-uris", name)
+	// Not where the packages are: apt says nothing about a file that is there already.
+	out, err := run(ctx, askLimit, d.work, "apt-get", "download", "--print-uris", name)
 	if err != nil {
 		return "", noPackage(name, err)
 	}

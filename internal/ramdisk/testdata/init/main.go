@@ -72,7 +72,8 @@ func loadModules(say func(string, ...any)) (loaded, refused int) {
 	}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		begin := time.Now()
-		err := load(lines.Text())
+		path, params, _ := strings.Cut(lines.Text(), " ")
+		err := load(path, params)
 		if took := time.Since(begin); took > 200*time.Millisecond {
 			say("slow module %s: %s", lines.Text(), took.Round(time.Millisecond))
 		}
@@ -89,13 +90,13 @@ func loadModules(say func(string, ...any)) (loaded, refused int) {
 	return loaded, refused
 }
 
-func load(path string) error {
+func load(path, params string) error {
 	m, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return unix.FinitModule(int(m.Fd()), "", 0)
+	return unix.FinitModule(int(m.Fd()), params, 0)
 }
 
 func names(dir string) string {
