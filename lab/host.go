@@ -129,21 +129,37 @@ func prefixOf(n *net.IPNet) netip.Prefix {
 	return netip.PrefixFrom(ip, ones)
 }
 
-// newNamespace makes a named namespace without leaving this one. The thread that has been inside is given
-// up: a thread that could not be led back must not serve anybody.
-func newNamespace(name string) (netns.NsHandle, error) {
-	type result struct {
-		ns  netns.NsHandle
-		err error
-	}
-	made := make(chan result)
+// visit runs f on a thread that may change its network namespace, and leads the thread back. One that
+// cannot be led back is given up: it must not serve anybody else.
+func visit(f func() error) error {
+	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		ns, err := netns.NewNamed(name)
-		made <- result{ns, err}
+		runtime.LockOSThread()
+		home, err := netns.Get()
+		if err != nil {
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
+		defer home.Close()
+		err = f()
+		if back := netns.Set(home); back != nil {
+			err = errors.Join(err, fmt.Errorf("leave the namespace: %w", back))
+		} else {
+			runtime.UnlockOSThread()
+		}
+		done <- err
 	}()
-	r := <-made
-	return r.ns, r.err
+	return <-done
+}
+
+// newNamespace makes a named namespace without leaving this one.
+func newNamespace(name string) (ns netns.NsHandle, err error) {
+	err = visit(func() (err error) {
+		ns, err = netns.NewNamed(name)
+		return err
+	})
+	return ns, err
 }
 
 // startInside starts a process inside a named namespace.
@@ -153,16 +169,12 @@ func startInside(name string, cmd *exec.Cmd) error {
 		return fmt.Errorf("open network namespace %s: %w", name, err)
 	}
 	defer ns.Close()
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked, see newNamespace
+	return visit(func() error {
 		if err := netns.Set(ns); err != nil {
-			started <- err
-			return
+			return err
 		}
-		started <- cmd.Start() // the child is born in the namespace of the thread that makes it
-	}()
-	return <-started
+		return cmd.Start() // the child is born in the namespace of the thread that makes it
+	})
 }
 
 // removeNetwork takes away the namespace and the veth; what is not there is no error. The namespace itself
