@@ -136,15 +136,10 @@ func writeESP(path, shim, grub string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"/EFI", "/EFI/BOOT", shimName, grubName} {
-		if err := fs.Chtimes(name, epoch, epoch, epoch); err != nil {
-			return fmt.Errorf("date %s: %w", name, err)
-		}
+	if err := settleFAT(f); err != nil {
+		return fmt.Errorf("date the ESP: %w", err)
 	}
-	if err := fs.Close(); err != nil {
-		return err
-	}
-	return f.Sync()
+	return f.Close()
 }
 
 // finalize turns the folder into an ISO with Rock Ridge names and an El Torito entry for UEFI. It takes
