@@ -323,6 +323,12 @@ func TestRebuiltTemplateLeavesOldAddressesGood(t *testing.T) {
 	if bytes.Equal(fresh, before) {
 		t.Error("a new offer must be of the new template")
 	}
+	if err := os.Remove(filepath.Join(s.dir, ManifestName)); err != nil {
+		t.Fatal(err)
+	}
+	if res, after := s.fetch(t, "GET", path, "bytes=0-2047"); res.StatusCode != 206 || !bytes.Equal(before, after) {
+		t.Errorf("with the folder gone, a boot under way got %s", res.Status)
+	}
 }
 
 func TestNothingBuiltYet(t *testing.T) {
