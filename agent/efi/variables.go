@@ -182,7 +182,9 @@ func (v Variables) write(name string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(binary.LittleEndian.AppendUint32(nil, attributes), value...))
+	n, err := f.Write(append(binary.LittleEndian.AppendUint32(nil, attributes), value...))
+	// In efivarfs a write is the whole value already; a plain directory in its place keeps an old tail.
+	_ = f.Truncate(int64(n))
 	return errors.Join(err, f.Close())
 }
 
