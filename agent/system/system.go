@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -94,6 +95,7 @@ func LoadModules(log *slog.Logger, root, file string) (loaded int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("list of modules: %w", err)
 	}
+	var missing *fs.PathError // of a file that is not there; the kernel's own ENOENT is none
 	for _, m := range modules {
 		path := m.path
 		if !filepath.IsAbs(path) {
@@ -103,8 +105,9 @@ func LoadModules(log *slog.Logger, root, file string) (loaded int, err error) {
 		case err == nil:
 			loaded++
 		case errors.Is(err, unix.EEXIST): // built in, or loaded by another's alias
-		case errors.Is(err, unix.ENODEV):
-			log.Debug("no hardware for a module", "module", m.path)
+		case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOENT) && !errors.As(err, &missing):
+			// No hardware for it, or for one that it builds on, whose symbols are missing then.
+			log.Debug("module not needed", "module", m.path)
 		default:
 			log.Warn("module not loaded", "module", m.path, "error", err)
 		}
