@@ -25,7 +25,7 @@ func driveISO(size int, label string) []byte {
 func packDrive(b []byte) string { return base64.StdEncoding.EncodeToString(pack("gzip", b)) }
 
 // writeWith writes img with a config drive on a disk of old data.
-func writeWith(t *testing.T, img []byte, size int, configDrive string) (Report, []byte, string, error) {
+func writeWith(t *testing.T, img []byte, size int64, configDrive string) (Report, []byte, string, error) {
 	t.Helper()
 	path := oldDisk(t, size)
 	r := request(path, serve(t, img, nil), img)
@@ -102,7 +102,7 @@ func TestConfigDriveRefused(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		img   []byte
-		size  int
+		size  int64
 		drive string
 		says  string
 	}{
