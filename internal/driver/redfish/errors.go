@@ -36,7 +36,13 @@ func statusOf(err error) int {
 // lost tells whether err came from the connection and not from an answer.
 func lost(err error) bool {
 	var u *url.Error
-	return errors.As(err, &u)
+	return errors.As(err, &u) && !unparsed(err)
+}
+
+// unparsed tells whether err is about a link of the BMC's that makes no URL.
+func unparsed(err error) bool {
+	var u *url.Error
+	return errors.As(err, &u) && u.Op == "parse"
 }
 
 // passing tells whether the same request may fare better in a moment: the BMC stumbled or dropped the
@@ -71,7 +77,7 @@ func nonsense(err error) bool {
 			return true
 		}
 	}
-	return false
+	return unparsed(err)
 }
 
 // refused tells whether the BMC understood and said no to what was asked in this form.
