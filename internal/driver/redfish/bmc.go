@@ -39,7 +39,7 @@ type bmc struct {
 	token   string            // guarded by mu; "" without a session
 	session string            // guarded by mu; path of the session, to delete it
 	basic   bool              // guarded by mu; the BMC has no sessions
-	path    string            // guarded by mu; the machine's path, once found
+	path    string            // guarded by mu; the only machine's path, once found
 	used    time.Time         // guarded by Driver.mu
 }
 
@@ -58,8 +58,8 @@ func (d *Driver) bmc(a access) (*bmc, error) {
 			old = d.evict()
 		}
 		scheme, host, _ := strings.Cut(a.base, "://")
-		b = &bmc{access: a, cfg: d.cfg, turn: make(chan struct{}, 1), path: a.system,
-			http: newHTTP(scheme, host, a.trust, d.cfg.Concurrency)}
+		b = &bmc{access: a, cfg: d.cfg, turn: make(chan struct{}, 1), http: newHTTP(scheme, host, a.trust, d.cfg.Concurrency)}
+		b.system = "" // its machines share the session
 		d.bmcs[name] = b
 	}
 	b.used = time.Now()
@@ -86,7 +86,7 @@ func (d *Driver) evict() *bmc {
 // name identifies a credential at a BMC without telling it: a changed password makes another name.
 func (d *Driver) name(a access) string {
 	h := hmac.New(sha256.New, d.salt)
-	for _, s := range []string{a.base, a.system, a.user, a.password.Expose(), string(a.auth),
+	for _, s := range []string{a.base, a.user, a.password.Expose(), string(a.auth),
 		hex.EncodeToString(a.trust.pin), a.trust.roots, fmt.Sprint(a.trust.unverified)} {
 		fmt.Fprintf(h, "%d:%s", len(s), s)
 	}
@@ -115,7 +115,6 @@ func (d *Driver) Close() error {
 }
 
 // ready gives a client for ctx and the headers that prove who we are, connecting and logging in as needed.
-// Anonymous leaves the proof out.
 func (b *bmc) ready(ctx context.Context) (*gofish.APIClient, map[string]string, error) {
 	if api, proof, ok := b.proof(); ok {
 		return api.WithContext(ctx), proof, nil

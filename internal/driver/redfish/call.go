@@ -21,6 +21,7 @@ import (
 type call struct {
 	ctx   context.Context
 	bmc   *bmc
+	name  string   // path of the machine on the BMC as driver_info has it; "" for the only one
 	doing string   // completes "the BMC refuses to …"
 	hide  []string // what no error may show
 	asked int      // requests so far
@@ -28,8 +29,8 @@ type call struct {
 
 var _ schemas.Client = (*call)(nil)
 
-func newCall(ctx context.Context, b *bmc, doing string) *call {
-	return &call{ctx: ctx, bmc: b, doing: doing, hide: hidden(b.access)}
+func newCall(ctx context.Context, b *bmc, name, doing string) *call {
+	return &call{ctx: ctx, bmc: b, name: name, doing: doing, hide: hidden(b.access)}
 }
 
 // do sends one request, and again where that is harmless: after a login when the session has ended, after

@@ -101,6 +101,6 @@ func (d *Driver) call(ctx context.Context, n *metal.Node, doing string, f func(*
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.CallLimit)
 	defer cancel()
-	c := newCall(ctx, b, doing)
+	c := newCall(ctx, b, a.system, doing)
 	return c.fault(f(c))
 }

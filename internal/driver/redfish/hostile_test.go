@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"ingot/internal/driver/drivertest"
 	"ingot/internal/driver/redfish"
@@ -206,12 +208,15 @@ func FuzzReply(f *testing.F) {
 		f.Add(200, seed)
 		f.Add(400, seed)
 	}
-	var status int
-	var body string
+	type reply struct {
+		status int
+		body   string
+	}
+	var now atomic.Pointer[reply]
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Auth-Token", "t")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
+		w.WriteHeader(now.Load().status)
+		_, _ = io.WriteString(w, now.Load().body)
 	}))
 	f.Cleanup(srv.Close)
 	n := node(srv.URL, map[string]any{"redfish_verify_ca": pemOf(srv.Certificate().Raw)})
@@ -221,10 +226,15 @@ func FuzzReply(f *testing.F) {
 		if s < 200 || s > 599 || s == 204 || s == 304 {
 			return
 		}
-		status, body = s, b
+		now.Store(&reply{s, b})
 		d := redfish.New(cfg)
 		defer d.Close()
 		ctx := t.Context()
+		defer func(start time.Time) {
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("the calls took %s", took)
+			}
+		}(time.Now())
 		_, power := d.Power(ctx, n)
 		_, boot := d.BootDevice(ctx, n)
 		_, devices := d.BootDevices(ctx, n)

@@ -75,8 +75,9 @@ func secretsOf(u *url.URL) []string {
 	if u.RawQuery != "" {
 		s = append(s, u.RawQuery)
 	}
-	if p := strings.Trim(u.EscapedPath(), "/"); p != "" {
-		s = append(s, p) // whoever knows the path of a boot ISO may fetch it
+	// Whoever knows the path of a boot ISO may fetch it; a short one is no secret, and part of many words.
+	if p := strings.Trim(u.EscapedPath(), "/"); len(p) > 10 {
+		s = append(s, p)
 	}
 	return s
 }
@@ -325,7 +326,7 @@ func (c *call) eject(v *schemas.VirtualMedia) error {
 		if look != nil {
 			return look
 		}
-		if !occupied(now) {
+		if !holding(now) {
 			return nil
 		}
 		if refused(err) || try >= c.bmc.cfg.Attempts {

@@ -43,8 +43,8 @@ func (c *call) system() (*schemas.ComputerSystem, error) {
 	}
 	s, err := schemas.GetObject[schemas.ComputerSystem](c, uri)
 	if statusOf(err) == http.StatusNotFound {
-		if c.bmc.system != "" {
-			return nil, fault.New(fault.Invalid, "the BMC at %s has no machine %s: check %s", c.bmc.host, c.bmc.system, keySystem)
+		if c.name != "" {
+			return nil, fault.New(fault.Invalid, "the BMC at %s has no machine %s: check %s", c.bmc.host, c.name, keySystem)
 		}
 		c.bmc.mu.Lock()
 		c.bmc.path = "" // found once, gone now: find it again next time
@@ -58,6 +58,9 @@ func (c *call) system() (*schemas.ComputerSystem, error) {
 }
 
 func (c *call) systemPath() (string, error) {
+	if c.name != "" {
+		return c.name, nil
+	}
 	c.bmc.mu.Lock()
 	uri := c.bmc.path
 	c.bmc.mu.Unlock()
