@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,25 @@ type rig struct {
 	db  *store.DB
 	s   *ops.Service
 	url string
-	log *bytes.Buffer
+	log *logText
+}
+
+// logText is a log that can be read while it is written.
+type logText struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func newRig(t testing.TB, change ...func(*Options)) *rig {
@@ -54,7 +73,7 @@ func newRig(t testing.TB, change ...func(*Options)) *rig {
 	}
 	config := ops.Defaults()
 	config.AnswerLimit = 50 * time.Millisecond // nobody answers here
-	r := &rig{t: t, db: db, s: ops.New(db, config, slog.New(slog.DiscardHandler)), log: &bytes.Buffer{}}
+	r := &rig{t: t, db: db, s: ops.New(db, config, slog.New(slog.DiscardHandler)), log: &logText{}}
 	o := Options{Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if _, bench := t.(*testing.B); bench {
 		o.Log = nil
