@@ -1,0 +1,76 @@
+package wire
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// ErrorBody is what a failed request is answered with. ErrorMessage is a JSON document in a string: the
+// double encoding is what the clients parse.
+type ErrorBody struct {
+	ErrorMessage string `json:"error_message"`
+}
+
+// NewError is the body of a failure inside a handler: a fault document.
+func NewError(status int, text string) ErrorBody {
+	code := "Server"
+	if status < 500 {
+		code = "Client"
+	}
+	return encodeError(struct {
+		FaultCode   string  `json:"faultcode"`
+		FaultString string  `json:"faultstring"`
+		DebugInfo   *string `json:"debuginfo"`
+	}{code, text, nil})
+}
+
+// NewRouteError is the body of a failure before any handler: unknown path, wrong method, version.
+func NewRouteError(status int, text string) ErrorBody {
+	return encodeError(struct {
+		Code        int    `json:"code"`
+		Title       string `json:"title"`
+		Description string `json:"description"`
+	}{status, http.StatusText(status), text})
+}
+
+func encodeError(doc any) ErrorBody {
+	j, err := json.Marshal(doc)
+	if err != nil { // strings and integers only: it cannot happen, and an empty document is still valid
+		j = []byte("{}")
+	}
+	return ErrorBody{ErrorMessage: string(j)}
+}
+
+// ErrorText finds the sentence in the body of a failed request, in any of the forms servers use; "" if there
+// is none. The inner document may be missing: then error_message itself is the sentence.
+func ErrorText(body []byte) string {
+	var outer struct {
+		ErrorMessage json.RawMessage `json:"error_message"`
+		FaultString  string          `json:"faultstring"`
+		Error        struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(body, &outer) != nil {
+		return ""
+	}
+	text := ""
+	inner := []byte(outer.ErrorMessage)
+	if json.Unmarshal(outer.ErrorMessage, &text) == nil {
+		inner = []byte(text)
+	}
+	var doc struct {
+		FaultString string `json:"faultstring"`
+		Description string `json:"description"`
+	}
+	if json.Unmarshal(inner, &doc) == nil {
+		text = ""
+	}
+	for _, s := range []string{doc.FaultString, doc.Description, text, outer.FaultString, outer.Error.Message} {
+		if s = strings.TrimSpace(s); s != "" {
+			return s
+		}
+	}
+	return ""
+}
