@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/wire"
 )
 
 // DefaultEndpoint is where a server without flags listens.
 const DefaultEndpoint = "http://127.0.0.1:6385"
 
 // Microversion is what every request asks for: the newest this client was written against.
-const Microversion = "1.115"
+var Microversion = wire.Version(wire.MaxMinor)
 
 const (
 	// CallLimit ends one request, its body included. The server waits some seconds for a BMC before it
@@ -135,7 +136,7 @@ func (c *Client) once(ctx context.Context, k call, body []byte) error {
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.agent)
-	req.Header.Set("X-OpenStack-Ironic-API-Version", Microversion)
+	req.Header.Set(wire.HeaderVersion, Microversion)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

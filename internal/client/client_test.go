@@ -18,6 +18,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
+	"ingot/internal/wire"
 )
 
 // asked is what a test server was asked.
@@ -31,7 +32,7 @@ func server(t *testing.T, h http.HandlerFunc) (*Client, *[]asked, *[]time.Durati
 	var got []asked
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		got = append(got, asked{r.Method, r.URL.RequestURI(), r.Header.Get("X-OpenStack-Ironic-API-Version"), string(b)})
+		got = append(got, asked{r.Method, r.URL.RequestURI(), r.Header.Get(wire.HeaderVersion), string(b)})
 		h(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -260,7 +261,7 @@ func TestSecrets(t *testing.T) {
 	if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), canary) {
 		t.Errorf("in the error: %+v", err)
 	}
-	_, err = c.UpdateNode(t.Context(), "n", []Change{Set("/driver_info/redfish_password", secret.New(canary)), Unset("/name")}, false)
+	_, err = c.UpdateNode(t.Context(), "n", []wire.PatchOp{Set("/driver_info/redfish_password", secret.New(canary)), Unset("/name")}, false)
 	want := `[{"op":"add","path":"/driver_info/redfish_password","value":"canary-5f1d"},{"op":"remove","path":"/name"}]` + "\n"
 	if (*got)[1].body != want || strings.Contains(fmt.Sprintf("%+v", err), canary) {
 		t.Errorf("sent %s, error %+v", (*got)[1].body, err)

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/wire"
 )
 
 // Refusal is the cause of a fault that the server answered with. The sentence itself is the fault's Public.
@@ -41,12 +41,12 @@ func (u *Unreachable) Unwrap() error { return u.Cause }
 // refused turns an answer that is no success into a fault.
 func refused(resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, errorLimit))
-	text, spoken := sentence(body)
+	text := wire.ErrorText(body)
 	r := &Refusal{
 		Status:     resp.StatusCode,
-		RequestID:  resp.Header.Get("OpenStack-Request-Id"),
+		RequestID:  resp.Header.Get(wire.HeaderRequest),
 		RetryAfter: after(resp.Header.Get("Retry-After")),
-		spoken:     spoken,
+		spoken:     text != "",
 	}
 	if text == "" {
 		text = fmt.Sprintf("the server answered %d %s without saying why", r.Status, http.StatusText(r.Status))
@@ -55,49 +55,6 @@ func refused(resp *http.Response) error {
 		text = fmt.Sprintf("the server says it moved to %s: give that as the endpoint", to)
 	}
 	return fault.Wrap(kindOf(r.Status, text), r, "%s", text)
-}
-
-// sentence finds the text for the caller in an error body. The API's own bodies hold it twice encoded, the
-// request-size guard and http_basic once. Source: rest-api reference §1.4.
-func sentence(body []byte) (text string, spoken bool) {
-	var outer struct {
-		ErrorMessage json.RawMessage `json:"error_message"`
-		FaultString  string          `json:"faultstring"`
-		Error        struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(body, &outer) != nil {
-		return "", false
-	}
-	if outer.FaultString != "" {
-		return outer.FaultString, true
-	}
-	if outer.Error.Message != "" {
-		return outer.Error.Message, true
-	}
-	if len(outer.ErrorMessage) == 0 {
-		return "", false
-	}
-	inner := []byte(outer.ErrorMessage)
-	var s string
-	if json.Unmarshal(inner, &s) == nil {
-		inner = []byte(s)
-	}
-	var doc struct {
-		FaultString string `json:"faultstring"`
-		Description string `json:"description"`
-		Title       string `json:"title"`
-	}
-	if json.Unmarshal(inner, &doc) != nil {
-		return s, true // plain text in error_message
-	}
-	for _, t := range []string{doc.FaultString, doc.Description, doc.Title} {
-		if t != "" {
-			return t, true
-		}
-	}
-	return "", true
 }
 
 // kindOf reads the kind back from what the wire keeps of it. Two kinds share 400 and two share 409: there

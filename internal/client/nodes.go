@@ -10,32 +10,20 @@ import (
 
 	"ingot/internal/metal"
 	"ingot/internal/secret"
+	"ingot/internal/wire"
 )
 
-// Node is what programs look at most; All has everything the server sent.
+// Node is a node as wire decodes it; All has everything the server sent. driver_info is masked by the server.
 type Node struct {
-	UUID                 string         `json:"uuid"`
-	Name                 string         `json:"name"`
-	Driver               string         `json:"driver"`
-	DriverInfo           map[string]any `json:"driver_info"` // secrets are masked by the server
-	InstanceInfo         map[string]any `json:"instance_info"`
-	Properties           map[string]any `json:"properties"`
-	ProvisionState       metal.State    `json:"provision_state"`
-	TargetProvisionState metal.State    `json:"target_provision_state"`
-	PowerState           metal.Power    `json:"power_state"`
-	TargetPowerState     metal.Power    `json:"target_power_state"`
-	LastError            string         `json:"last_error"`
-	Maintenance          bool           `json:"maintenance"`
-	InstanceUUID         string         `json:"instance_uuid"`
-	Reservation          string         `json:"reservation"`
-	All                  Object         `json:"-"`
+	wire.Node
+	All Object
 }
 
 // UnmarshalJSON keeps the whole object beside the typed fields.
-func (n *Node) UnmarshalJSON(b []byte) error {
-	type plain Node
-	return decodeBoth(b, (*plain)(n), &n.All)
-}
+func (n *Node) UnmarshalJSON(b []byte) error { return decodeBoth(b, &n.Node, &n.All) }
+
+// State is the provision state.
+func (n *Node) State() metal.State { return metal.State(n.ProvisionState) }
 
 // Label is how a person calls the node: its name, or its UUID if it has none.
 func (n *Node) Label() string {
@@ -138,7 +126,7 @@ func (c *Client) CreateNode(ctx context.Context, n NewNode) (*Node, error) {
 }
 
 // UpdateNode applies changes, all or none. resetInterfaces goes with a change of driver.
-func (c *Client) UpdateNode(ctx context.Context, ident string, changes []Change, resetInterfaces bool) (*Node, error) {
+func (c *Client) UpdateNode(ctx context.Context, ident string, changes []wire.PatchOp, resetInterfaces bool) (*Node, error) {
 	if ident == "" {
 		return nil, missing("node")
 	}

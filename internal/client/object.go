@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ingot/internal/fault"
+	"ingot/internal/wire"
 )
 
 // Object is a resource exactly as the server sent it; numbers are json.Number. Keys this client has no
@@ -38,24 +39,22 @@ const maxPages = 10000
 func list[T any](ctx context.Context, c *Client, path, key string, q url.Values, most int) ([]T, error) {
 	out := []T{}
 	for range maxPages {
-		var page map[string]json.RawMessage
-		if err := c.do(ctx, call{method: http.MethodGet, path: path, query: q, out: &page}); err != nil {
+		var raw json.RawMessage
+		if err := c.do(ctx, call{method: http.MethodGet, path: path, query: q, out: &raw}); err != nil {
 			return nil, err
 		}
-		var items []T
-		if err := json.Unmarshal(page[key], &items); err != nil {
+		page, err := wire.DecodeList[T](raw, key)
+		if err != nil {
 			return nil, fault.Wrap(fault.Internal, err, "the list of %s cannot be understood", key)
 		}
-		out = append(out, items...)
+		out = append(out, page.Items...)
 		if most > 0 && len(out) >= most {
 			return out[:most], nil
 		}
-		var next string
-		if page["next"] == nil || json.Unmarshal(page["next"], &next) != nil || next == "" {
+		if page.Next == "" {
 			return out, nil
 		}
-		var err error
-		if path, q, err = follow(next); err != nil {
+		if path, q, err = follow(page.Next); err != nil {
 			return nil, err
 		}
 	}

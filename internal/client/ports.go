@@ -5,24 +5,18 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"ingot/internal/wire"
 )
 
-// Port is what programs look at most; All has everything the server sent.
+// Port is a port as wire decodes it; All has everything the server sent.
 type Port struct {
-	UUID            string `json:"uuid"`
-	NodeUUID        string `json:"node_uuid"`
-	Address         string `json:"address"` // MAC, lower case
-	Name            string `json:"name"`
-	PXEEnabled      bool   `json:"pxe_enabled"`
-	PhysicalNetwork string `json:"physical_network"`
-	All             Object `json:"-"`
+	wire.Port
+	All Object
 }
 
 // UnmarshalJSON keeps the whole object beside the typed fields.
-func (p *Port) UnmarshalJSON(b []byte) error {
-	type plain Port
-	return decodeBoth(b, (*plain)(p), &p.All)
-}
+func (p *Port) UnmarshalJSON(b []byte) error { return decodeBoth(b, &p.Port, &p.All) }
 
 // PortQuery chooses ports; zero values do not filter.
 type PortQuery struct {
@@ -63,7 +57,7 @@ func (c *Client) CreatePort(ctx context.Context, fields map[string]any) (*Port, 
 }
 
 // UpdatePort applies changes, all or none.
-func (c *Client) UpdatePort(ctx context.Context, ident string, changes []Change) (*Port, error) {
+func (c *Client) UpdatePort(ctx context.Context, ident string, changes []wire.PatchOp) (*Port, error) {
 	if ident == "" {
 		return nil, missing("port")
 	}

@@ -3,20 +3,18 @@ package client
 import (
 	"context"
 	"net/url"
+
+	"ingot/internal/wire"
 )
 
 // Driver is a hardware type and the conductors that serve it; All has everything the server sent.
 type Driver struct {
-	Name  string   `json:"name"`
-	Hosts []string `json:"hosts"`
-	All   Object   `json:"-"`
+	wire.Driver
+	All Object
 }
 
 // UnmarshalJSON keeps the whole object beside the typed fields.
-func (d *Driver) UnmarshalJSON(b []byte) error {
-	type plain Driver
-	return decodeBoth(b, (*plain)(d), &d.All)
-}
+func (d *Driver) UnmarshalJSON(b []byte) error { return decodeBoth(b, &d.Driver, &d.All) }
 
 // Drivers lists the hardware types that live conductors serve.
 func (c *Client) Drivers(ctx context.Context) ([]Driver, error) {
@@ -40,18 +38,12 @@ func (c *Client) DriverProperties(ctx context.Context, name string) (map[string]
 
 // Conductor is a server that works on nodes; All has everything the server sent.
 type Conductor struct {
-	Hostname string   `json:"hostname"`
-	Group    string   `json:"conductor_group"`
-	Alive    bool     `json:"alive"`
-	Drivers  []string `json:"drivers"`
-	All      Object   `json:"-"`
+	wire.Conductor
+	All Object
 }
 
 // UnmarshalJSON keeps the whole object beside the typed fields.
-func (c *Conductor) UnmarshalJSON(b []byte) error {
-	type plain Conductor
-	return decodeBoth(b, (*plain)(c), &c.All)
-}
+func (c *Conductor) UnmarshalJSON(b []byte) error { return decodeBoth(b, &c.Conductor, &c.All) }
 
 // Conductors lists all conductors, dead ones too.
 func (c *Client) Conductors(ctx context.Context) ([]Conductor, error) {
