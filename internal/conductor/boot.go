@@ -1,0 +1,213 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/ops"
+	"ingot/internal/store"
+)
+
+// bootAgent is how every plan gets its agent: the machine boots the deploy ramdisk from virtual media made
+// for this boot alone. Undone in reverse, it leaves the machine off and its drive empty.
+var bootAgent = []step{
+	{name: "check boot url", class: repeatable, run: (*runner).checkBootURL, limit: 2 * time.Minute, skip: noRamdisk},
+	{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
+	{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: time.Minute, skip: noRamdisk},
+	{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
+	{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
+	{name: "power on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute, skip: noRamdisk},
+	{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limit: 0, skip: noRamdisk, outside: true},
+}
+
+// leaveAgent is how every plan parts from its agent: the machine is off and its drive empty.
+var leaveAgent = []step{
+	{name: "stop agent", class: atMostOnce, run: (*runner).stopAgent, verify: (*runner).agentStopped, limit: 5 * time.Minute, skip: noRamdisk},
+	{name: "see power off", class: atMostOnce, run: (*runner).awaitOff, verify: (*runner).awaitOff, limit: 10 * time.Minute, skip: noRamdisk},
+	{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
+}
+
+// noRamdisk: this node's deploy interface boots nothing.
+func noRamdisk(op *Op) bool { return op.Node.Interfaces["deploy"] != "direct" }
+
+func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
+	if r.hw.Media == nil || r.hw.Boot == nil {
+		return Outcome{}, fault.New(fault.Invalid, "driver %s cannot boot a ramdisk", op.Node.Driver)
+	}
+	return done, r.c.depot.Reachable(ctx)
+}
+
+// askHardOff asks for off, whatever the caller's power request was.
+func (r *runner) askHardOff(ctx context.Context, op *Op) (Outcome, error) {
+	return r.ask(ctx, op, metal.PowerOff)
+}
+
+// prepareBoot makes the boot's identity: a new generation and a new token. An earlier boot's token is
+// worth nothing from here on.
+func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
+	boot := uuid.NewString()
+	until := time.Now().Add(r.c.config.CallbackLimit + time.Hour)
+	url, err := r.c.depot.BootISO(op.Node.UUID, boot, until)
+	if err != nil {
+		return Outcome{}, err
+	}
+	op.Rec.Boot, op.Rec.MediaURL = boot, url
+	token := ops.NewToken()
+	op.Also(func(tx *store.Tx, n *metal.Node) error {
+		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
+	})
+	return done, nil
+}
+
+func (r *runner) forgetBoot(_ context.Context, op *Op) error {
+	op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.ForgetAgent(n.ID) })
+	return nil
+}
+
+func (r *runner) insertMedia(ctx context.Context, op *Op) (Outcome, error) {
+	in, err := r.hw.Media.Media(ctx, op.Node)
+	if err != nil || in == op.Rec.MediaURL {
+		return done, err
+	}
+	return done, r.hw.Media.InsertMedia(ctx, op.Node, op.Rec.MediaURL)
+}
+
+func (r *runner) ejectMedia(ctx context.Context, op *Op) (Outcome, error) {
+	in, err := r.hw.Media.Media(ctx, op.Node)
+	if err == nil && in != "" {
+		err = r.hw.Media.EjectMedia(ctx, op.Node)
+	}
+	if err == nil {
+		op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.ForgetAgent(n.ID) })
+	}
+	return done, err
+}
+
+func (r *runner) ejectUndo(ctx context.Context, op *Op) error {
+	_, err := r.ejectMedia(ctx, op)
+	return err
+}
+
+func (r *runner) bootFromMedia(ctx context.Context, op *Op) (Outcome, error) {
+	return r.bootFrom(ctx, op, metal.BootDevice{Device: "cdrom"})
+}
+
+func (r *runner) bootFromDisk(ctx context.Context, op *Op) (Outcome, error) {
+	return r.bootFrom(ctx, op, metal.BootDevice{Device: "disk", Persistent: true})
+}
+
+func (r *runner) bootFromDiskUndo(ctx context.Context, op *Op) error {
+	_, err := r.bootFromDisk(ctx, op)
+	return err
+}
+
+func (r *runner) bootFrom(ctx context.Context, op *Op, want metal.BootDevice) (Outcome, error) {
+	is, err := r.hw.Boot.BootDevice(ctx, op.Node)
+	if err != nil || is == want {
+		return done, err
+	}
+	return done, r.hw.Boot.SetBootDevice(ctx, op.Node, want)
+}
+
+// powerOffUndo switches off and does not wait: a later try looks again.
+func (r *runner) powerOffUndo(ctx context.Context, op *Op) error {
+	is, err := r.power(ctx, op)
+	if err != nil || is == metal.PowerOff {
+		return err
+	}
+	if err := r.hw.Power.SetPower(ctx, op.Node, metal.PowerOff); err != nil {
+		return err
+	}
+	op.Change(func(n *metal.Node) { n.PowerState = metal.PowerOff })
+	return nil
+}
+
+// awaitAgent is done when the agent of this boot has called.
+func (r *runner) awaitAgent(ctx context.Context, op *Op) (Outcome, error) {
+	a, err := r.agentRow(ctx, op)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if a.LastHeartbeat.IsZero() {
+		return waitFor(metal.WaitAgent, "the agent to call back"), nil
+	}
+	return done, nil
+}
+
+// awaitOff waits for the machine to switch itself off, and switches it off when it does not.
+func (r *runner) awaitOff(ctx context.Context, op *Op) (Outcome, error) {
+	is, err := r.power(ctx, op)
+	if err != nil || is == metal.PowerOff {
+		return done, err
+	}
+	if op.Rec.AskedAt.IsZero() {
+		op.Rec.AskedAt = time.Now()
+	}
+	if time.Since(op.Rec.AskedAt) > r.c.config.SoftOffLimit && !op.Rec.Off {
+		op.Rec.Off = true
+		if err := r.hw.Power.SetPower(ctx, op.Node, metal.PowerOff); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return again(r.c.config.Poll, "the machine to switch itself off"), nil
+}
+
+// keepLogs keeps what can be had of a failed boot: the agent's log if it called, the console if the BMC
+// keeps one. It is the first thing undone, while the machine still runs.
+func (r *runner) keepLogs(ctx context.Context, op *Op) error {
+	stamp := time.Now().UTC().Format("20060102T150405Z")
+	var errs []error
+	if c, err := r.agent(ctx, op); err == nil {
+		defer c.Close()
+		data, err := collectLogs(ctx, c)
+		errs = append(errs, err)
+		if len(data) > 0 {
+			r.addLog(op, "agent-"+stamp+".tar.gz", data)
+		}
+	}
+	if r.hw.Console != nil {
+		data, err := r.hw.Console.ConsoleLog(ctx, op.Node, 1<<20)
+		if fault.KindOf(err) != fault.NotSupported {
+			errs = append(errs, err)
+		}
+		if len(data) > 0 {
+			r.addLog(op, "console-"+stamp+".txt", data)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fault.Wrap(fault.Invalid, err, "logs could not be collected: %s", sentence(err)) // once is enough
+	}
+	return nil
+}
+
+func (r *runner) addLog(op *Op, name string, data []byte) {
+	id := op.row.UUID
+	op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.AddLog(n, id, name, data) })
+}
+
+func networkData(n *metal.Node) (json.RawMessage, error) {
+	if len(n.NetworkData) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(n.NetworkData)
+	if err != nil {
+		return nil, fmt.Errorf("network_data of node %s: %w", n.UUID, err)
+	}
+	return b, nil
+}
+
+func portsFor(op *Op) []agentapi.Port {
+	out := make([]agentapi.Port, len(op.Ports))
+	for i, p := range op.Ports {
+		out[i] = agentapi.Port{UUID: p.UUID, Address: p.Address}
+	}
+	return out
+}

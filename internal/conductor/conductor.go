@@ -1,0 +1,229 @@
+package conductor
+
+import (
+	"context"
+
+	"log/slog"
+	"sync"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// Config is what the conductor reads from the configuration.
+type Config struct {
+	// Host names this conductor; unique among all that share a database.
+	Host string
+	// Group is the conductor group it serves.
+	Group string
+	// Lease is how long a claim lasts unless renewed; the work of a dead conductor is taken over after it.
+	// Default 15s.
+	Lease time.Duration
+	// Workers is how many operations may be worked on at a time. Default 32.
+	Workers int
+	// Poll is how often a machine that works is looked at. Default 2s.
+	Poll time.Duration
+	// Backoff is the pause before a failed step is tried again; it doubles. Default 2s.
+	Backoff time.Duration
+	// CallbackLimit is how long a machine may take to call back after power-on. Default 30m.
+	CallbackLimit time.Duration
+	// WriteLimit is how long writing an image may take. Default 4h.
+	WriteLimit time.Duration
+	// CleanLimit is how long all clean steps together may take. Default 24h.
+	CleanLimit time.Duration
+	// SoftOffLimit is how long a machine may take to switch itself off before it is switched off. Default 1m.
+	SoftOffLimit time.Duration
+	// AutomatedClean says whether nodes are cleaned unless they say otherwise. Default true.
+	AutomatedClean bool
+	// StepPriority overrides the priority of in-band clean steps by name; 0 leaves a step out.
+	StepPriority map[string]int
+	// AgentURL is the agents' door as machines reach it, AgentCA the PEM its certificate chains to.
+	AgentURL, AgentCA string
+	// KernelParams is appended to the ramdisk's kernel command line.
+	KernelParams string
+}
+
+// Defaults is the only place with default values.
+func Defaults() Config {
+	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
+		CallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute,
+		AutomatedClean: true, StepPriority: map[string]int{}}
+}
+
+// Depot offers files to machines on the boot listener.
+type Depot interface {
+	// BootISO is the URL of the boot ISO made for one boot of a node.
+	BootISO(node, boot string, until time.Time) (string, error)
+	// File is the URL of a file:// image, if the operator allows that file.
+	File(path string, until time.Time) (string, error)
+	// Reachable tells whether the boot URL answers, with an error that says what to mend.
+	Reachable(ctx context.Context) error
+}
+
+// Conductor claims operations and walks their plans.
+type Conductor struct {
+	db       *store.DB
+	config   Config
+	hardware map[string]Hardware
+	depot    Depot
+	log      *slog.Logger
+	crash    func(where string) error // tests kill the runner here; nil otherwise
+}
+
+// New makes a conductor for the hardware types given by driver name.
+func New(db *store.DB, c Config, hw map[string]Hardware, d Depot, log *slog.Logger) *Conductor {
+	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log}
+}
+
+// Register writes this conductor's sign of life, so that nodes of its hardware can be enrolled.
+func (c *Conductor) Register(ctx context.Context) error {
+	types := make([]metal.HardwareType, 0, len(c.hardware))
+	for _, hw := range c.hardware {
+		types = append(types, hw.Type)
+	}
+	return c.db.Write(ctx, func(tx *store.Tx) error { return tx.SaveConductor(c.config.Host, c.config.Group, types) })
+}
+
+// Run works until ctx ends. What an earlier process of this name left is taken over at once: a name has
+// one process.
+func (c *Conductor) Run(ctx context.Context) error {
+	err := c.db.Write(ctx, func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) })
+	if err == nil {
+		err = c.Register(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	var work sync.WaitGroup
+	defer work.Wait()
+	slots := make(chan struct{}, c.config.Workers)
+	beat := time.NewTicker(10 * time.Second)
+	defer beat.Stop()
+	for ctx.Err() == nil {
+		changed := c.db.Changed()
+		c.claimAll(ctx, slots, &work)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-time.After(c.untilDue(ctx)):
+		case <-beat.C:
+			if err := c.beat(ctx); err != nil && ctx.Err() == nil {
+				c.log.Warn("conductor cannot write its sign of life", "error", err)
+			}
+		}
+	}
+	work.Wait()
+	forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return c.db.Write(forget, func(tx *store.Tx) error { return tx.ForgetConductor(c.config.Host) })
+}
+
+func (c *Conductor) beat(ctx context.Context) error {
+	if err := c.Register(ctx); err != nil {
+		return err
+	}
+	return c.db.Write(ctx, func(tx *store.Tx) error {
+		now, err := tx.Now()
+		if err != nil {
+			return err
+		}
+		return tx.PruneOperations(now.Add(-time.Hour))
+	})
+}
+
+// untilDue is how long nothing needs to be claimed, at most a second: other processes may add work.
+func (c *Conductor) untilDue(ctx context.Context) time.Duration {
+	wait := time.Second
+	_ = c.db.Read(ctx, func(tx *store.Tx) error {
+		due, err := tx.NextDue()
+		if err != nil || due.IsZero() {
+			return err
+		}
+		now, err := tx.Now()
+		if err == nil {
+			wait = min(wait, max(due.Sub(now), 5*time.Millisecond))
+		}
+		return err
+	})
+	return wait
+}
+
+func (c *Conductor) claimAll(ctx context.Context, slots chan struct{}, work *sync.WaitGroup) {
+	for {
+		select {
+		case slots <- struct{}{}:
+		default:
+			return // all workers are busy; the end of one announces itself as a change
+		}
+		row, err := c.claim(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("operations cannot be claimed", "error", err)
+		}
+		if row == nil {
+			<-slots
+			return
+		}
+		work.Add(1)
+		go func() {
+			defer work.Done()
+			defer func() { <-slots }()
+			c.work(ctx, row)
+		}()
+	}
+}
+
+func (c *Conductor) claim(ctx context.Context) (row *store.Operation, err error) {
+	drivers := make([]string, 0, len(c.hardware))
+	for name := range c.hardware {
+		drivers = append(drivers, name)
+	}
+	var due bool
+	err = c.db.Read(ctx, func(tx *store.Tx) error { // an empty look costs no write lock
+		at, err := tx.NextDue()
+		if err != nil || at.IsZero() {
+			return err
+		}
+		now, err := tx.Now()
+		due = !at.After(now)
+		return err
+	})
+	if err != nil || !due {
+		return nil, err
+	}
+	err = c.db.Write(ctx, func(tx *store.Tx) error {
+		row, err = tx.Claim(c.config.Host, drivers, c.config.Lease)
+		return err
+	})
+	return row, err
+}
+
+// BootConfig is what one boot of a node's ramdisk is given. An older boot than the current is
+// fault.NotFound: its token is worth nothing.
+func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi.BootConfig, string, error) {
+	var out agentapi.BootConfig
+	err := c.db.Read(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(node)
+		if err != nil {
+			return err
+		}
+		a, err := tx.Agent(n)
+		if err != nil {
+			return err
+		}
+		if a == nil || a.Boot != boot {
+			return fault.New(fault.NotFound, "This boot of node %s is over.", node)
+		}
+		network, err := networkData(n)
+		if err != nil {
+			return err
+		}
+		out = agentapi.BootConfig{Version: 1, APIURL: c.config.AgentURL, CA: c.config.AgentCA, NodeUUID: n.UUID,
+			AgentToken: a.Token.Expose(), NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}
+		return nil
+	})
+	return out, c.config.KernelParams, err
+}
+

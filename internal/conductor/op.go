@@ -1,0 +1,77 @@
+package conductor
+
+import (
+	"encoding/json"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// Op is an operation in the hands of a runner: the row, the node as it was last read, and the plan's
+// record. A step changes the record and asks for changes of the node; the runner saves both with the
+// outcome in one transaction.
+type Op struct {
+	row     *store.Operation
+	Node    *metal.Node
+	Ports   []*metal.Port
+	Rec     record
+	changes []func(*store.Tx, *metal.Node) error
+}
+
+// record is all that plans remember between steps. It is sealed at rest.
+type record struct {
+	Ask metal.Ask `json:"ask"`
+
+	Boot     string    `json:"boot,omitempty"`      // boot generation of the ramdisk
+	MediaURL string    `json:"media_url,omitempty"` // of the boot ISO
+	AskedAt  time.Time `json:"asked_at,omitzero"`   // when the machine was last asked to do something slow
+	Off      bool      `json:"off,omitempty"`       // a reboot's first half is over
+
+	Steps    []agentapi.Step   `json:"steps,omitempty"` // in-band steps to run, in order
+	Index    int               `json:"index,omitempty"`
+	Versions map[string]string `json:"versions,omitempty"`
+
+	Image       *agentapi.ImageInfo `json:"image,omitempty"`
+	ConfigDrive string              `json:"config_drive,omitempty"`
+	CleanRan    bool                `json:"clean_ran,omitempty"` // a clean step was begun
+
+	Progress   *metal.Progress `json:"progress,omitempty"`
+	ProgressAt time.Time       `json:"progress_at,omitzero"`
+}
+
+// Change asks for a change of the node, to be saved with the step's outcome.
+func (o *Op) Change(f func(*metal.Node)) {
+	o.Also(func(_ *store.Tx, n *metal.Node) error {
+		f(n)
+		return nil
+	})
+}
+
+// Also asks for more to be written in the transaction that saves the step's outcome.
+func (o *Op) Also(f func(*store.Tx, *metal.Node) error) { o.changes = append(o.changes, f) }
+
+// Answer is what the caller who waits for this operation gets.
+func (o *Op) Answer(v any) error {
+	b, err := json.Marshal(v)
+	o.row.Result = string(b)
+	return err
+}
+
+// Say notes how far the step is; the rate is found from what was said before.
+func (o *Op) Say(p *agentapi.Progress, now time.Time) {
+	if p == nil {
+		return
+	}
+	next := &metal.Progress{What: p.What, Done: p.Done, Total: p.Total, Unit: p.Unit}
+	if last := o.Rec.Progress; last != nil && last.What == p.What && p.Done >= last.Done {
+		if s := now.Sub(o.Rec.ProgressAt).Seconds(); s > 0 {
+			next.Rate = float64(p.Done-last.Done) / s
+			if last.Rate > 0 {
+				next.Rate = 0.7*last.Rate + 0.3*next.Rate // smooth enough for an ETA
+			}
+		}
+	}
+	o.Rec.Progress, o.Rec.ProgressAt = next, now
+}

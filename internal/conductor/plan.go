@@ -1,0 +1,85 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ingot/internal/metal"
+)
+
+// class says what may happen to a step's effect when the process dies between the work and the record.
+type class string
+
+const (
+	repeatable class = "repeatable"   // doing it again changes nothing
+	checkable  class = "checkable"    // it looks first, then acts
+	atMostOnce class = "at most once" // the try is recorded first; a second entry verifies instead of acting
+)
+
+// step is one line of a plan.
+type step struct {
+	name  string
+	class class
+	run   func(*runner, context.Context, *Op) (Outcome, error)
+	// verify finds out what became of a try that was recorded (at most once). An error means that it did
+	// not happen; then a retry may act again.
+	verify func(*runner, context.Context, *Op) (Outcome, error)
+	undo   func(*runner, context.Context, *Op) error
+	limit  time.Duration // from entering the step to its end, waiting included
+	tries  int           // how often run may fail; 0: three times
+	skip   func(*Op) bool
+	// outside: the machine works and the conductor watches; the node shows its waiting state meanwhile.
+	outside bool
+}
+
+// plan is the order of work behind a verb.
+type plan struct {
+	steps  []step
+	done   metal.Event // the node's event at the end, "" for none
+	fail   metal.Event // and after a failure
+	next   metal.Plan  // the plan that follows at once, "" for none
+	onFail func(*Op, *metal.Node)
+}
+
+// plans is every plan by its stored name. A change of a plan's steps needs a new metal.Plan.Version.
+var plans = map[metal.Plan]*plan{
+	metal.PlanVerify:    &verifyPlan,
+	metal.PlanClean:     &cleanPlan,
+	metal.PlanDeploy:    &deployPlan,
+	metal.PlanTearDown:  &tearDownPlan,
+	metal.PlanPower:     &powerPlan,
+	metal.PlanValidate:  &validatePlan,
+	metal.PlanReadBoot:  &readBootPlan,
+	metal.PlanSetBoot:   &setBootPlan,
+	metal.PlanBootKinds: &bootKindsPlan,
+}
+
+// Outcome is how a step's run ended, when it ended without an error.
+type Outcome struct {
+	kind  string // "done", "again", "wait"
+	after time.Duration
+	event string
+	why   string // what is waited for, a phrase
+}
+
+// done ends the step.
+var done = Outcome{kind: "done"}
+
+// again runs the step once more, later; why says what is waited for.
+func again(after time.Duration, why string, args ...any) Outcome {
+	return Outcome{kind: "again", after: after, why: fmt.Sprintf(why, args...)}
+}
+
+// waitFor runs the step once more when event happens, or when its limit has passed.
+func waitFor(event, why string, args ...any) Outcome {
+	return Outcome{kind: "wait", event: event, why: fmt.Sprintf(why, args...)}
+}
+
+func concat(lists ...[]step) []step {
+	var out []step
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}

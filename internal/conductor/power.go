@@ -1,0 +1,105 @@
+package conductor
+
+import (
+	"context"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+// powerPlan is the order of work behind PUT states/power.
+var powerPlan = plan{
+	steps: []step{
+		{name: "switch off", class: atMostOnce, run: (*runner).askOff, verify: (*runner).seeOff, limit: 15 * time.Minute,
+			skip: func(o *Op) bool { return o.Rec.Ask.Power == metal.PowerOn }},
+		{name: "switch on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, limit: 10 * time.Minute,
+			skip: func(o *Op) bool { return o.Rec.Ask.Power == metal.PowerOff || o.Rec.Ask.Power == metal.SoftPowerOff }},
+		{name: "record power", class: repeatable, run: (*runner).recordPower, limit: time.Minute},
+	},
+}
+
+// askOff asks for off, softly if the caller said so.
+func (r *runner) askOff(ctx context.Context, op *Op) (Outcome, error) {
+	want := metal.PowerOff
+	if p := op.Rec.Ask.Power; p == metal.SoftPowerOff || p == metal.SoftReboot {
+		want = metal.SoftPowerOff
+	}
+	return r.ask(ctx, op, want)
+}
+
+func (r *runner) askOn(ctx context.Context, op *Op) (Outcome, error) {
+	return r.ask(ctx, op, metal.PowerOn)
+}
+
+// ask looks first and then asks the BMC for the state, unless the machine is there already.
+func (r *runner) ask(ctx context.Context, op *Op, want metal.Power) (Outcome, error) {
+	reached := want
+	if want == metal.SoftPowerOff {
+		reached = metal.PowerOff
+	}
+	is, err := r.power(ctx, op)
+	if err != nil || is == reached {
+		return done, err
+	}
+	if err := r.hw.Power.SetPower(ctx, op.Node, want); err != nil {
+		return Outcome{}, err
+	}
+	op.Rec.AskedAt = time.Now()
+	return r.see(ctx, op, reached)
+}
+
+func (r *runner) seeOff(ctx context.Context, op *Op) (Outcome, error) {
+	return r.see(ctx, op, metal.PowerOff)
+}
+
+func (r *runner) seeOn(ctx context.Context, op *Op) (Outcome, error) {
+	return r.see(ctx, op, metal.PowerOn)
+}
+
+// grace is how long a machine may take to follow a power request before it is asked again.
+const grace = time.Minute
+
+// see waits until the machine is in the state that was asked for. A request that shows no effect within
+// its grace did not happen, and is an error.
+func (r *runner) see(ctx context.Context, op *Op, want metal.Power) (Outcome, error) {
+	is, err := r.power(ctx, op)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if is == want {
+		return done, nil
+	}
+	if op.Rec.AskedAt.IsZero() { // the process died between the try and its record
+		op.Rec.AskedAt = time.Now()
+	}
+	allowed := grace
+	if s := op.Rec.Ask.Seconds; s > 0 {
+		allowed = time.Duration(s) * time.Second
+	} else if p := op.Rec.Ask.Power; p == metal.SoftPowerOff || p == metal.SoftReboot {
+		allowed = 10 * time.Minute // upstream's soft_power_off_timeout
+	}
+	if time.Since(op.Rec.AskedAt) > allowed {
+		op.Rec.AskedAt = time.Time{}
+		return Outcome{}, fault.New(fault.Unavailable, "the machine did not reach %q within %s of being asked: it is %q", want, allowed, is)
+	}
+	return again(r.c.config.Poll, "the machine to reach %q", want), nil
+}
+
+// power reads the state and notes it for the node.
+func (r *runner) power(ctx context.Context, op *Op) (metal.Power, error) {
+	if r.hw.Power == nil {
+		return "", fault.New(fault.Invalid, "driver %s cannot control power", op.Node.Driver)
+	}
+	is, err := r.hw.Power.Power(ctx, op.Node)
+	if err == nil {
+		op.Change(func(n *metal.Node) { n.PowerState = is })
+	}
+	return is, err
+}
+
+func (r *runner) recordPower(ctx context.Context, op *Op) (Outcome, error) {
+	_, err := r.power(ctx, op)
+	op.Change(func(n *metal.Node) { n.TargetPowerState = "" })
+	return done, err
+}

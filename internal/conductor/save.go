@@ -1,0 +1,80 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// save writes the row, the record, the node's changes and the history in one transaction, under the lease.
+// store.ErrFenced if the lease was lost: then nothing was written.
+func (r *runner) save(ctx context.Context, op *Op, also func(*store.Tx, *metal.Node) error) error {
+	b, err := json.Marshal(op.Rec)
+	if err != nil {
+		return fmt.Errorf("write the record: %w", err)
+	}
+	op.row.Record = b
+	if err := r.mayCrash("before " + op.row.StepName); err != nil {
+		return err
+	}
+	err = r.c.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.NodeByID(op.row.NodeID)
+		if err != nil {
+			return err
+		}
+		for _, change := range op.changes {
+			if err := change(tx, n); err != nil {
+				return err
+			}
+		}
+		// The row is written before what follows from it: a plan that comes next needs the node free.
+		if op.row.Status != store.Live {
+			if err := tx.SaveOperation(op.row); err != nil {
+				return err
+			}
+		}
+		if also != nil {
+			if err := also(tx, n); err != nil {
+				return err
+			}
+		}
+		if op.row.Status == store.Live {
+			if err := tx.SaveOperation(op.row); err != nil {
+				return err
+			}
+		}
+		op.Node = n
+		return tx.SaveNode(n)
+	})
+	if err != nil {
+		return err
+	}
+	op.changes = nil
+	return r.mayCrash("after " + op.row.StepName)
+}
+
+func (r *runner) mayCrash(where string) error {
+	if r.c.crash == nil {
+		return nil
+	}
+	return r.c.crash(where)
+}
+
+// follow starts the plan that comes next, in the transaction that ended this one.
+func (r *runner) follow(tx *store.Tx, op *Op, n *metal.Node) error {
+	if r.plan.next == "" {
+		return nil
+	}
+	rec, err := json.Marshal(record{})
+	if err != nil {
+		return err
+	}
+	return tx.CreateOperation(&store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: op.row.Verb,
+		Plan: string(r.plan.next), PlanVersion: r.plan.next.Version(), Record: rec, RequestedBy: op.row.RequestedBy,
+		RequestID: op.row.RequestID, Driver: n.Driver})
+}

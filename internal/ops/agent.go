@@ -1,0 +1,173 @@
+package ops
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/pem"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/store"
+)
+
+// errNoLookup is the one answer to every lookup that finds nothing: it tells a stranger nothing.
+var errNoLookup = fault.New(fault.NotFound, "Resource could not be found.")
+
+// Lookup answers an agent that asks which node it runs on: by UUID, else by the MAC addresses of its NICs.
+//
+// A token that travelled on the boot media is never given; one made here is given once, to a node that
+// waits for its agent, and only from microversion 1.62 on. Ironic hands a stored token out in clear to
+// older versions; this does not.
+func (s *Service) Lookup(ctx context.Context, addresses []string, nodeUUID string, minor int) (*agentapi.LookupAnswer, error) {
+	if len(addresses) == 0 && nodeUUID == "" {
+		return nil, fault.New(fault.Invalid, "A lookup needs the addresses of the machine's network interfaces, or node_uuid.")
+	}
+	var answer *agentapi.LookupAnswer
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := lookedUp(tx, addresses, nodeUUID)
+		if err != nil {
+			return err
+		}
+		token, err := s.tokenFor(tx, n, minor)
+		if err != nil {
+			return err
+		}
+		answer = &agentapi.LookupAnswer{Node: AgentNode(n), Config: agentapi.LookupConfig{
+			HeartbeatTimeout: int(s.config.HeartbeatTimeout / time.Second), AgentToken: token, AgentTokenRequired: true,
+			Time: time.Now().UTC().Format(time.RFC3339)}}
+		return nil
+	})
+	return answer, err
+}
+
+func lookedUp(tx *store.Tx, addresses []string, nodeUUID string) (*metal.Node, error) {
+	var n *metal.Node
+	if nodeUUID != "" {
+		if _, err := uuid.Parse(nodeUUID); err != nil {
+			return nil, errNoLookup
+		}
+		found, err := tx.Node(nodeUUID)
+		if fault.KindOf(err) == fault.NotFound {
+			return nil, errNoLookup
+		}
+		if err != nil {
+			return nil, err
+		}
+		n = found
+	} else {
+		found, err := tx.NodesByMAC(addresses)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) != 1 {
+			return nil, errNoLookup
+		}
+		n = found[0]
+	}
+	if !metal.States[n.ProvisionState].Lookup {
+		return nil, errNoLookup
+	}
+	return n, nil
+}
+
+// tokenFor gives the token to a first lookup, the mask to every other.
+func (s *Service) tokenFor(tx *store.Tx, n *metal.Node, minor int) (string, error) {
+	a, err := tx.Agent(n)
+	if err != nil {
+		return "", err
+	}
+	if a == nil || minor < 62 || a.Pregenerated || a.HandedOut {
+		return secret.Mask, nil
+	}
+	a.HandedOut = true
+	return a.Token.Expose(), tx.SaveAgent(a)
+}
+
+// NewToken makes an agent token: 32 random bytes in URL-safe base64, 43 characters.
+func NewToken() secret.Secret {
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	return secret.New(base64.RawURLEncoding.EncodeToString(raw))
+}
+
+// AgentNode is what an agent may know of its node: no secrets.
+func AgentNode(n *metal.Node) agentapi.Node {
+	public := func(k string) bool {
+		return strings.HasPrefix(k, "image_") && k != "image_url" || k == "root_device" || k == "capabilities"
+	}
+	info := n.InternalInfo
+	if info == nil {
+		info = map[string]any{}
+	}
+	properties := n.Properties
+	if properties == nil {
+		properties = map[string]any{}
+	}
+	return agentapi.Node{UUID: n.UUID, Properties: properties, InstanceInfo: n.InstanceInfo.Masked(public), InternalInfo: info}
+}
+
+// Heartbeat records that a node's agent is there and makes the operation that waits for it due.
+func (s *Service) Heartbeat(ctx context.Context, ident string, hb agentapi.Heartbeat) error {
+	u, err := url.Parse(hb.CallbackURL)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return fault.New(fault.Invalid, "callback_url must be the URL of the agent's API, like https://192.0.2.10:9999.")
+	}
+	if u.Scheme != "https" {
+		return fault.New(fault.Invalid, "TLS is required: the agent's callback_url must be https.")
+	}
+	if hb.AgentToken == "" || hb.AgentVersion == "" {
+		return fault.New(fault.Invalid, "A heartbeat needs agent_token and agent_version.")
+	}
+	if block, _ := pem.Decode([]byte(hb.AgentVerifyCA)); block == nil || block.Type != "CERTIFICATE" {
+		return fault.New(fault.Invalid, "A heartbeat needs agent_verify_ca: the agent's certificate in PEM.")
+	}
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		a, err := tx.Agent(n)
+		if err != nil {
+			return err
+		}
+		if a == nil || !a.Token.Equal(hb.AgentToken) {
+			return fault.New(fault.Invalid, "Invalid agent token received.")
+		}
+		base := strings.TrimRight(hb.CallbackURL, "/")
+		switch {
+		case a.URL != "" && a.URL != base:
+			return fault.New(fault.Invalid, "Detected change in ramdisk provided callback_url.")
+		case a.VerifyCA != "" && a.VerifyCA != hb.AgentVerifyCA:
+			return fault.New(fault.Invalid, "Detected change in ramdisk provided certificate.")
+		}
+		first := a.LastHeartbeat.IsZero()
+		a.URL, a.VerifyCA, a.Version = base, hb.AgentVerifyCA, hb.AgentVersion
+		if a.LastHeartbeat, err = tx.Now(); err != nil {
+			return err
+		}
+		if err := tx.SaveAgent(a); err != nil {
+			return err
+		}
+		if first {
+			if err := tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "agent", Who: "agent", Why: "The agent called back, version " + clip(hb.AgentVersion, 64) + "."}); err != nil {
+				return err
+			}
+		}
+		return tx.Wake(n.ID, metal.WaitAgent)
+	})
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}

@@ -1,0 +1,284 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// NodeQuery narrows and pages a list of nodes; zero values do not narrow.
+type NodeQuery struct {
+	Page
+	InstanceUUID, ProvisionState, Driver, ResourceClass, Fault, Owner, Lessee, Project string
+	DescriptionContains, ChassisUUID, InstanceName                                     string
+	ConductorGroup                                                                     *string
+	Associated, Maintenance, Retired                                                   *bool
+}
+
+// Nodes lists nodes. An unknown provision state or sort key is fault.Invalid, an unknown marker NotFound.
+func (s *Service) Nodes(ctx context.Context, q NodeQuery) ([]*metal.Node, error) {
+	if _, known := metal.States[metal.State(q.ProvisionState)]; q.ProvisionState != "" && !known {
+		return nil, fault.New(fault.Invalid, "Provision state %q is not known.", q.ProvisionState)
+	}
+	f := store.NodeFilter{Equal: map[string]string{}, Associated: q.Associated, Maintenance: q.Maintenance,
+		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains}
+	for column, value := range map[string]string{"instance_uuid": q.InstanceUUID, "provision_state": q.ProvisionState,
+		"driver": q.Driver, "resource_class": q.ResourceClass, "fault": q.Fault, "owner": q.Owner, "lessee": q.Lessee,
+		"chassis_uuid": q.ChassisUUID, "instance_name": q.InstanceName} {
+		if value != "" {
+			f.Equal[column] = value
+		}
+	}
+	if q.ConductorGroup != nil {
+		f.Equal["conductor_group"] = *q.ConductorGroup
+	}
+	var out []*metal.Node
+	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		out, err = tx.Nodes(f, q.Page)
+		return err
+	})
+	return out, err
+}
+
+// Node finds a node by UUID or name; fault.NotFound if there is none.
+func (s *Service) Node(ctx context.Context, ident string) (n *metal.Node, err error) {
+	err = s.db.Read(ctx, func(tx *store.Tx) error {
+		n, err = tx.Node(ident)
+		return err
+	})
+	return n, err
+}
+
+// CreateNode enrols a node. It fills in the UUID, the states and the default interfaces of the driver.
+// fault.Invalid for a driver nobody serves or a bad name, fault.Conflict for a taken UUID or name,
+// fault.Unavailable while no conductor runs.
+func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*metal.Node, error) {
+	if n.Name != "" {
+		if err := normalName(n.Name); err != nil {
+			return nil, err
+		}
+	}
+	if n.UUID == "" {
+		n.UUID = uuid.NewString()
+	} else if _, err := uuid.Parse(n.UUID); err != nil {
+		return nil, fault.New(fault.Invalid, "Expected a UUID but received %s.", n.UUID)
+	}
+	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)
+		if err != nil {
+			return err
+		}
+		if err := fillInterfaces(n, hw); err != nil {
+			return err
+		}
+		now, err := tx.Now()
+		if err != nil {
+			return err
+		}
+		n.CreatedAt, n.ProvisionUpdatedAt = now, now
+		n.ProvisionState = metal.Enroll
+		if c.Minor < 11 { // as Ironic: older clients know no enroll
+			n.ProvisionState = metal.Available
+		}
+		if err := tx.CreateNode(n); err != nil {
+			return err
+		}
+		return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), To: n.ProvisionState, Why: "The node was enrolled."})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.Node(ctx, n.UUID)
+}
+
+// fillInterfaces sets each interface that is not set to the driver's default, and refuses what the driver
+// does not have.
+func fillInterfaces(n *metal.Node, hw metal.HardwareType) error {
+	filled := map[string]string{}
+	for _, kind := range metal.InterfaceKinds {
+		have := hw.Interfaces[kind.Name]
+		want := n.Interfaces[kind.Name]
+		switch {
+		case want == "" && len(have) > 0:
+			filled[kind.Name] = have[0]
+		case want != "" && slices.Contains(have, want):
+			filled[kind.Name] = want
+		case want != "":
+			return fault.New(fault.Invalid, "Could not find the following interface in the driver %s: %s_interface %q. Valid interfaces are: %s.",
+				hw.Name, kind.Name, want, strings.Join(have, ", "))
+		}
+	}
+	n.Interfaces = filled
+	return nil
+}
+
+// UpdateNode runs change on the node as it is stored and saves the result, in one transaction.
+// resetInterfaces puts interfaces back to the driver's defaults when the driver changes.
+func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
+	var id string
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		id = n.UUID
+		before := *n
+		if err := change(n); err != nil {
+			return err
+		}
+		if n.ConductorGroup = strings.ToLower(n.ConductorGroup); n.Name != before.Name && n.Name != "" {
+			if err := normalName(n.Name); err != nil {
+				return err
+			}
+		}
+		if err := s.mayUpdate(tx, &before, n, resetInterfaces); err != nil {
+			return err
+		}
+		if n.UpdatedAt, err = tx.Now(); err != nil {
+			return err
+		}
+		return tx.SaveNode(n)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.Node(ctx, id)
+}
+
+// mayUpdate checks the rules of rest-api reference §2.4 and finishes interfaces.
+func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) error {
+	state := before.ProvisionState
+	onlyInstanceGone := before.Maintenance && before.InstanceUUID != "" && n.InstanceUUID == ""
+	if before.TargetProvisionState != "" && !metal.States[state].Patch && !onlyInstanceGone && !before.Maintenance {
+		return fault.New(fault.Conflict, "Node %s can not be updated while a state transition is in progress.", n.UUID)
+	}
+	if before.Reservation != "" {
+		return locked(n, before.Reservation)
+	}
+	quiet := slices.Contains([]metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable, metal.Available}, state)
+	if before.ResourceClass != "" && n.ResourceClass != before.ResourceClass && !quiet {
+		return fault.New(fault.Conflict, "Node %s can not have its resource_class changed while in state %q.", n.UUID, state)
+	}
+	if before.InstanceUUID != "" && n.InstanceUUID != "" && n.InstanceUUID != before.InstanceUUID {
+		return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, before.InstanceUUID)
+	}
+	if n.Protected && !before.Protected && state != metal.Active && state != metal.Rescue {
+		return fault.New(fault.Conflict, "Node %s can not be protected in state %q: only an active or rescued node can.", n.UUID, state)
+	}
+	if n.ProtectedReason != "" && !n.Protected {
+		return fault.New(fault.Invalid, "protected_reason can only be set while the node is protected.")
+	}
+	if n.Retired && !before.Retired && state == metal.Available {
+		return fault.New(fault.Conflict, "Node %s can not be retired in state available: manage it first.", n.UUID)
+	}
+	if n.RetiredReason != "" && !n.Retired {
+		return fault.New(fault.Invalid, "retired_reason can only be set while the node is retired.")
+	}
+	if !n.Maintenance && before.Maintenance {
+		n.MaintenanceReason, n.Fault = "", ""
+	}
+	if n.InstanceName == "" {
+		n.InstanceName = n.InstanceInfo.Public("display_name")
+	}
+	driverChanged := n.Driver != before.Driver
+	if reset && !driverChanged {
+		return fault.New(fault.Invalid, "reset_interfaces can only be used when the driver is changed.")
+	}
+	interfacesChanged := !sameStrings(n.Interfaces, before.Interfaces)
+	if !driverChanged && !interfacesChanged && n.ConductorGroup == before.ConductorGroup {
+		return nil
+	}
+	if !quiet && !n.Maintenance && (driverChanged || interfacesChanged) {
+		return fault.New(fault.Conflict, "Node %s can not have its driver or interfaces changed while in state %q.", n.UUID, state)
+	}
+	if reset {
+		for kind, was := range before.Interfaces {
+			if n.Interfaces[kind] == was {
+				delete(n.Interfaces, kind)
+			}
+		}
+	}
+	hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)
+	if err != nil {
+		return err
+	}
+	return fillInterfaces(n, hw)
+}
+
+func sameStrings(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if b[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// DeleteNode forgets a node with everything that hangs on it. fault.Conflict in a state that does not
+// allow it or with an instance, fault.Forbidden when protected, fault.Locked while an operation lives.
+func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		live, err := tx.LiveOperation(n.ID)
+		switch {
+		case err != nil:
+			return err
+		case n.Protected:
+			return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", n.UUID)
+		case live != nil && n.Reservation != "":
+			return locked(n, n.Reservation)
+		case n.InstanceUUID != "" && !n.Maintenance:
+			return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
+		case !metal.States[n.ProvisionState].Deletion && !n.Maintenance:
+			return fault.New(fault.Conflict, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: "+
+				"enroll, manageable, available, adopt failed; or set it to maintenance first.", n.UUID, n.ProvisionState)
+		}
+		s.log.Info("node deleted", "node", n.UUID, "who", c.who(), "request", c.RequestID)
+		return tx.DeleteNode(n.ID)
+	})
+}
+
+// SetMaintenance sets or clears the flag that says: people are working on this machine.
+func (s *Service) SetMaintenance(ctx context.Context, c Caller, ident string, on bool, reason string) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		n.Maintenance, n.MaintenanceReason = on, reason
+		why := "Maintenance was set: " + reason
+		if !on {
+			n.MaintenanceReason, n.Fault, why = "", "", "Maintenance was cleared."
+		}
+		if n.UpdatedAt, err = tx.Now(); err != nil {
+			return err
+		}
+		if err := tx.SaveNode(n); err != nil {
+			return err
+		}
+		return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), Why: why})
+	})
+}
+
+// record is an operation's first record: what was asked.
+func record(ask metal.Ask) []byte {
+	b, err := json.Marshal(map[string]any{"ask": ask})
+	if err != nil { // metal.Ask holds nothing that cannot be marshalled but decoded JSON
+		panic("ops: " + err.Error())
+	}
+	return b
+}

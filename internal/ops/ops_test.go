@@ -1,0 +1,174 @@
+package ops
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/store"
+)
+
+var caller = Caller{Who: "tester", Minor: 115}
+
+func service(t *testing.T) (*Service, *store.DB) {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := store.LoadKey(filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.OpenSQLite(t.Context(), filepath.Join(dir, "ingot.db"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	err = db.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.SaveConductor("c1", "", []metal.HardwareType{
+			{Name: "fake-hardware", Interfaces: map[string][]string{"deploy": {"fake"}, "power": {"fake"}}},
+			{Name: "redfish", Interfaces: map[string][]string{"deploy": {"direct"}, "power": {"redfish"}}},
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(db, Defaults(), slog.New(slog.DiscardHandler)), db
+}
+
+func enrolled(t *testing.T, s *Service, driver string) *metal.Node {
+	t.Helper()
+	n, err := s.CreateNode(t.Context(), caller, &metal.Node{Name: "n-" + driver, Driver: driver,
+		DriverInfo: secret.NewMap(map[string]any{"redfish_password": "x"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func force(t *testing.T, db *store.DB, ident string, st metal.State) {
+	t.Helper()
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		n.ProvisionState = st
+		return tx.SaveNode(n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantKind(t *testing.T, err error, k fault.Kind) {
+	t.Helper()
+	if err == nil || fault.KindOf(err) != k {
+		t.Errorf("error %v, want kind %v", err, k)
+	}
+}
+
+func TestCreateFillsAndRefuses(t *testing.T) {
+	s, _ := service(t)
+	n := enrolled(t, s, "redfish")
+	if n.ProvisionState != metal.Enroll || n.Interfaces["deploy"] != "direct" || n.DriverInfo.Public("redfish_password") != "x" {
+		t.Errorf("node = %v %v", n.ProvisionState, n.Interfaces)
+	}
+	_, err := s.CreateNode(t.Context(), caller, &metal.Node{Name: "n-redfish", Driver: "redfish"})
+	wantKind(t, err, fault.Conflict)
+	_, err = s.CreateNode(t.Context(), caller, &metal.Node{Driver: "nobody"})
+	wantKind(t, err, fault.Invalid)
+	_, err = s.CreateNode(t.Context(), caller, &metal.Node{Driver: "redfish", Name: "states"})
+	wantKind(t, err, fault.Invalid)
+	_, err = s.CreateNode(t.Context(), caller, &metal.Node{Driver: "redfish", Interfaces: map[string]string{"deploy": "fake"}})
+	wantKind(t, err, fault.Invalid)
+}
+
+// Every verb in every state: accepted exactly where the life table has the event, and then the intent is
+// whole: transition, target and (for busy states) one live operation.
+func TestVerbsFollowTheTable(t *testing.T) {
+	s, db := service(t)
+	for state := range metal.States {
+		for verb, info := range metal.Verbs {
+			if _, ok := supported[verb]; !ok || verb == metal.VerbAbort {
+				continue
+			}
+			n, err := s.CreateNode(t.Context(), caller, &metal.Node{Driver: "fake-hardware"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			force(t, db, n.UUID, state)
+			err = s.SetProvision(t.Context(), caller, n.UUID, Provision{Verb: verb})
+			to, ok := metal.Next(state, info.Event)
+			if ok = ok && state != metal.Cleaning; !ok {
+				wantKind(t, err, fault.BadState)
+				continue
+			}
+			if err != nil {
+				t.Errorf("%s in %s: %v", verb, state, err)
+				continue
+			}
+			got, _ := s.Node(t.Context(), n.UUID)
+			if got.ProvisionState != to || got.TargetProvisionState != metal.Target(to, "") {
+				t.Errorf("%s in %s: state %q target %q", verb, state, got.ProvisionState, got.TargetProvisionState)
+			}
+			var live *store.Operation
+			_ = db.Read(t.Context(), func(tx *store.Tx) error { live, err = tx.LiveOperation(n.ID); return err })
+			if (live != nil) != (metal.States[to].Kind == metal.Busy) {
+				t.Errorf("%s in %s: live operation %v", verb, state, live)
+			}
+		}
+	}
+}
+
+func TestOneLiveOperation(t *testing.T) {
+	s, _ := service(t)
+	n := enrolled(t, s, "fake-hardware")
+	if err := s.SetProvision(t.Context(), caller, n.UUID, Provision{Verb: metal.VerbManage}); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, s.SetPower(t.Context(), caller, n.UUID, metal.PowerOn, 0), fault.Locked)
+	wantKind(t, s.SetBootDevice(t.Context(), caller, n.UUID, metal.BootDevice{Device: "pxe"}), fault.Locked)
+}
+
+func TestDeployNeedsAVerifiableImage(t *testing.T) {
+	s, db := service(t)
+	n := enrolled(t, s, "redfish")
+	force(t, db, n.UUID, metal.Available)
+	deploy := Provision{Verb: metal.VerbActive, ConfigDrive: map[string]any{"user_data": "x"}}
+	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
+	set := func(k, v string) {
+		_, err := s.UpdateNode(t.Context(), caller, n.UUID, false, func(n *metal.Node) error {
+			n.InstanceInfo = n.InstanceInfo.With(k, v)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("image_source", "http://192.0.2.1/i.raw")
+	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
+	set("image_os_hash_value", "00")
+	if err := s.SetProvision(t.Context(), caller, n.UUID, deploy); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := s.Node(t.Context(), n.UUID)
+	if got.InstanceInfo.Expose()["configdrive"] == nil || got.ProvisionState != metal.Deploying {
+		t.Errorf("state %q, instance_info keys %d", got.ProvisionState, got.InstanceInfo.Len())
+	}
+}
+
+func TestOldVersionsDoNotGetNewVerbs(t *testing.T) {
+	s, _ := service(t)
+	n := enrolled(t, s, "fake-hardware")
+	wantKind(t, s.SetProvision(t.Context(), Caller{Minor: 3}, n.UUID, Provision{Verb: metal.VerbManage}), fault.NotAcceptable)
+}
+
+func TestRequestWithoutConductor(t *testing.T) {
+	s, _ := service(t)
+	s.config.AnswerLimit = 1 // a nanosecond: no conductor works in this test
+	n := enrolled(t, s, "fake-hardware")
+	_, err := s.Validate(t.Context(), caller, n.UUID)
+	wantKind(t, err, fault.Unavailable)
+}

@@ -1,0 +1,301 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/store"
+)
+
+// Provision is what PUT states/provision asks. ConfigDrive is nil, a string (URL or base64) or an object.
+type Provision struct {
+	Verb        metal.Verb
+	ConfigDrive any
+	CleanSteps  []metal.Step
+	DeploySteps []metal.Step
+}
+
+// supported are the verbs that have a plan here; the others are answered with fault.NotSupported.
+var supported = map[metal.Verb]metal.Plan{
+	metal.VerbManage: metal.PlanVerify, metal.VerbProvide: metal.PlanClean, metal.VerbActive: metal.PlanDeploy,
+	metal.VerbDeploy: metal.PlanDeploy, metal.VerbRebuild: metal.PlanDeploy, metal.VerbDeleted: metal.PlanTearDown,
+	metal.VerbUndeploy: metal.PlanTearDown, metal.VerbAbort: "",
+}
+
+// SetProvision accepts a verb: the node's transition and the operation that does the work are written
+// together, or neither is.
+func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Provision) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		info, known := metal.Verbs[p.Verb]
+		if !known {
+			return badState(n, p.Verb)
+		}
+		if c.Minor < info.Min && p.Verb != metal.VerbUndeploy {
+			return fault.New(fault.NotAcceptable, "The verb %q needs microversion 1.%d or newer.", p.Verb, info.Min)
+		}
+		deploys := info.Event == metal.EventDeploy || info.Event == metal.EventRebuild
+		if deploys && n.Maintenance {
+			return fault.New(fault.Invalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", p.Verb, n.UUID)
+		}
+		live, err := tx.LiveOperation(n.ID)
+		if err != nil {
+			return err
+		}
+		to, ok := metal.Next(n.ProvisionState, info.Event)
+		if !ok || (n.ProvisionState == metal.Cleaning && p.Verb == metal.VerbManage) {
+			if live != nil && n.Reservation != "" {
+				return locked(n, n.Reservation)
+			}
+			return badState(n, p.Verb)
+		}
+		plan, have := supported[p.Verb]
+		if !have || (p.Verb == metal.VerbAbort && live == nil) {
+			return fault.New(fault.NotSupported, "The verb %q is not supported by this server yet.", p.Verb)
+		}
+		if p.Verb == metal.VerbAbort {
+			return s.abort(tx, n, c)
+		}
+		if (deploys || info.Event == metal.EventDelete) && n.Protected && p.Verb != metal.VerbActive && p.Verb != metal.VerbDeploy {
+			return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", n.UUID)
+		}
+		if len(p.CleanSteps) > 0 || len(p.DeploySteps) > 0 {
+			return fault.New(fault.NotSupported, "Steps given with the request are not supported by this server yet.")
+		}
+		if p.Verb == metal.VerbProvide && n.Retired {
+			return fault.New(fault.Invalid, "The provide operation can't be performed on node %s because it is retired.", n.UUID)
+		}
+		if deploys {
+			if err := prepareDeploy(n, p.ConfigDrive); err != nil {
+				return err
+			}
+		}
+		if live != nil {
+			if n.ProvisionState != metal.DeployWait || info.Event != metal.EventDelete {
+				return locked(n, live.LeaseOwner)
+			}
+			// The holder, if it works at this moment, is fenced: tear down powers the machine off anyway.
+			if err := tx.Supersede(n.ID, fmt.Sprintf("ended by %q of %s", p.Verb, c.who())); err != nil {
+				return err
+			}
+		}
+		return s.begin(tx, n, c, p.Verb, info, plan, to)
+	})
+}
+
+// begin writes the intent: the transition, the history line and, where there is work, the operation.
+func (s *Service) begin(tx *store.Tx, n *metal.Node, c Caller, verb metal.Verb, info metal.VerbInfo, plan metal.Plan, to metal.State) error {
+	var operation *store.Operation
+	if metal.States[to].Kind == metal.Busy {
+		operation = newOperation(n, plan, string(verb), c, metal.Ask{})
+		if err := tx.CreateOperation(operation); err != nil {
+			return err
+		}
+	}
+	n.LastError = ""
+	id := ""
+	if operation != nil {
+		id = operation.UUID
+	}
+	if err := transition(tx, n, info.Event, "", c, string(verb), id, fmt.Sprintf("%s asked for %q.", c.who(), verb)); err != nil {
+		return err
+	}
+	s.log.Info("verb accepted", "node", n.UUID, "verb", string(verb), "op", id, "request", c.RequestID)
+	return tx.SaveNode(n)
+}
+
+// abort asks the live operation to stop; its conductor does, at the next moment that allows it.
+func (s *Service) abort(tx *store.Tx, n *metal.Node, c Caller) error {
+	if n.ProvisionState == metal.DeployWait && c.Minor < 110 {
+		return fault.New(fault.NotAcceptable, "Aborting a deployment needs microversion 1.110 or newer.")
+	}
+	if err := tx.AskAbort(n.ID, c.who()); err != nil {
+		return err
+	}
+	return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), Verb: "abort",
+		Why: "An abort was asked for."})
+}
+
+// prepareDeploy checks what a deployment needs before it is accepted, and keeps the config drive.
+func prepareDeploy(n *metal.Node, drive any) error {
+	info := n.InstanceInfo.Expose()
+	switch d := drive.(type) {
+	case nil:
+	case string:
+		if d != "" {
+			info["configdrive"] = d
+		}
+	case map[string]any:
+		if len(d) > 0 {
+			info["configdrive"] = d
+		}
+	default:
+		return fault.New(fault.Invalid, "configdrive must be a string or an object.")
+	}
+	n.InstanceInfo = secret.NewMap(info)
+	if n.Interfaces["deploy"] != "direct" {
+		return nil
+	}
+	source, _ := info["image_source"].(string)
+	if source == "" {
+		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
+	}
+	checksum, _ := info["image_checksum"].(string)
+	value, _ := info["image_os_hash_value"].(string)
+	if checksum == "" && value == "" {
+		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has neither image_os_hash_value nor image_checksum. An image is never written unverified.", n.UUID)
+	}
+	return nil
+}
+
+func badState(n *metal.Node, v metal.Verb) error {
+	return fault.New(fault.BadState, "The requested action %q can not be performed on node %q while it is in state %q.", v, n.UUID, n.ProvisionState)
+}
+
+// SetPower asks for a power change: "power on", "power off", "rebooting" and, softly with a time limit (0:
+// the server's default), "soft power off" and "soft rebooting".
+func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target metal.Power, timeout time.Duration) error {
+	shown, ok := map[metal.Power]metal.Power{metal.PowerOn: metal.PowerOn, metal.PowerOff: metal.PowerOff, metal.Reboot: metal.PowerOn,
+		metal.SoftReboot: metal.PowerOn, metal.SoftPowerOff: metal.PowerOff}[target]
+	if !ok {
+		return fault.New(fault.Invalid, "Power target %q is not known: use power on, power off, rebooting, soft rebooting or soft power off.", target)
+	}
+	soft := target == metal.SoftReboot || target == metal.SoftPowerOff
+	if c.Minor < 27 && (soft || timeout != 0) {
+		return fault.New(fault.NotAcceptable, "Soft power changes and timeout need microversion 1.27 or newer.")
+	}
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		live, err := tx.LiveOperation(n.ID)
+		if err != nil {
+			return err
+		}
+		if n.ProvisionState == metal.Cleaning || n.ProvisionState == metal.CleanWait {
+			return fault.New(fault.BadState, "The requested action %q can not be performed on node %q while it is in state %q.", target, n.UUID, n.ProvisionState)
+		}
+		if live != nil {
+			return locked(n, live.LeaseOwner)
+		}
+		if n.DisablePowerOff && shown == metal.PowerOff {
+			return fault.New(fault.Conflict, "Node %s must not be powered off: disable_power_off is set.", n.UUID)
+		}
+		if err := tx.CreateOperation(newOperation(n, metal.PlanPower, string(target), c, metal.Ask{Power: target, Seconds: int(timeout / time.Second)})); err != nil {
+			return err
+		}
+		n.TargetPowerState, n.LastError = shown, ""
+		if err := tx.SaveNode(n); err != nil {
+			return err
+		}
+		return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), Verb: string(target), Why: fmt.Sprintf("%s asked for %q.", c.who(), target)})
+	})
+}
+
+// Validate asks a conductor whether each interface of the node could work.
+func (s *Service) Validate(ctx context.Context, c Caller, ident string) (map[string]metal.Validation, error) {
+	out := map[string]metal.Validation{}
+	return out, s.answer(ctx, c, ident, metal.PlanValidate, false, metal.Ask{}, &out)
+}
+
+// BootDevice asks the machine what it boots from.
+func (s *Service) BootDevice(ctx context.Context, c Caller, ident string) (metal.BootDevice, error) {
+	var out metal.BootDevice
+	return out, s.answer(ctx, c, ident, metal.PlanReadBoot, false, metal.Ask{}, &out)
+}
+
+// SetBootDevice chooses what the machine boots from.
+func (s *Service) SetBootDevice(ctx context.Context, c Caller, ident string, d metal.BootDevice) error {
+	return s.answer(ctx, c, ident, metal.PlanSetBoot, true, metal.Ask{BootDevice: &d}, nil)
+}
+
+// BootDevices asks what SetBootDevice accepts.
+func (s *Service) BootDevices(ctx context.Context, c Caller, ident string) ([]string, error) {
+	var out []string
+	return out, s.answer(ctx, c, ident, metal.PlanBootKinds, false, metal.Ask{}, &out)
+}
+
+// answer writes a short-lived operation and waits until a conductor has answered it. Nobody in time is
+// fault.Unavailable; the row is left to whoever comes, its answer to nobody.
+func (s *Service) answer(ctx context.Context, c Caller, ident string, plan metal.Plan, exclusive bool, ask metal.Ask, into any) error {
+	var id string
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		if exclusive {
+			if live, err := tx.LiveOperation(n.ID); err != nil || live != nil {
+				return firstError(err, locked(n, n.Reservation))
+			}
+		}
+		if _, err := s.hardware(tx, n.Driver, n.ConductorGroup); err != nil {
+			return err
+		}
+		o := newOperation(n, plan, string(plan), c, ask)
+		o.Exclusive, id = exclusive, o.UUID
+		return tx.CreateOperation(o)
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.AnswerLimit)
+	defer cancel()
+	poll := time.NewTicker(time.Second) // for answers given by another process
+	defer poll.Stop()
+	for {
+		changed := s.db.Changed()
+		var o *store.Operation
+		err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+			o, err = tx.Operation(id)
+			return err
+		})
+		switch {
+		case ctx.Err() != nil:
+			return fault.New(fault.Unavailable, "No conductor answered in %s; please retry.", s.config.AnswerLimit)
+		case err != nil:
+			return err
+		case o.Status == store.Failed:
+			return answered(o)
+		case o.Status == store.Done && into != nil && o.Result != "":
+			return json.Unmarshal([]byte(o.Result), into)
+		case o.Status == store.Done:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-poll.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// answered turns a failed request's stored error into a fault of the kind its conductor saw.
+func answered(o *store.Operation) error {
+	var f struct {
+		Kind   fault.Kind `json:"kind"`
+		Public string     `json:"public"`
+	}
+	if json.Unmarshal([]byte(o.Result), &f) == nil && f.Public != "" {
+		return fault.New(f.Kind, "%s", f.Public)
+	}
+	return fault.New(fault.Internal, "%s", o.Error)
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// Config is what ops reads from the configuration.
+type Config struct {
+	// ConductorAliveLimit is how long after its last sign of life a conductor counts as alive. Default 60s.
+	ConductorAliveLimit time.Duration
+	// AnswerLimit is how long a request waits for a conductor's answer (validate, boot device). Default 30s.
+	AnswerLimit time.Duration
+	// HeartbeatTimeout is what agents are told; they call at 0.3–0.6 of it. Default 60s.
+	HeartbeatTimeout time.Duration
+}
+
+// Defaults is the only place with default values.
+func Defaults() Config {
+	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute}
+}
+
+// Service is the door to all verbs. It is safe for concurrent use.
+type Service struct {
+	db     *store.DB
+	config Config
+	log    *slog.Logger
+}
+
+// New makes a Service on an open database.
+func New(db *store.DB, c Config, log *slog.Logger) *Service {
+	return &Service{db: db, config: c, log: log}
+}
+
+// Caller is who asks. Minor is the microversion in effect (1.Minor).
+type Caller struct {
+	Who       string
+	RequestID string
+	Minor     int
+}
+
+// Page says which part of a list is wanted; see store.Page.
+type Page = store.Page
+
+// Driver is a hardware type and the conductors that serve it.
+type Driver struct {
+	metal.HardwareType
+	Hosts []string
+}
+
+// Drivers lists the hardware types of all live conductors, by name.
+func (s *Service) Drivers(ctx context.Context) ([]Driver, error) {
+	conductors, err := s.Conductors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]*Driver{}
+	for _, c := range conductors {
+		if !c.Alive {
+			continue
+		}
+		for _, t := range c.Types {
+			if byName[t.Name] == nil {
+				byName[t.Name] = &Driver{HardwareType: t}
+			}
+			byName[t.Name].Hosts = append(byName[t.Name].Hosts, c.Hostname)
+		}
+	}
+	out := make([]Driver, 0, len(byName))
+	for _, d := range byName {
+		out = append(out, *d)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out, nil
+}
+
+// Conductor is a server that works on operations.
+type Conductor struct {
+	store.Conductor
+	Drivers []string
+}
+
+// Conductors lists all conductors by host name, dead ones too.
+func (s *Service) Conductors(ctx context.Context) ([]Conductor, error) {
+	var rows []store.Conductor
+	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		rows, err = tx.Conductors(s.config.ConductorAliveLimit)
+		return err
+	})
+	out := make([]Conductor, len(rows))
+	for i, c := range rows {
+		out[i].Conductor = c
+		for _, t := range c.Types {
+			out[i].Drivers = append(out[i].Drivers, t.Name)
+		}
+		slices.Sort(out[i].Drivers)
+	}
+	return out, err
+}
+
+// Shows tells which driver_info keys of a driver may be shown. Of a driver that no conductor knows,
+// nothing is shown.
+func (s *Service) Shows(ctx context.Context, driver string) func(key string) bool {
+	drivers, err := s.Drivers(ctx)
+	if err == nil {
+		for _, d := range drivers {
+			if d.Name == driver {
+				return d.HardwareType.Shows
+			}
+		}
+	}
+	return func(string) bool { return false }
+}
+
+// hardware finds the type of a driver among live conductors. Nobody at all is fault.Unavailable, nobody
+// for this driver fault.Invalid.
+func (s *Service) hardware(tx *store.Tx, driver, group string) (metal.HardwareType, error) {
+	conductors, err := tx.Conductors(s.config.ConductorAliveLimit)
+	if err != nil {
+		return metal.HardwareType{}, err
+	}
+	alive := false
+	for _, c := range conductors {
+		if !c.Alive {
+			continue
+		}
+		alive = true
+		for _, t := range c.Types {
+			if t.Name == driver && c.Group == group {
+				return t, nil
+			}
+		}
+	}
+	if !alive {
+		return metal.HardwareType{}, fault.New(fault.Unavailable, "No conductor is running; please retry when one is.")
+	}
+	return metal.HardwareType{}, fault.New(fault.Invalid, "No valid host was found. Reason: No conductor service registered "+
+		"which supports driver %s for conductor group %q.", driver, group)
+}
+
+// transition moves a node by event and appends it to the history; the caller saves the node. want, if not
+// empty, is the target to show.
+func transition(tx *store.Tx, n *metal.Node, e metal.Event, want metal.State, c Caller, verb, operation, why string) error {
+	to, ok := metal.Next(n.ProvisionState, e)
+	if !ok {
+		return fmt.Errorf("event %q leads nowhere from %q", e, n.ProvisionState)
+	}
+	now, err := tx.Now()
+	if err != nil {
+		return err
+	}
+	from := n.ProvisionState
+	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, want), now
+	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: operation, Kind: "transition", Who: c.who(), Verb: verb,
+		From: from, To: to, Why: why})
+}
+
+func (c Caller) who() string {
+	if c.Who == "" {
+		return "anonymous"
+	}
+	return c.Who
+}
+
+// newOperation prepares a row; the transaction that creates it fills the times.
+func newOperation(n *metal.Node, plan metal.Plan, verb string, c Caller, ask metal.Ask) *store.Operation {
+	return &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: verb, Plan: string(plan), PlanVersion: plan.Version(),
+		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver}
+}
+
+// locked is Ironic's answer to a node that is held.
+func locked(n *metal.Node, holder string) error {
+	if holder == "" {
+		holder = "another operation"
+	}
+	return fault.New(fault.Locked, "Node %s is locked by host %s, please retry after the current operation is completed.", n.UUID, holder)
+}
+
+// normalName tells whether s may be a node's name. Source: rest-api reference §1.6.
+func normalName(s string) error {
+	if len(s) > 255 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~") != "" {
+		return fault.New(fault.Invalid, "Cannot use name %q: up to 255 letters, digits and the characters - . _ ~ are allowed.", s)
+	}
+	if _, err := uuid.Parse(s); err == nil {
+		return fault.New(fault.Invalid, "Cannot use name %q: it looks like a UUID.", s)
+	}
+	if slices.Contains([]string{"detail", "validate", "states", "vendor_passthru", "management", "maintenance"}, s) {
+		return fault.New(fault.Invalid, "Cannot use name %q: it is a reserved word of the API.", s)
+	}
+	return nil
+}

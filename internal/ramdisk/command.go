@@ -1,0 +1,80 @@
+package ramdisk
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/depot"
+)
+
+// Command is "ingot ramdisk".
+func Command() *cobra.Command {
+	c := &cobra.Command{Use: "ramdisk", Short: "Make the ramdisk that machines boot to be provisioned"}
+	c.AddCommand(buildCommand())
+	return c
+}
+
+func buildCommand() *cobra.Command {
+	var o Options
+	c := &cobra.Command{
+		Use:   "build",
+		Short: "Make kernel, initramfs and boot ISO",
+		Long: `Make the deploy ramdisk: Debian's signed kernel, an initramfs with the agent and the kernel modules that
+storage and network need, and a boot ISO that starts under Secure Boot. Needs no root and mounts nothing.
+
+On Debian the parts are fetched with apt. Elsewhere, or to use your own, give them as files.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.Agent == "" {
+				agent, err := besideUs("ingot-agent")
+				if err != nil {
+					return err
+				}
+				o.Agent = agent
+			}
+			o.Say = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
+			m, err := Build(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			return report(c, o.Out, m)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Out, "out", "ingot-data/ramdisk", "folder for the result")
+	f.StringVar(&o.Agent, "agent", "", "the agent's program (default: ingot-agent beside this program)")
+	f.StringVar(&o.Work, "work", "", "folder that keeps fetched packages (default: .work in the result's folder)")
+	f.StringVar(&o.Kernel, "kernel", "", "kernel image to use, with --modules (default: Debian's)")
+	f.StringVar(&o.Modules, "modules", "", "folder of the kernel's modules, lib/modules/<release>, with --kernel")
+	f.StringVar(&o.Shim, "shim", "", "shim signed for Secure Boot (default: Debian's)")
+	f.StringVar(&o.Grub, "grub", "", "GRUB for CDs, signed for shim (default: Debian's)")
+	f.StringVar(&o.CA, "ca", "", "PEM bundle of certificate authorities (default: Debian's)")
+	return c
+}
+
+// besideUs finds a program in the folder of this one.
+func besideUs(name string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", name, err)
+	}
+	return filepath.Join(filepath.Dir(self), name), nil
+}
+
+// report prints what was made.
+func report(c *cobra.Command, out string, m *depot.Manifest) error {
+	w := c.OutOrStdout()
+	for _, f := range m.Files {
+		if _, err := fmt.Fprintf(w, "%s  %9d bytes  sha256 %s\n", filepath.Join(out, f.Name), f.Size, f.SHA256); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "kernel %s, %d modules, %d MB of memory when unpacked\n", m.KernelRelease, len(m.Modules), m.UnpackedSize/1_000_000)
+	if err == nil && len(m.MissingModules) > 0 {
+		_, err = fmt.Fprintf(w, "modules this kernel does not have: %v\n", m.MissingModules)
+	}
+	return err
+}

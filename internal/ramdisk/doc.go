@@ -1,0 +1,23 @@
+// Package ramdisk makes the deploy ramdisk and its boot ISO from a distribution's packages, as files,
+// mounting nothing and needing no root.
+//
+// Build takes a signed kernel, its modules, shim, GRUB and a CA bundle (from Debian's packages, or given
+// as files) and our agent, and leaves a folder with kernel, initramfs, boot.iso and manifest.json. The
+// same inputs give the same bytes: everything is sorted, owned by root and dated 1980.
+//
+// In the initramfs the agent is /init, a static program. It finds
+//
+//	/etc/ingot/modules        kernel modules in load order, one a line: absolute path, and after a
+//	                          space, if any, its parameters as finit_module takes them
+//	/etc/ingot/release        the kernel's release, one line
+//	/etc/ssl/certs/ca-certificates.crt
+//	/lib/modules/<release>/   those modules, as the distribution signed them (no modprobe, no modules.dep)
+//	/dev, /proc, /sys, /run, /tmp, /mnt   empty but for /dev/console and /dev/null
+//
+// Modules that ask for others at run time (request_module) find no modprobe: what they ask for is in the
+// list too. Loading one may well fail: ENODEV where a processor feature or a hypervisor is absent, then
+// ENOENT for what builds on it. Neither is a reason to stop.
+//
+// It is not for serving the ISO (depot does, and owns the manifest and the placeholders) and not for
+// instance images. The command "ingot ramdisk build" calls it.
+package ramdisk

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+)
+
+var errNoRows = sql.ErrNoRows
+
+// Agent is the agent of a node's current boot.
+type Agent struct {
+	NodeID        int64
+	NodeUUID      string
+	Boot          string // boot generation
+	Token         secret.Secret
+	Pregenerated  bool // the token is on the boot media
+	HandedOut     bool // a lookup was answered with the token: it is not given twice
+	URL           string
+	VerifyCA      string // PEM, pinned at the first heartbeat
+	Version       string
+	LastHeartbeat time.Time // zero: none yet
+}
+
+// SaveAgent writes the agent row of a node, replacing any earlier one.
+func (t *Tx) SaveAgent(a *Agent) error {
+	now, err := t.Now()
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (node_id) DO UPDATE SET boot = excluded.boot, token = excluded.token, pregenerated = excluded.pregenerated,
+		handed_out = excluded.handed_out, url = excluded.url, verify_ca = excluded.verify_ca, version = excluded.version,
+		last_heartbeat = excluded.last_heartbeat`,
+		a.NodeID, a.Boot, t.db.key.seal([]byte(a.Token.Expose()), a.NodeUUID, "agent token "+a.Boot), number(a.Pregenerated),
+		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now))
+	return err
+}
+
+// Agent gives the agent row of a node, or nil.
+func (t *Tx) Agent(n *metal.Node) (*Agent, error) {
+	a := Agent{NodeID: n.ID, NodeUUID: n.UUID}
+	var token []byte
+	var heard int64
+	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat FROM agents WHERE node_id = ?", n.ID).
+		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	plain, err := t.db.key.open(token, n.UUID, "agent token "+a.Boot)
+	if err != nil {
+		return nil, fmt.Errorf("agent token of node %s: %w", n.UUID, err)
+	}
+	a.Token, a.LastHeartbeat = secret.New(string(plain)), fromMicros(heard)
+	return &a, nil
+}
+
+// ForgetAgent drops the agent row of a node: its token is worth nothing from now on.
+func (t *Tx) ForgetAgent(nodeID int64) error {
+	_, err := t.exec("DELETE FROM agents WHERE node_id = ?", nodeID)
+	return err
+}
+
+// Conductor is a server that works on operations.
+type Conductor struct {
+	Hostname  string
+	Group     string
+	Types     []metal.HardwareType
+	CreatedAt time.Time
+	UpdatedAt time.Time // its last sign of life
+	Alive     bool      // heard of within the limit given to Conductors
+}
+
+// SaveConductor writes a sign of life and what hardware the conductor knows.
+func (t *Tx) SaveConductor(hostname, group string, types []metal.HardwareType) error {
+	list, err := json.Marshal(types)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO conductors (hostname, grp, drivers, created_at, updated_at) VALUES (?, ?, ?, {{now}}, {{now}})
+		ON CONFLICT (hostname) DO UPDATE SET grp = excluded.grp, drivers = excluded.drivers, updated_at = excluded.updated_at`,
+		hostname, group, string(list))
+	return err
+}
+
+// ForgetConductor removes a conductor that ends in good order.
+func (t *Tx) ForgetConductor(hostname string) error {
+	_, err := t.exec("DELETE FROM conductors WHERE hostname = ?", hostname)
+	return err
+}
+
+// Conductors lists all conductors; those not heard of for longer than limit are not alive.
+func (t *Tx) Conductors(limit time.Duration) ([]Conductor, error) {
+	now, err := t.Now()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.rows("SELECT hostname, grp, drivers, created_at, updated_at FROM conductors ORDER BY hostname")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []Conductor
+	for rows.Next() {
+		var c Conductor
+		var list string
+		var created, updated int64
+		if err := rows.Scan(&c.Hostname, &c.Group, &list, &created, &updated); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal([]byte(list), &c.Types); err != nil {
+			return nil, fmt.Errorf("conductor %s: its hardware types are not JSON: %w", c.Hostname, err)
+		}
+		c.CreatedAt, c.UpdatedAt = fromMicros(created), fromMicros(updated)
+		c.Alive = now.Sub(c.UpdatedAt) < limit
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}

@@ -1,0 +1,227 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+// nodeColumns are the columns of a node after id, in the order of nodeValues and nodeRow.
+var nodeColumns = []string{
+	"uuid", "name", "driver", "driver_info", "instance_info", "properties", "extra", "internal_info",
+	"network_data", "interfaces", "resource_class", "conductor_group", "owner", "lessee", "description",
+	"instance_uuid", "instance_name", "chassis_uuid", "automated_clean", "provision_state",
+	"target_provision_state", "provision_updated_at", "power_state", "target_power_state", "last_error",
+	"maintenance", "maintenance_reason", "fault", "protected", "protected_reason", "retired",
+	"retired_reason", "disable_power_off", "clean_step", "deploy_step", "boot_mode", "secure_boot",
+	"created_at", "updated_at",
+}
+
+// unsortable are the columns that hold objects. Source: rest-api reference §2.1.
+var unsortable = []string{"driver_info", "instance_info", "properties", "extra", "internal_info", "network_data",
+	"interfaces", "clean_step", "deploy_step"}
+
+var nodeSelect = "SELECT n.id, n." + strings.Join(nodeColumns, ", n.") + `,
+	COALESCE((SELECT o.lease_owner FROM operations o WHERE o.node_id = n.id AND o.status = 'live'
+	AND o.exclusive = 1 AND o.lease_until > {{now}}), '') FROM nodes n `
+
+// CreateNode inserts a node; its UUID, states and times must be set. A taken UUID, name or instance is a
+// fault.Conflict.
+func (t *Tx) CreateNode(n *metal.Node) error {
+	values, err := t.nodeValues(n)
+	if err != nil {
+		return err
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
+	query := "INSERT INTO nodes (" + strings.Join(nodeColumns, ", ") + ") VALUES (" + marks + ") RETURNING id"
+	if err := t.row(query, values...).Scan(&n.ID); err != nil {
+		return t.db.explain(err)
+	}
+	return nil
+}
+
+// SaveNode writes every field of an existing node.
+func (t *Tx) SaveNode(n *metal.Node) error {
+	values, err := t.nodeValues(n)
+	if err != nil {
+		return err
+	}
+	query := "UPDATE nodes SET " + strings.Join(nodeColumns, " = ?, ") + " = ? WHERE id = ?"
+	_, err = t.exec(query, append(values, n.ID)...)
+	return err
+}
+
+// DeleteNode removes a node and everything that hangs on it.
+func (t *Tx) DeleteNode(id int64) error {
+	_, err := t.exec("DELETE FROM nodes WHERE id = ?", id)
+	t.wrote = true
+	return err
+}
+
+// Node finds a node by UUID or name; fault.NotFound if there is none.
+func (t *Tx) Node(ident string) (*metal.Node, error) {
+	column := "name"
+	if _, err := uuid.Parse(ident); err == nil {
+		column = "uuid"
+	}
+	return t.nodeWhere(ident, "WHERE n."+column+" = ?", ident)
+}
+
+// NodeByID finds a node by its row.
+func (t *Tx) NodeByID(id int64) (*metal.Node, error) {
+	return t.nodeWhere(fmt.Sprint(id), "WHERE n.id = ?", id)
+}
+
+func (t *Tx) nodeWhere(ident, where string, args ...any) (*metal.Node, error) {
+	n, err := t.nodeRow(t.row(nodeSelect+where, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fault.New(fault.NotFound, "Node %s could not be found.", ident)
+	}
+	return n, err
+}
+
+// NodesByMAC finds the nodes that own ports with any of these addresses.
+func (t *Tx) NodesByMAC(addresses []string) ([]*metal.Node, error) {
+	if len(addresses) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(addresses))
+	for i, a := range addresses {
+		args[i] = a
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")
+	return t.nodes(nodeSelect+"WHERE n.id IN (SELECT node_id FROM ports WHERE address IN ("+marks+")) ORDER BY n.id", args...)
+}
+
+// Page says which part of a list is wanted. SortKey is a column ("" = id), SortDir "asc" or "desc".
+type Page struct {
+	Limit            int
+	Marker           string // UUID of the last item seen
+	SortKey, SortDir string
+}
+
+// NodeFilter narrows a list of nodes; zero values do not.
+type NodeFilter struct {
+	Equal       map[string]string // column to value
+	Associated  *bool
+	Maintenance *bool
+	Retired     *bool
+	Project     string // owner or lessee
+	Contains    string // part of the description
+}
+
+// Nodes lists nodes. An unknown or unsortable key is fault.Invalid, an unknown marker fault.NotFound.
+func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
+	var w where
+	for column, value := range f.Equal {
+		if !slices.Contains(nodeColumns, column) {
+			return nil, fmt.Errorf("no column %q to filter nodes by", column)
+		}
+		w.add("n."+column+" = ?", value)
+	}
+	if f.Associated != nil {
+		w.add(map[bool]string{true: "n.instance_uuid IS NOT NULL", false: "n.instance_uuid IS NULL"}[*f.Associated])
+	}
+	if f.Maintenance != nil {
+		w.add("n.maintenance = ?", number(*f.Maintenance))
+	}
+	if f.Retired != nil {
+		w.add("n.retired = ?", number(*f.Retired))
+	}
+	if f.Project != "" {
+		w.add("(n.owner = ? OR n.lessee = ?)", f.Project, f.Project)
+	}
+	if f.Contains != "" {
+		w.add(`n.description LIKE ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
+	}
+	tail, err := t.page(&w, "nodes", "n", nodeColumns, p)
+	if err != nil {
+		return nil, err
+	}
+	return t.nodes(nodeSelect+w.String()+tail, w.args...)
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+func (t *Tx) nodes(query string, args ...any) ([]*metal.Node, error) {
+	rows, err := t.rows(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*metal.Node
+	for rows.Next() {
+		n, err := t.nodeRow(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, rows.Err()
+}
+
+func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
+	driverInfo, err := t.db.key.sealMap(n.DriverInfo, n.UUID, "driver_info")
+	if err != nil {
+		return nil, err
+	}
+	instanceInfo, err := t.db.key.sealMap(n.InstanceInfo, n.UUID, "instance_info")
+	if err != nil {
+		return nil, err
+	}
+	return []any{n.UUID, orNull(n.Name), n.Driver, driverInfo, instanceInfo, object(n.Properties), object(n.Extra),
+		object(n.InternalInfo), object(n.NetworkData), object(n.Interfaces), n.ResourceClass, n.ConductorGroup,
+		n.Owner, n.Lessee, n.Description, orNull(n.InstanceUUID), n.InstanceName, n.ChassisUUID,
+		orNullBool(n.AutomatedClean), string(n.ProvisionState), string(n.TargetProvisionState),
+		micros(n.ProvisionUpdatedAt), string(n.PowerState), string(n.TargetPowerState), n.LastError,
+		number(n.Maintenance), n.MaintenanceReason, n.Fault, number(n.Protected), n.ProtectedReason,
+		number(n.Retired), n.RetiredReason, number(n.DisablePowerOff), object(n.CleanStep), object(n.DeployStep),
+		n.BootMode, orNullBool(n.SecureBoot), micros(n.CreatedAt), micros(n.UpdatedAt)}, nil
+}
+
+type scanner interface{ Scan(...any) error }
+
+func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
+	var (
+		n                              metal.Node
+		name, instance                 sql.NullString
+		driverInfo, instanceInfo       []byte
+		automated, secureBoot          sql.NullBool
+		provisioned, created, updated  int64
+		objects                        [7]string
+		maintenance, protected, retire bool
+	)
+	err := row.Scan(&n.ID, &n.UUID, &name, &n.Driver, &driverInfo, &instanceInfo, &objects[0], &objects[1], &objects[2],
+		&objects[3], &objects[4], &n.ResourceClass, &n.ConductorGroup, &n.Owner, &n.Lessee, &n.Description, &instance,
+		&n.InstanceName, &n.ChassisUUID, &automated, &n.ProvisionState, &n.TargetProvisionState, &provisioned,
+		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
+		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
+		&secureBoot, &created, &updated, &n.Reservation)
+	if err != nil {
+		return nil, err
+	}
+	n.Name, n.InstanceUUID = name.String, instance.String
+	n.Maintenance, n.Protected, n.Retired = maintenance, protected, retire
+	n.AutomatedClean, n.SecureBoot = boolOrNil(automated), boolOrNil(secureBoot)
+	n.ProvisionUpdatedAt, n.CreatedAt, n.UpdatedAt = fromMicros(provisioned), fromMicros(created), fromMicros(updated)
+	for i, into := range []any{&n.Properties, &n.Extra, &n.InternalInfo, &n.NetworkData, &n.Interfaces, &n.CleanStep, &n.DeployStep} {
+		if err := json.Unmarshal([]byte(objects[i]), into); err != nil {
+			return nil, fmt.Errorf("node %s: a stored object is not JSON: %w", n.UUID, err)
+		}
+	}
+	if n.DriverInfo, err = t.db.key.openMap(driverInfo, n.UUID, "driver_info"); err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
+	}
+	if n.InstanceInfo, err = t.db.key.openMap(instanceInfo, n.UUID, "instance_info"); err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
+	}
+	return &n, nil
+}

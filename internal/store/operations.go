@@ -1,0 +1,273 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ingot/internal/fault"
+)
+
+// Status is how an operation stands.
+type Status string
+
+// An operation is live until it is done or failed; then it never changes again.
+const (
+	Live   Status = "live"
+	Done   Status = "done"
+	Failed Status = "failed"
+)
+
+// Operation is one row of work: a verb on a node, walked step by step.
+type Operation struct {
+	ID          int64
+	UUID        string
+	NodeID      int64
+	Exclusive   bool // holds the node: one live exclusive operation per node
+	Verb        string
+	Plan        string
+	PlanVersion int
+	Status      Status
+	Step        int
+	StepName    string
+	Undoing     bool
+	Record      []byte // JSON, the plan's memory; sealed at rest
+	Tried       bool   // the at-most-once effect of the current step was begun
+	Attempts    int    // of the current step
+	LeaseOwner  string
+	LeaseUntil  time.Time
+	Generation  int64 // grows with every claim; a write must match it
+	DueAt       time.Time
+	WaitingFor  string // the event that makes it due, "" for none
+	WaitingWhy  string // a phrase for people
+	StepSince   time.Time
+	StepLimit   time.Time // zero: none
+	Abort       string    // who asked to stop it; "" for nobody
+	Error       string
+	Result      string // JSON, what a request that waits is answered with
+	Progress    string // JSON of metal.Progress
+	RequestedBy string
+	RequestID   string
+	Driver      string
+	CreatedAt   time.Time
+	FinishedAt  time.Time
+
+	TakenOverFrom string // set by Claim: the holder whose lease ran out, "" for none
+}
+
+// ErrFenced is what a write under a lost lease gives: another holder has the operation, or it ended.
+var ErrFenced = errors.New("the operation's lease was lost: another holder has it")
+
+var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
+	"step_name", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
+	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
+	"requested_by", "request_id", "driver", "created_at", "finished_at"}
+
+var opSelect = "SELECT id, " + strings.Join(opColumns, ", ") + " FROM operations "
+
+// CreateOperation writes intent: the operation is due at once. A second live exclusive operation of a node
+// is fault.Locked.
+func (t *Tx) CreateOperation(o *Operation) error {
+	now, err := t.Now()
+	if err != nil {
+		return err
+	}
+	o.Status, o.CreatedAt, o.StepSince = Live, now, now
+	if o.DueAt.IsZero() {
+		o.DueAt = now
+	}
+	if o.Record == nil {
+		o.Record = []byte("{}")
+	}
+	values := t.opValues(o)
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
+	query := "INSERT INTO operations (" + strings.Join(opColumns, ", ") + ") VALUES (" + marks + ") RETURNING id"
+	if err := t.row(query, values...).Scan(&o.ID); err != nil {
+		return t.db.explain(err)
+	}
+	t.wrote = true
+	return nil
+}
+
+// Claim takes the oldest due operation for owner, or gives nil. Only operations of the given drivers are
+// taken. From now on, until the lease ends, every write of this operation must carry its generation.
+func (t *Tx) Claim(owner string, drivers []string, lease time.Duration) (*Operation, error) {
+	if len(drivers) == 0 {
+		return nil, nil
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(drivers)), ", ")
+	var args []any
+	for _, d := range drivers {
+		args = append(args, d)
+	}
+	o, err := t.opRow(t.row(opSelect+"WHERE status = 'live' AND due_at <= {{now}} AND lease_until <= {{now}} AND driver IN ("+
+		marks+") ORDER BY due_at, id LIMIT 1 {{skip}}", args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	now, err := t.Now()
+	if err != nil {
+		return nil, err
+	}
+	o.TakenOverFrom = o.LeaseOwner // a holder that let go left this empty
+	o.LeaseOwner, o.LeaseUntil = owner, now.Add(lease)
+	o.Generation++
+	_, err = t.exec("UPDATE operations SET lease_owner = ?, lease_until = ?, generation = ? WHERE id = ?",
+		owner, micros(o.LeaseUntil), o.Generation, o.ID)
+	return o, err
+}
+
+// Renew makes the lease last longer; ErrFenced if it was lost. It also tells whether somebody asked to
+// stop the operation.
+func (t *Tx) Renew(o *Operation, lease time.Duration) (abort string, err error) {
+	now, err := t.Now()
+	if err != nil {
+		return "", err
+	}
+	until := now.Add(lease)
+	err = t.row(`UPDATE operations SET lease_until = ? WHERE id = ? AND generation = ? AND status = 'live'
+		RETURNING abort`, micros(until), o.ID, o.Generation).Scan(&abort)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", ErrFenced
+	}
+	if err == nil {
+		o.LeaseUntil = until
+	}
+	return abort, err
+}
+
+// SaveOperation writes the operation under its lease; ErrFenced if the lease was lost. Abort is left
+// alone: it belongs to the callers.
+func (t *Tx) SaveOperation(o *Operation) error {
+	now, err := t.Now()
+	if err != nil {
+		return err
+	}
+	if o.Status != Live && o.FinishedAt.IsZero() {
+		o.FinishedAt = now
+	}
+	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, undoing = ?, record = ?, tried = ?,
+		attempts = ?, lease_owner = ?, lease_until = ?, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
+		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?
+		WHERE id = ? AND generation = ? AND status = 'live'`,
+		string(o.Status), o.Step, o.StepName, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
+		micros(o.LeaseUntil), micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
+		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.ID, o.Generation)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(err, ErrFenced)
+	}
+	t.wrote = true
+	return nil
+}
+
+// DropLeases lets the leases of a holder that is known to be dead run out now. Its unfinished operations
+// still name it, so that whoever claims them can tell a take-over.
+func (t *Tx) DropLeases(owner string) error {
+	_, err := t.exec("UPDATE operations SET lease_until = 0, due_at = {{now}} WHERE status = 'live' AND lease_owner = ?", owner)
+	t.wrote = true
+	return err
+}
+
+// Wake makes the node's live operation due if it waits for event.
+func (t *Tx) Wake(nodeID int64, event string) error {
+	res, err := t.exec("UPDATE operations SET due_at = {{now}} WHERE node_id = ? AND status = 'live' AND waiting_for = ? AND due_at > {{now}}", nodeID, event)
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	t.wrote = t.wrote || n > 0
+	return err
+}
+
+// AskAbort asks the node's live exclusive operation to stop and makes it due.
+func (t *Tx) AskAbort(nodeID int64, who string) error {
+	_, err := t.exec("UPDATE operations SET abort = ?, due_at = {{now}} WHERE node_id = ? AND status = 'live' AND exclusive = 1", who, nodeID)
+	t.wrote = true
+	return err
+}
+
+// Supersede ends the node's live exclusive operation from outside: whoever holds it is fenced from now on.
+func (t *Tx) Supersede(nodeID int64, why string) error {
+	_, err := t.exec(`UPDATE operations SET status = 'failed', error = ?, generation = generation + 1, finished_at = {{now}},
+		lease_owner = '', lease_until = 0 WHERE node_id = ? AND status = 'live' AND exclusive = 1`, why, nodeID)
+	t.wrote = true
+	return err
+}
+
+// LiveOperation gives the node's live exclusive operation, or nil.
+func (t *Tx) LiveOperation(nodeID int64) (*Operation, error) {
+	return t.opOrNil("WHERE node_id = ? AND status = 'live' AND exclusive = 1", nodeID)
+}
+
+// LastOperation gives the node's newest exclusive operation, live or not, or nil.
+func (t *Tx) LastOperation(nodeID int64) (*Operation, error) {
+	return t.opOrNil("WHERE node_id = ? AND exclusive = 1 ORDER BY id DESC LIMIT 1", nodeID)
+}
+
+// Operation finds one by UUID; fault.NotFound if there is none.
+func (t *Tx) Operation(uuid string) (*Operation, error) {
+	o, err := t.opOrNil("WHERE uuid = ?", uuid)
+	if err == nil && o == nil {
+		return nil, fault.New(fault.NotFound, "Operation %s could not be found.", uuid)
+	}
+	return o, err
+}
+
+// NextDue is when the next live operation is due and free to claim; zero: never.
+func (t *Tx) NextDue() (time.Time, error) {
+	var us sql.NullInt64
+	err := t.row("SELECT MIN(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) FROM operations WHERE status = 'live'").Scan(&us)
+	return fromMicros(us.Int64), err
+}
+
+// PruneOperations forgets what ended before the limit and was not exclusive: answered requests.
+func (t *Tx) PruneOperations(before time.Time) error {
+	_, err := t.exec("DELETE FROM operations WHERE status <> 'live' AND exclusive = 0 AND finished_at < ?", micros(before))
+	return err
+}
+
+func (t *Tx) opOrNil(where string, args ...any) (*Operation, error) {
+	o, err := t.opRow(t.row(opSelect+where, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return o, err
+}
+
+func (t *Tx) sealRecord(o *Operation) []byte { return t.db.key.seal(o.Record, o.UUID, "record") }
+
+func (t *Tx) opValues(o *Operation) []any {
+	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName,
+		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
+		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
+		o.Progress, o.RequestedBy, o.RequestID, o.Driver, micros(o.CreatedAt), micros(o.FinishedAt)}
+}
+
+func (t *Tx) opRow(row scanner) (*Operation, error) {
+	var (
+		o                                            Operation
+		record                                       []byte
+		leased, due, since, limit, created, finished int64
+	)
+	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName,
+		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
+		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver,
+		&created, &finished)
+	if err != nil {
+		return nil, err
+	}
+	o.LeaseUntil, o.DueAt, o.StepSince, o.StepLimit = fromMicros(leased), fromMicros(due), fromMicros(since), fromMicros(limit)
+	o.CreatedAt, o.FinishedAt = fromMicros(created), fromMicros(finished)
+	if o.Record, err = t.db.key.open(record, o.UUID, "record"); err != nil {
+		return nil, fmt.Errorf("operation %s: %w", o.UUID, err)
+	}
+	return &o, nil
+}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+var portColumns = []string{"uuid", "address", "name", "extra", "internal_info", "local_link_connection",
+	"pxe_enabled", "physical_network", "is_smartnic", "description", "created_at", "updated_at"}
+
+var portSelect = "SELECT p.id, p." + strings.Join(portColumns, ", p.") + ", n.uuid FROM ports p JOIN nodes n ON n.id = p.node_id "
+
+// CreatePort inserts a port of the node that NodeUUID names. A taken UUID, name or address is a
+// fault.Conflict, an unknown node fault.NotFound.
+func (t *Tx) CreatePort(p *metal.Port) error {
+	n, err := t.Node(p.NodeUUID)
+	if err != nil {
+		return err
+	}
+	values := append(portValues(p), n.ID)
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
+	query := "INSERT INTO ports (" + strings.Join(portColumns, ", ") + ", node_id) VALUES (" + marks + ") RETURNING id"
+	if err := t.row(query, values...).Scan(&p.ID); err != nil {
+		return t.db.explain(err)
+	}
+	return nil
+}
+
+// SavePort writes every field of an existing port, its node too.
+func (t *Tx) SavePort(p *metal.Port) error {
+	n, err := t.Node(p.NodeUUID)
+	if err != nil {
+		return err
+	}
+	query := "UPDATE ports SET " + strings.Join(portColumns, " = ?, ") + " = ?, node_id = ? WHERE id = ?"
+	_, err = t.exec(query, append(portValues(p), n.ID, p.ID)...)
+	return err
+}
+
+// DeletePort removes a port.
+func (t *Tx) DeletePort(id int64) error {
+	_, err := t.exec("DELETE FROM ports WHERE id = ?", id)
+	return err
+}
+
+// Port finds a port by UUID, name or address; fault.NotFound if there is none.
+func (t *Tx) Port(ident string) (*metal.Port, error) {
+	ports, err := t.ports(portSelect+"WHERE p.uuid = ? OR p.name = ? OR p.address = ?", ident, ident, strings.ToLower(ident))
+	if err != nil {
+		return nil, err
+	}
+	if len(ports) == 0 {
+		return nil, fault.New(fault.NotFound, "Port %s could not be found.", ident)
+	}
+	return ports[0], nil
+}
+
+// PortsOf lists all ports of a node.
+func (t *Tx) PortsOf(nodeID int64) ([]*metal.Port, error) {
+	return t.ports(portSelect+"WHERE p.node_id = ? ORDER BY p.id", nodeID)
+}
+
+// PortFilter narrows a list of ports; zero values do not.
+type PortFilter struct {
+	NodeID   int64
+	Address  string
+	Contains string // part of the description
+}
+
+// Ports lists ports; errors as Nodes.
+func (t *Tx) Ports(f PortFilter, p Page) ([]*metal.Port, error) {
+	var w where
+	if f.NodeID != 0 {
+		w.add("p.node_id = ?", f.NodeID)
+	}
+	if f.Address != "" {
+		w.add("p.address = ?", strings.ToLower(f.Address))
+	}
+	if f.Contains != "" {
+		w.add(`p.description LIKE ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
+	}
+	if p.SortKey == "local_link_connection" {
+		return nil, fault.New(fault.Invalid, "The sort_key value %q is an invalid field for sorting", p.SortKey)
+	}
+	tail, err := t.page(&w, "ports", "p", portColumns, p)
+	if err != nil {
+		return nil, err
+	}
+	return t.ports(portSelect+w.String()+tail, w.args...)
+}
+
+func (t *Tx) ports(query string, args ...any) ([]*metal.Port, error) {
+	rows, err := t.rows(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []*metal.Port
+	for rows.Next() {
+		p, err := portRow(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, rows.Err()
+}
+
+func portValues(p *metal.Port) []any {
+	return []any{p.UUID, strings.ToLower(p.Address), orNull(p.Name), object(p.Extra), object(p.InternalInfo),
+		object(p.LocalLinkConnection), number(p.PXEEnabled), p.PhysicalNetwork, number(p.IsSmartNIC), p.Description,
+		micros(p.CreatedAt), micros(p.UpdatedAt)}
+}
+
+func portRow(row scanner) (*metal.Port, error) {
+	var (
+		p                metal.Port
+		name             sql.NullString
+		objects          [3]string
+		created, updated int64
+	)
+	err := row.Scan(&p.ID, &p.UUID, &p.Address, &name, &objects[0], &objects[1], &objects[2], &p.PXEEnabled,
+		&p.PhysicalNetwork, &p.IsSmartNIC, &p.Description, &created, &updated, &p.NodeUUID)
+	if err != nil {
+		return nil, err
+	}
+	p.Name, p.CreatedAt, p.UpdatedAt = name.String, fromMicros(created), fromMicros(updated)
+	var errs []error
+	for i, into := range []*map[string]any{&p.Extra, &p.InternalInfo, &p.LocalLinkConnection} {
+		errs = append(errs, json.Unmarshal([]byte(objects[i]), into))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("port %s: a stored object is not JSON: %w", p.UUID, err)
+	}
+	return &p, nil
+}

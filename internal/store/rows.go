@@ -1,0 +1,125 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ingot/internal/fault"
+)
+
+// where collects conditions that must all hold.
+type where struct {
+	terms []string
+	args  []any
+}
+
+func (w *where) add(term string, args ...any) {
+	w.terms = append(w.terms, term)
+	w.args = append(w.args, args...)
+}
+
+func (w *where) String() string {
+	if len(w.terms) == 0 {
+		return ""
+	}
+	return "WHERE " + strings.Join(w.terms, " AND ")
+}
+
+// page adds the marker's condition to w and gives the ORDER BY and LIMIT that follow it. Ties are broken by
+// id in the same direction, so that a page never repeats or skips an item.
+func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (string, error) {
+	key, dir, than := p.SortKey, "ASC", ">"
+	if key == "" {
+		key = "id"
+	}
+	if key != "id" && (!slices.Contains(columns, key) || slices.Contains(unsortable, key)) {
+		return "", fault.New(fault.Invalid, "The sort_key value %q is an invalid field for sorting", p.SortKey)
+	}
+	switch strings.ToLower(p.SortDir) {
+	case "", "asc":
+	case "desc":
+		dir, than = "DESC", "<"
+	default:
+		return "", fault.New(fault.Invalid, "Invalid sort direction: %s. Acceptable values are 'asc' or 'desc'", p.SortDir)
+	}
+	if p.Marker != "" {
+		var id int64
+		err := t.row("SELECT id FROM "+table+" WHERE uuid = ?", p.Marker).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return "", fault.New(fault.NotFound, "The marker %s could not be found.", p.Marker)
+		}
+		if err != nil {
+			return "", err
+		}
+		if key == "id" {
+			w.add(alias+".id "+than+" ?", id)
+		} else {
+			column := notNull(key, alias+"."+key)
+			seen := notNull(key, "(SELECT "+key+" FROM "+table+" WHERE id = ?)")
+			w.add("("+column+" "+than+" "+seen+" OR ("+column+" = "+seen+" AND "+alias+".id "+than+" ?))", id, id, id)
+		}
+	}
+	order := " ORDER BY " + alias + ".id " + dir
+	if key != "id" {
+		order = " ORDER BY " + notNull(key, alias+"."+key) + " " + dir + ", " + alias + ".id " + dir
+	}
+	if p.Limit > 0 {
+		order += fmt.Sprintf(" LIMIT %d", p.Limit)
+	}
+	return order, nil
+}
+
+// notNull makes a nullable column comparable: no name sorts before every name.
+func notNull(key, expr string) string {
+	switch key {
+	case "name", "instance_uuid":
+		return "COALESCE(" + expr + ", '')"
+	case "automated_clean", "secure_boot":
+		return "COALESCE(" + expr + ", -1)"
+	}
+	return expr
+}
+
+// object renders a map for a TEXT column; nil becomes {}.
+func object[V any](m map[string]V) string {
+	if m == nil {
+		return "{}"
+	}
+	b, err := json.Marshal(m)
+	if err != nil { // only decoded JSON and our own values come here
+		panic("store: an object that is not JSON: " + err.Error())
+	}
+	return string(b)
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func orNullBool(b *bool) any {
+	if b == nil {
+		return nil
+	}
+	return number(*b)
+}
+
+func boolOrNil(b sql.NullBool) *bool {
+	if !b.Valid {
+		return nil
+	}
+	return &b.Bool
+}

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ingot/internal/secret"
+)
+
+// keySize is that of AES-256.
+const keySize = 32
+
+// sealVersion is the first byte of every sealed value; it is also authenticated.
+const sealVersion = 1
+
+// ErrSealed is what opening a sealed value gives when the key is wrong or the value was changed or moved.
+var ErrSealed = errors.New("a sealed value does not open: the key file is not the one this database was written with, or the value was altered")
+
+// Key seals private values. It cannot be printed.
+type Key struct{ aead cipher.AEAD }
+
+// LoadKey reads the key file, making it (mode 0600, random) if it does not exist. A file that others can
+// read, or of the wrong size, is refused.
+func LoadKey(path string) (Key, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(path)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("read key file: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return Key{}, fmt.Errorf("key file %s can be read by others (mode %04o): chmod 600 it", path, info.Mode().Perm())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Key{}, fmt.Errorf("read key file: %w", err)
+	}
+	return newKey(raw)
+}
+
+func makeKey(path string) (Key, error) {
+	raw := make([]byte, keySize)
+	rand.Read(raw)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) { // another server was quicker: use its key
+		return LoadKey(path)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
+	if _, err = f.Write(raw); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
+	return newKey(raw)
+}
+
+func newKey(raw []byte) (Key, error) {
+	if len(raw) != keySize {
+		return Key{}, fmt.Errorf("the key file must hold %d bytes, it holds %d", keySize, len(raw))
+	}
+	block, err := aes.NewCipher(raw)
+	if err != nil {
+		return Key{}, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return Key{}, err
+	}
+	return Key{aead: aead}, nil
+}
+
+// seal encrypts plain for one field of one row. Layout: version, 12 bytes of nonce, ciphertext and tag.
+func (k Key) seal(plain []byte, row, field string) []byte {
+	nonce := make([]byte, k.aead.NonceSize())
+	rand.Read(nonce)
+	out := append([]byte{sealVersion}, nonce...)
+	return k.aead.Seal(out, nonce, plain, associated(row, field))
+}
+
+func (k Key) open(sealed []byte, row, field string) ([]byte, error) {
+	n := k.aead.NonceSize()
+	if len(sealed) < 1+n || sealed[0] != sealVersion {
+		return nil, ErrSealed
+	}
+	plain, err := k.aead.Open(nil, sealed[1:1+n], sealed[1+n:], associated(row, field))
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return plain, nil
+}
+
+func associated(row, field string) []byte {
+	return fmt.Appendf(nil, "%d\x00%s\x00%s", sealVersion, row, field)
+}
+
+func (k Key) sealMap(m secret.Map, row, field string) ([]byte, error) {
+	plain, err := json.Marshal(m.Expose())
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", field, err)
+	}
+	return k.seal(plain, row, field), nil
+}
+
+func (k Key) openMap(sealed []byte, row, field string) (secret.Map, error) {
+	plain, err := k.open(sealed, row, field)
+	if err != nil {
+		return secret.Map{}, fmt.Errorf("%s: %w", field, err)
+	}
+	m := map[string]any{}
+	if err := json.Unmarshal(plain, &m); err != nil {
+		return secret.Map{}, fmt.Errorf("%s: sealed value is not a JSON object", field)
+	}
+	return secret.NewMap(m), nil
+}
