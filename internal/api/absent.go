@@ -1,0 +1,88 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/wire"
+)
+
+// tooOld is the fault for a path that came with a later version.
+func tooOld(path string, min, minor int) *fault.Error {
+	return wire.TooNew("The resource "+clip(path), min, minor)
+}
+
+// missing are the resources that upstream has and this server has not, by their first word under /v1 or
+// under a node. A client that asks gets 404 and this reason.
+var missing = map[string]string{
+	"portgroups":       "port groups",
+	"chassis":          "chassis",
+	"volume":           "volumes",
+	"allocations":      "allocations",
+	"allocation":       "allocations",
+	"deploy_templates": "deploy templates",
+	"runbooks":         "runbooks",
+	"inspection_rules": "inspection rules",
+	"events":           "network events",
+	"shards":           "shards",
+	"traits":           "traits",
+	"vifs":             "VIFs",
+	"vmedia":           "virtual media requests",
+	"bios":             "BIOS settings",
+	"firmware":         "firmware components",
+	"inventory":        "inspection data",
+	"children":         "child nodes",
+	"vendor_passthru":  "vendor passthru",
+	"raid":             "RAID configuration",
+	"console":          "consoles",
+	"boot_mode":        "boot mode changes",
+	"secure_boot":      "secure boot changes",
+	"inject_nmi":       "non-maskable interrupts",
+	"indicators":       "indicators",
+
+	"continue_inspection": "in-band inspection",
+}
+
+// absent answers every path that has no route.
+type absent struct{}
+
+func (absent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := w.(exchange).call
+	c.r = r
+	c.fail(c.absent(strings.Split(strings.Trim(c.path, "/"), "/")))
+}
+
+// absent says why there is nothing at a path, given as its segments.
+func (c *call) absent(seg []string) error {
+	if seg[0] != "v1" || len(seg) < 2 {
+		return notHere("The resource could not be found: this API begins at /v1.")
+	}
+	if !c.agents && (seg[1] == "lookup" || seg[1] == "heartbeat") {
+		return notHere("Agents are served on a listener of their own; see agent_listen in the server's configuration.")
+	}
+	last := seg[len(seg)-1]
+	switch {
+	case missing[seg[1]] != "":
+		return notHere("This server has no " + missing[seg[1]] + ".")
+	case seg[1] == "drivers" && len(seg) > 3:
+		return notHere("This server has no " + clip(strings.Join(seg[3:], "/")) + " of drivers.")
+	case seg[1] != "nodes" && seg[1] != "ports" || len(seg) < 4:
+		return notHere("The resource could not be found.")
+	case missing[seg[3]] != "":
+		return notHere("This server has no " + missing[seg[3]] + ".")
+	case (seg[3] == "states" || seg[3] == "management") && len(seg) > 4 && missing[seg[4]] != "":
+		return notHere("This server has no " + missing[seg[4]] + ".")
+	case seg[3] == "ports" && len(seg) == 5:
+		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for the port itself at /v1/ports/" + clip(last) + "."}
+	case len(seg) == 4 && c.r.Method == http.MethodGet:
+		// Upstream's router takes one more segment as the argument fields.
+		return invalid("Field %s is not a valid field.", clip(last))
+	}
+	return notHere("The resource could not be found.")
+}
+
+// malformed answers a POST to a collection inside a node, which upstream refuses by this name.
+func (c *call) malformed() (answer, error) {
+	return answer{}, &routeError{status: http.StatusBadRequest, text: "Malformed request URI: create ports at /v1/ports, with node_uuid in the body."}
+}

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/wire"
+)
+
+// lookup tells an agent which node it runs on. Invalid addresses are ignored, as upstream does: machines
+// have NICs with stranger ones.
+func (c *call) lookup() (answer, error) {
+	var macs []string
+	for _, v := range c.query["addresses"] {
+		for a := range strings.SplitSeq(v, ",") {
+			if mac, ok := wire.ParseMAC(strings.TrimSpace(a)); ok {
+				macs = append(macs, mac)
+			}
+		}
+	}
+	if len(macs) > 256 {
+		return answer{}, invalid("More than 256 addresses were given.")
+	}
+	id := c.param("node_uuid")
+	if id != "" && !wire.IsUUID(id) {
+		return answer{}, invalid("Expected UUID for node_uuid.")
+	}
+	found, err := c.s.Lookup(c.r.Context(), macs, id, c.minor)
+	if err != nil {
+		return answer{}, err
+	}
+	type node struct {
+		agentapi.Node
+		Links []wire.Link `json:"links"`
+	}
+	return answer{status: http.StatusOK, private: true, json: struct {
+		Node   node                  `json:"node"`
+		Config agentapi.LookupConfig `json:"config"`
+	}{node{found.Node, wire.Links(c.base(), "nodes/"+found.Node.UUID)}, found.Config}}, nil
+}
+
+// heartbeatSince are the arguments that came with a version of their own; before, they are refused.
+var heartbeatSince = map[string]int{"agent_version": 36, "agent_verify_ca": 68, "agent_status": 72, "agent_status_message": 72}
+
+func (c *call) heartbeat() (answer, error) {
+	args, err := c.args("callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message")
+	if err != nil {
+		return answer{}, err
+	}
+	for name, min := range heartbeatSince {
+		if args[name] != nil && c.minor < min {
+			return answer{}, invalid("Field %s needs API version %s or newer.", name, wire.Version(min))
+		}
+	}
+	if args["agent_status"] != nil || args["agent_status_message"] != nil {
+		return answer{}, fault.New(fault.NotSupported, "agent_status belongs to a kind of deployment that this server does not have.")
+	}
+	if _, ok := args["callback_url"]; !ok {
+		return answer{}, invalid("Missing mandatory parameter: callback_url")
+	}
+	var hb agentapi.Heartbeat
+	for name, at := range map[string]*string{"callback_url": &hb.CallbackURL, "agent_token": &hb.AgentToken,
+		"agent_version": &hb.AgentVersion, "agent_verify_ca": &hb.AgentVerifyCA} {
+		if *at, err = textArg(args, name, false); err != nil {
+			return answer{}, err
+		}
+	}
+	if err := c.s.Heartbeat(c.r.Context(), c.node(), hb); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusAccepted}, nil
+}

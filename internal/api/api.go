@@ -1,0 +1,88 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"ingot/internal/ops"
+)
+
+// Options are what New and AgentHandler need to know besides the service. The zero value works.
+type Options struct {
+	Log *slog.Logger // access log and internal errors; nil: none
+	// PublicEndpoint is the base of links, such as "https://metal.example.org"; "": as the request names
+	// this server.
+	PublicEndpoint string
+	// MaxLimit is the default and the cap of page sizes. 0 means 1000.
+	MaxLimit int
+	// RequestLimit is how long one request may take, reading its body and waiting for a BMC included.
+	// 0 means 60 s.
+	RequestLimit time.Duration
+	// AgentOnPublic also serves lookup and heartbeat on the handler of New.
+	AgentOnPublic bool
+}
+
+// api is one door: a service, its options and the routes it serves.
+type api struct {
+	s      *ops.Service
+	o      Options
+	mux    *http.ServeMux
+	agents bool // lookup and heartbeat are served here
+}
+
+// New is the handler for operators and their tools. It needs no authentication: whoever reaches it is the
+// operator, so it belongs on a loopback address.
+func New(s *ops.Service, o Options) http.Handler {
+	table := routes
+	if o.AgentOnPublic {
+		table = append(table[:len(table):len(table)], agentRoutes...)
+	}
+	return newAPI(s, o, table, o.AgentOnPublic)
+}
+
+// AgentHandler is the handler for agents in ramdisks.
+func AgentHandler(s *ops.Service, o Options) http.Handler {
+	table := append(discovery[:len(discovery):len(discovery)], agentRoutes...)
+	return newAPI(s, o, table, true)
+}
+
+func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.MaxLimit == 0 {
+		o.MaxLimit = 1000
+	}
+	if o.RequestLimit == 0 {
+		o.RequestLimit = time.Minute
+	}
+	o.PublicEndpoint = strings.TrimRight(o.PublicEndpoint, "/")
+	a := &api{s: s, o: o, mux: http.NewServeMux(), agents: agents}
+	entries := map[string]entry{}
+	for _, rt := range table {
+		if entries[rt.path] == nil {
+			entries[rt.path] = entry{}
+			a.mux.Handle(rt.path, entries[rt.path])
+		}
+		entries[rt.path][rt.method] = rt
+	}
+	a.mux.Handle("/", absent{})
+	return a
+}
+
+// Server wraps a handler of this package with the limits a listener needs: slow and oversized headers and
+// idle connections are cut. The caller serves it and shuts it down.
+func Server(h http.Handler, log *slog.Logger) *http.Server {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second, // a client that sends its headers slower is not one of ours
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	if log != nil {
+		s.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	}
+	return s
+}

@@ -1,0 +1,145 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"ingot/internal/fault"
+)
+
+// Limits of request bodies. Source: rest-api reference §1.4, upstream's defaults.
+const (
+	maxBody      = 1 << 20
+	maxProvision = 64 << 20 // states/provision carries config drives
+	maxDepth     = 25
+)
+
+// readBody takes the body in, within the route's limit and checked for depth, before anything parses it.
+// GET and DELETE have none: what a client sends with them is left unread.
+func (c *call) readBody(rt route) error {
+	if rt.method == http.MethodGet || rt.method == http.MethodDelete {
+		return nil
+	}
+	limit := rt.limit
+	if limit == 0 {
+		limit = maxBody
+	}
+	if c.r.ContentLength > limit {
+		return tooLarge(limit)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return tooLarge(limit)
+	case err != nil:
+		return fault.Wrap(fault.Invalid, err, "The request body could not be read to its end.")
+	}
+	if len(strings.TrimSpace(string(body))) == 0 {
+		return nil
+	}
+	// A web page can make a browser send anything anywhere, but not with this type unless we say so: it is
+	// what protects an API without authentication on a loopback address. PATCH never comes unasked.
+	if rt.method != http.MethodPatch && !isJSON(c.r.Header.Get("Content-Type")) {
+		return fault.New(fault.Invalid, "The request has a body that does not say it is JSON: send the header Content-Type: application/json.")
+	}
+	if deeper(body, maxDepth) {
+		return fault.New(fault.Invalid, "The JSON in the request body is nested too deeply: at most %d levels are allowed.", maxDepth)
+	}
+	c.body = body
+	return nil
+}
+
+func tooLarge(limit int64) error {
+	return fault.New(fault.TooLarge, "Request body is too large: at most %d KiB are allowed here.", limit>>10)
+}
+
+func isJSON(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == "application/json" || strings.HasSuffix(kind, "+json"))
+}
+
+// deeper tells whether JSON text nests more than limit levels. It looks at brackets outside strings only, so
+// it is right for valid JSON and harmless for other bytes.
+func deeper(text []byte, limit int) bool {
+	depth, quoted, escaped := 0, false, false
+	for _, b := range text {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted:
+			escaped, quoted = b == '\\', b != '"'
+		case b == '"':
+			quoted = true
+		case b == '{' || b == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case b == '}' || b == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// object parses the body as one JSON object.
+func (c *call) object() (map[string]any, error) {
+	if c.body == nil {
+		return nil, fault.New(fault.Invalid, "The request needs a JSON object as its body.")
+	}
+	var v any
+	if err := json.Unmarshal(c.body, &v); err != nil {
+		return nil, badJSON(err)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "The request body must be a JSON object.")
+	}
+	return m, nil
+}
+
+func badJSON(err error) error {
+	var at *json.SyntaxError
+	if errors.As(err, &at) {
+		return fault.New(fault.Invalid, "The request body is not valid JSON: %v, at byte %d.", at, at.Offset)
+	}
+	return fault.Wrap(fault.Invalid, err, "The request body is not valid JSON.")
+}
+
+// args merges the body's keys with the query's, which action endpoints take alike; the body wins. Keys the
+// route does not know are refused. A missing body is an empty one.
+func (c *call) args(rt string) (map[string]any, error) {
+	out := map[string]any{}
+	for k, v := range c.query {
+		out[k] = v[len(v)-1]
+	}
+	if c.body != nil {
+		m, err := c.object()
+		if err != nil {
+			return nil, err
+		}
+		for k, v := range m {
+			out[k] = v
+		}
+	}
+	return out, unexpected(out, rt)
+}
+
+// textArg takes a string argument; a missing or null one is an error if need is set, else "".
+func textArg(args map[string]any, name string, need bool) (string, error) {
+	switch v := args[name].(type) {
+	case nil:
+		if need {
+			return "", fault.New(fault.Invalid, "Missing mandatory parameter: %s", name)
+		}
+		return "", nil
+	case string:
+		return v, nil
+	default:
+		return "", fault.New(fault.Invalid, "Invalid input for %s: it must be a string.", name)
+	}
+}

@@ -1,0 +1,149 @@
+package api
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/wire"
+)
+
+// nodeView turns nodes into what one request shows of them. It does only what its shape needs.
+type nodeView struct {
+	c          *call
+	base       string
+	shows      map[string]func(string) bool // by driver
+	links      bool
+	subLinks   bool
+	conductor  bool
+	driverInfo bool
+	instance   bool
+	internal   bool
+}
+
+func (c *call) newNodeView(shape wire.Shape[wire.Node]) *nodeView {
+	return &nodeView{c: c, base: c.base(), shows: map[string]func(string) bool{}, links: shape.Has("links"), subLinks: shape.Has("ports"),
+		conductor: shape.Has("conductor") || c.param("conductor") != "", driverInfo: shape.Has("driver_info"),
+		instance: shape.Has("instance_info"), internal: shape.Has("driver_internal_info")}
+}
+
+// of is the node as the request may see it, with every secret masked.
+func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
+	w := wire.Node{
+		UUID: n.UUID, Name: n.Name, Driver: n.Driver, Properties: n.Properties, Extra: n.Extra,
+		InstanceUUID: n.InstanceUUID, InstanceName: n.InstanceName, ChassisUUID: n.ChassisUUID,
+		ProvisionState: string(n.ProvisionState), TargetProvisionState: string(n.TargetProvisionState),
+		ProvisionUpdatedAt: wire.Time{Time: n.ProvisionUpdatedAt}, PowerState: string(n.PowerState), TargetPowerState: string(n.TargetPowerState),
+		LastError: n.LastError, Reservation: n.Reservation, Maintenance: n.Maintenance, MaintenanceReason: n.MaintenanceReason, Fault: n.Fault,
+		CleanStep: n.CleanStep, DeployStep: n.DeployStep,
+		BootInterface: n.Interfaces["boot"], ConsoleInterface: n.Interfaces["console"], DeployInterface: n.Interfaces["deploy"],
+		InspectInterface: n.Interfaces["inspect"], ManagementInterface: n.Interfaces["management"], PowerInterface: n.Interfaces["power"],
+		RAIDInterface: n.Interfaces["raid"], VendorInterface: n.Interfaces["vendor"], NetworkInterface: n.Interfaces["network"],
+		StorageInterface: n.Interfaces["storage"], RescueInterface: n.Interfaces["rescue"], BIOSInterface: n.Interfaces["bios"],
+		FirmwareInterface: n.Interfaces["firmware"],
+		ResourceClass:     n.ResourceClass, ConductorGroup: n.ConductorGroup, AutomatedClean: n.AutomatedClean,
+		Protected: n.Protected, ProtectedReason: n.ProtectedReason, Owner: n.Owner, Lessee: n.Lessee, Description: n.Description,
+		Retired: n.Retired, RetiredReason: n.RetiredReason, NetworkData: n.NetworkData, BootMode: n.BootMode, SecureBoot: n.SecureBoot,
+		DisablePowerOff: n.DisablePowerOff, CreatedAt: wire.Time{Time: n.CreatedAt}, UpdatedAt: wire.Time{Time: n.UpdatedAt},
+	}
+	if v.driverInfo {
+		if v.shows[n.Driver] == nil {
+			v.shows[n.Driver] = v.c.s.Shows(v.c.r.Context(), n.Driver)
+		}
+		w.DriverInfo = n.DriverInfo.Masked(v.shows[n.Driver])
+	}
+	if v.instance {
+		w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance))
+	}
+	if v.internal {
+		w.DriverInternalInfo = maskSecrets(n.InternalInfo)
+	}
+	if v.links {
+		w.Links = wire.Links(v.base, "nodes/"+n.UUID)
+	}
+	if v.subLinks {
+		w.Ports, w.States = wire.Links(v.base, "nodes/"+n.UUID+"/ports"), wire.Links(v.base, "nodes/"+n.UUID+"/states")
+		w.Portgroups, w.Volume = wire.Links(v.base, "nodes/"+n.UUID+"/portgroups"), wire.Links(v.base, "nodes/"+n.UUID+"/volume")
+	}
+	if v.conductor {
+		name, err := v.c.conductorOf(n)
+		if err != nil {
+			return w, err
+		}
+		w.Conductor = name
+	}
+	w.At(v.c.minor)
+	return w, nil
+}
+
+// conductorOf is who looks after a node: the holder of its operation, else the first live conductor of its
+// group that knows its driver. Any of them may take its next operation.
+func (c *call) conductorOf(n *metal.Node) (string, error) {
+	if n.Reservation != "" {
+		return n.Reservation, nil
+	}
+	if c.conductors == nil {
+		all, err := c.s.Conductors(c.r.Context())
+		if err != nil {
+			return "", err
+		}
+		c.conductors = all
+	}
+	for _, k := range c.conductors {
+		if k.Alive && k.Group == n.ConductorGroup && slices.Contains(k.Drivers, n.Driver) {
+			return k.Hostname, nil
+		}
+	}
+	return "", nil
+}
+
+// showsInstance refuses the keys of instance_info that are never shown. Source: RBAC reference, "Masking".
+func showsInstance(key string) bool {
+	return key != "configdrive" && key != "image_url" && !secretKey(key)
+}
+
+// secretWords make a key secret-looking when it contains one of them. Source: RBAC reference, "Masking",
+// after oslo.utils strutils.
+var secretWords = []string{"adminpass", "admin_pass", "password", "auth_token", "new_pass", "secret", "sys_pswd", "token", "configdrive",
+	"encrypted_key", "private_key", "fernetkey", "sslkey", "passphrase", "rabbitcookie", "swifthashsuffix", "migrationsshkey", "keystonecredential"}
+
+func secretKey(key string) bool {
+	key = strings.ToLower(key)
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(key, w) })
+}
+
+var userInfo = regexp.MustCompile(`://([^/@\s:]*):[^/@\s]+@`)
+
+// maskSecrets gives a copy of m with the values of secret-looking keys masked, at any depth, and passwords
+// in URLs, which upstream shows.
+func maskSecrets(m map[string]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		if secretKey(k) && v != nil {
+			out[k] = secret.Mask
+			continue
+		}
+		out[k] = maskValue(v)
+	}
+	return out
+}
+
+func maskValue(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return maskSecrets(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = maskValue(v[i])
+		}
+		return out
+	case string:
+		if strings.Contains(v, "://") && strings.Contains(v, "@") {
+			return userInfo.ReplaceAllString(v, "://${1}:"+secret.Mask+"@")
+		}
+	}
+	return v
+}

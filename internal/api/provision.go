@@ -1,0 +1,294 @@
+package api
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/ops"
+	"ingot/internal/wire"
+)
+
+// request is PUT states/provision, its arguments checked for type.
+type request struct {
+	*call
+	node                                  *metal.Node
+	verb                                  metal.Verb
+	configDrive                           any // nil when there is none: "", {} and null count as none
+	cleanSteps, deploySteps, serviceSteps []any
+	noRamdisk                             *bool
+	runbook, rescuePassword               string
+	hasPassword                           bool
+}
+
+func (c *call) setProvision() (answer, error) {
+	rq, err := c.readProvision()
+	if err != nil {
+		return answer{}, err
+	}
+	for _, check := range provisionChecks {
+		if err := check(rq); err != nil {
+			return answer{}, err
+		}
+	}
+	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive}
+	if p.CleanSteps, err = readSteps("clean_steps", rq.cleanSteps, stepKeys); err != nil {
+		return answer{}, err
+	}
+	if p.DeploySteps, err = readSteps("deploy_steps", rq.deploySteps, deployStepKeys); err != nil {
+		return answer{}, err
+	}
+	if err := c.s.SetProvision(c.r.Context(), c.caller(), rq.node.UUID, p); err != nil {
+		return answer{}, err
+	}
+	return c.accepted(), nil
+}
+
+// provisionChecks run in the order in which upstream makes them; the first failure is the answer. What
+// needs a transaction is checked again by ops. Source: provision verbs reference, "Order of checks".
+var provisionChecks = []func(*request) error{
+	(*request).checkVersion,
+	(*request).checkMaintenance,
+	(*request).checkState,
+	(*request).checkConfigDrive,
+	(*request).checkRunbook,
+	(*request).checkRamdisk,
+	(*request).checkSteps,
+	(*request).checkRescue,
+	(*request).checkAbort,
+	(*request).checkService,
+}
+
+func (c *call) readProvision() (*request, error) {
+	args, err := c.args(provisionArgs)
+	if err != nil {
+		return nil, err
+	}
+	rq := &request{call: c}
+	target, err := textArg(args, "target", true)
+	if err != nil {
+		return nil, err
+	}
+	rq.verb = metal.Verb(target)
+	for name, at := range map[string]*[]any{"clean_steps": &rq.cleanSteps, "deploy_steps": &rq.deploySteps, "service_steps": &rq.serviceSteps} {
+		v, ok := args[name].([]any)
+		if args[name] != nil && !ok {
+			return nil, invalid("Invalid %s: it must be an array of steps.", name)
+		}
+		*at = v
+	}
+	if v := args["disable_ramdisk"]; v != nil {
+		b, ok := wire.ParseBool(v)
+		if !ok {
+			return nil, invalid("Invalid input for disable_ramdisk: it must be true or false.")
+		}
+		rq.noRamdisk = &b
+	}
+	if rq.runbook, err = textArg(args, "runbook", false); err != nil {
+		return nil, err
+	}
+	if rq.rescuePassword, err = textArg(args, "rescue_password", false); err != nil {
+		return nil, err
+	}
+	rq.hasPassword = args["rescue_password"] != nil
+	switch d := args["configdrive"].(type) {
+	case nil:
+	case string:
+		if d != "" {
+			rq.configDrive = d
+		}
+	case map[string]any:
+		if len(d) > 0 {
+			rq.configDrive = d
+		}
+	default:
+		return nil, invalid("configdrive must be a string (a URL, or base64 of a compressed ISO image) or an object.")
+	}
+	rq.node, err = c.s.Node(c.r.Context(), c.node())
+	return rq, err
+}
+
+func (rq *request) checkVersion() error {
+	info, known := metal.Verbs[rq.verb]
+	// Upstream means to gate undeploy and does not; unhold and service are checked late.
+	if late := rq.verb == metal.VerbUndeploy || rq.verb == metal.VerbUnhold || rq.verb == metal.VerbService; known && !late && rq.minor < info.Min {
+		return wire.TooNew("The provision verb "+string(rq.verb), info.Min, rq.minor)
+	}
+	return nil
+}
+
+func (rq *request) checkMaintenance() error {
+	if (rq.verb == metal.VerbActive || rq.verb == metal.VerbRebuild) && rq.node.Maintenance {
+		return invalid("The %s operation can't be performed on node %s because it's in maintenance mode.", provisioning(rq.verb), rq.node.UUID)
+	}
+	return nil
+}
+
+func provisioning(v metal.Verb) string {
+	if v == metal.VerbRebuild {
+		return "rebuilding"
+	}
+	return "provisioning"
+}
+
+func (rq *request) checkState() error {
+	info, known := metal.Verbs[rq.verb]
+	if known {
+		if _, ok := metal.Next(rq.node.ProvisionState, info.Event); ok {
+			return nil
+		}
+	}
+	if rq.node.Reservation != "" {
+		return fault.New(fault.Locked, "Node %s is locked by host %s, please retry after the current operation is completed.", rq.node.UUID, rq.node.Reservation)
+	}
+	hint := ""
+	if !known {
+		verbs := slices.Sorted(maps.Keys(metal.Verbs))
+		hint = " Verbs there are: " + strings.Join(asStrings(verbs), ", ") + "."
+	}
+	return badState("The requested action %q can not be performed on node %q while it is in state %q.%s", clip(string(rq.verb)), rq.node.UUID, rq.node.ProvisionState, hint)
+}
+
+func asStrings(verbs []metal.Verb) []string {
+	out := make([]string, len(verbs))
+	for i, v := range verbs {
+		out[i] = string(v)
+	}
+	return out
+}
+
+var base64Form = regexp.MustCompile(`^[A-Za-z0-9+/= \t\r\n]*$`)
+
+func (rq *request) checkConfigDrive() error {
+	if rq.configDrive == nil {
+		return nil
+	}
+	if rq.verb != metal.VerbActive && (rq.verb != metal.VerbRebuild || rq.minor < 35) {
+		return invalid("Adding a config drive is only supported when setting provision state to active (or rebuild, from API version 1.35 on).")
+	}
+	switch d := rq.configDrive.(type) {
+	case string:
+		if !strings.Contains(d, "://") && !base64Form.MatchString(d) {
+			return invalid("Invalid configdrive: a string must be a URL, or base64 of a compressed ISO image.")
+		}
+		return nil
+	case map[string]any:
+		if rq.minor < 56 {
+			return invalid("Providing a JSON object for configdrive is only supported starting with API version 1.56.")
+		}
+		if d["vendor_data"] != nil && rq.minor < 59 {
+			return invalid("Providing vendor_data in configdrive is only supported starting with API version 1.59.")
+		}
+		return checkDriveKeys(d)
+	}
+	return nil
+}
+
+func checkDriveKeys(d map[string]any) error {
+	if err := unexpected(d, "meta_data network_data user_data vendor_data"); err != nil {
+		text, _ := fault.PublicOf(err)
+		return invalid("Invalid configdrive: %s", text)
+	}
+	for _, k := range []string{"meta_data", "network_data", "vendor_data"} {
+		if _, ok := d[k].(map[string]any); d[k] != nil && !ok {
+			return invalid("Invalid configdrive: %s must be an object.", k)
+		}
+	}
+	switch d["user_data"].(type) {
+	case nil, string, map[string]any, []any:
+		return nil
+	}
+	return invalid("Invalid configdrive: user_data must be a string, an object or an array.")
+}
+
+func (rq *request) checkRunbook() error {
+	switch {
+	case rq.runbook == "":
+		return nil
+	case rq.minor < 92:
+		return wire.TooNew("Parameter runbook", 92, rq.minor)
+	}
+	return fault.New(fault.NotFound, "Runbook %s could not be found. This server has no runbooks.", clip(rq.runbook))
+}
+
+func (rq *request) checkRamdisk() error {
+	if rq.noRamdisk == nil {
+		return nil
+	}
+	switch {
+	case rq.verb == metal.VerbClean && rq.minor < 70:
+		return wire.TooNew("Parameter disable_ramdisk", 70, rq.minor)
+	case rq.verb == metal.VerbService && rq.minor < 108:
+		return wire.TooNew("Parameter disable_ramdisk with the verb service", 108, rq.minor)
+	case rq.verb != metal.VerbClean && rq.verb != metal.VerbService:
+		return invalid("disable_ramdisk is only supported with the verbs clean and service.")
+	case *rq.noRamdisk:
+		return fault.New(fault.NotSupported, "disable_ramdisk is not supported by this server yet.")
+	}
+	return nil
+}
+
+func (rq *request) checkSteps() error {
+	if len(rq.cleanSteps) > 0 && rq.verb != metal.VerbClean {
+		return invalid("clean_steps is only valid when setting target provision state to clean.")
+	}
+	if len(rq.deploySteps) > 0 {
+		if rq.minor < 69 {
+			return wire.TooNew("Parameter deploy_steps", 69, rq.minor)
+		}
+		if rq.verb != metal.VerbActive && rq.verb != metal.VerbRebuild {
+			return invalid("deploy_steps is only valid when setting target provision state to active or rebuild.")
+		}
+	}
+	if rq.verb == metal.VerbClean && len(rq.cleanSteps) == 0 {
+		return invalid("clean_steps is required when setting target provision state to clean.")
+	}
+	return nil
+}
+
+func (rq *request) checkRescue() error {
+	if rq.verb != metal.VerbRescue {
+		if rq.hasPassword {
+			return invalid("rescue_password is only valid when setting target provision state to rescue.")
+		}
+		return nil
+	}
+	if strings.TrimSpace(rq.rescuePassword) == "" {
+		return invalid("A non-empty rescue_password is required when setting target provision state to rescue.")
+	}
+	return nil
+}
+
+func (rq *request) checkAbort() error {
+	if rq.verb != metal.VerbAbort {
+		return nil
+	}
+	if min := map[metal.State]int{metal.InspectWait: 41, metal.DeployWait: 110}[rq.node.ProvisionState]; rq.minor < min {
+		return wire.TooNew("Aborting in state "+string(rq.node.ProvisionState), min, rq.minor)
+	}
+	return nil
+}
+
+func (rq *request) checkService() error {
+	min := metal.Verbs[rq.verb].Min
+	if rq.verb == metal.VerbUnhold && rq.minor < min {
+		return wire.TooNew("The provision verb unhold", min, rq.minor)
+	}
+	if len(rq.serviceSteps) > 0 && rq.verb != metal.VerbService {
+		return invalid("service_steps is only valid when setting target provision state to service.")
+	}
+	if rq.verb != metal.VerbService {
+		return nil
+	}
+	if rq.minor < min {
+		return wire.TooNew("The provision verb service", min, rq.minor)
+	}
+	if len(rq.serviceSteps) == 0 {
+		return invalid("service_steps is required when setting target provision state to service.")
+	}
+	_, err := readSteps("service_steps", rq.serviceSteps, stepKeys)
+	return err
+}

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"net/http"
+
+	"ingot/internal/fault"
+	"ingot/internal/policy"
+)
+
+// route is one method of one path.
+type route struct {
+	method string
+	path   string // as net/http's mux takes it; always with /v1 (or /ingot/v1) and without trailing slash
+	rule   policy.Rule
+	min    int    // minor of the first microversion that has it; 0 is 1.1
+	below  int    // status for older requests; 0 is 404
+	takes  string // query parameters; for actions, keys of the body as well
+	limit  int64  // of the body in bytes; 0 is maxBody
+	do     func(*call) (answer, error)
+}
+
+const (
+	get    = http.MethodGet
+	post   = http.MethodPost
+	put    = http.MethodPut
+	patch  = http.MethodPatch
+	del    = http.MethodDelete
+	paged  = "limit marker sort_key sort_dir"
+	chosen = paged + " fields detail"
+)
+
+// nodeFilters are the parameters of node lists; nodeQuery reads them. Source: rest-api reference §2.1.
+const nodeFilters = "instance_uuid chassis_uuid associated maintenance retired provision_state driver resource_class fault " +
+	"conductor_group conductor owner lessee project description_contains shard sharded include_children parent_node instance_name"
+
+const portFilters = "node node_uuid address portgroup shard description_contains conductor_groups"
+
+const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password disable_ramdisk runbook"
+
+// discovery is what both doors have.
+var discovery = []route{
+	{method: get, path: "/{$}", rule: "public_api", do: (*call).root},
+	{method: get, path: "/v1", rule: "public_api", do: (*call).v1},
+}
+
+// routes is everything operators and their tools may ask for. Paths without /v1 are served as if they had
+// it. Paths that upstream has and this server has not are in absent.go.
+var routes = append(discovery[:len(discovery):len(discovery)], []route{
+	{method: get, path: "/v1/nodes", rule: "node:list", takes: chosen + " " + nodeFilters, do: (*call).listNodes},
+	{method: get, path: "/v1/nodes/detail", rule: "node:list", takes: paged + " " + nodeFilters, do: (*call).detailNodes},
+	{method: post, path: "/v1/nodes", rule: "node:create", do: (*call).createNode},
+	{method: get, path: "/v1/nodes/validate", rule: "node:validate", takes: "node node_uuid", do: (*call).validateNamed},
+	{method: get, path: "/v1/nodes/{node}", rule: "node:get", takes: "fields", do: (*call).showNode},
+	{method: patch, path: "/v1/nodes/{node}", rule: "node:update", takes: "reset_interfaces", do: (*call).patchNode},
+	{method: del, path: "/v1/nodes/{node}", rule: "node:delete", do: (*call).deleteNode},
+	{method: get, path: "/v1/nodes/{node}/validate", rule: "node:validate", do: (*call).validateNode},
+
+	{method: get, path: "/v1/nodes/{node}/states", rule: "node:get_states", do: (*call).showStates},
+	{method: put, path: "/v1/nodes/{node}/states/power", rule: "node:set_power_state", takes: "target timeout", do: (*call).setPower},
+	{method: put, path: "/v1/nodes/{node}/states/provision", rule: "node:set_provision_state", takes: provisionArgs, limit: maxProvision, do: (*call).setProvision},
+	{method: put, path: "/v1/nodes/{node}/maintenance", rule: "node:set_maintenance", takes: "reason", do: (*call).setMaintenance},
+	{method: del, path: "/v1/nodes/{node}/maintenance", rule: "node:clear_maintenance", do: (*call).clearMaintenance},
+	{method: get, path: "/v1/nodes/{node}/management/boot_device", rule: "node:get_boot_device", do: (*call).bootDevice},
+	{method: put, path: "/v1/nodes/{node}/management/boot_device", rule: "node:set_boot_device", takes: "boot_device persistent", do: (*call).setBootDevice},
+	{method: get, path: "/v1/nodes/{node}/management/boot_device/supported", rule: "node:get_boot_device", do: (*call).bootDevices},
+	{method: get, path: "/v1/nodes/{node}/history", rule: "node:history:get", min: 78, takes: paged + " detail", do: (*call).listHistory},
+	{method: get, path: "/v1/nodes/{node}/history/{uuid}", rule: "node:history:get", min: 78, do: (*call).showHistory},
+	{method: get, path: "/v1/nodes/{node}/ports", rule: "port:list", takes: chosen, do: (*call).nodePorts},
+	{method: post, path: "/v1/nodes/{node}/ports", rule: "port:create", do: (*call).malformed},
+	{method: get, path: "/v1/nodes/{node}/ports/detail", rule: "port:list", takes: paged, do: (*call).nodePortsDetail},
+
+	{method: get, path: "/v1/ports", rule: "port:list", takes: chosen + " " + portFilters, do: (*call).listPorts},
+	{method: get, path: "/v1/ports/detail", rule: "port:list", takes: paged + " " + portFilters, do: (*call).detailPorts},
+	{method: post, path: "/v1/ports", rule: "port:create", do: (*call).createPort},
+	{method: get, path: "/v1/ports/{port}", rule: "port:get", takes: "fields", do: (*call).showPort},
+	{method: patch, path: "/v1/ports/{port}", rule: "port:update", do: (*call).patchPort},
+	{method: del, path: "/v1/ports/{port}", rule: "port:delete", do: (*call).deletePort},
+
+	{method: get, path: "/v1/drivers", rule: "driver:get", takes: "type detail fields", do: (*call).listDrivers},
+	{method: get, path: "/v1/drivers/{driver}", rule: "driver:get", takes: "fields", do: (*call).showDriver},
+	{method: get, path: "/v1/drivers/{driver}/properties", rule: "driver:get_properties", do: (*call).driverProperties},
+	{method: get, path: "/v1/conductors", rule: "conductor:get", min: 49, takes: chosen, do: (*call).listConductors},
+	{method: get, path: "/v1/conductors/{hostname}", rule: "conductor:get", min: 49, takes: "fields", do: (*call).showConductor},
+
+	// Ours. Their version is in the path; microversions do not change them.
+	{method: get, path: "/ingot/v1/nodes/{node}/why", rule: "ingot:node:why", do: (*call).why},
+	{method: get, path: "/ingot/v1/nodes/{node}/events", rule: "ingot:node:events", takes: "after limit", do: (*call).events},
+	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
+	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
+}...)
+
+// agentRoutes is what agents in ramdisks ask for. They cannot log in: they prove themselves by the token of
+// their boot, which ops checks.
+var agentRoutes = []route{
+	{method: get, path: "/v1/lookup", rule: "driver:ipa_lookup", min: 22, takes: "addresses node_uuid", do: (*call).lookup},
+	{method: post, path: "/v1/heartbeat/{node}", rule: "node:ipa_heartbeat", min: 22,
+		takes: "callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message", do: (*call).heartbeat},
+}
+
+// hidden is the answer to a request that is older than the route.
+func (rt route) hidden(c *call, e entry) error {
+	switch rt.below {
+	case http.StatusNotAcceptable:
+		return tooOld(c.path, rt.min, c.minor)
+	case http.StatusMethodNotAllowed:
+		return e.notAllowed(rt.method)
+	}
+	return notHere(tooOld(c.path, rt.min, c.minor).Public)
+}
+
+func notHere(text string) error { return &routeError{status: http.StatusNotFound, text: text} }
+
+func badState(format string, args ...any) error { return fault.New(fault.BadState, format, args...) }
+
+func invalid(format string, args ...any) error { return fault.New(fault.Invalid, format, args...) }

@@ -1,0 +1,301 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ingot/internal/fault"
+	"ingot/internal/ops"
+	"ingot/internal/policy"
+	"ingot/internal/wire"
+)
+
+// call is one request on its way through this room.
+type call struct {
+	*api
+	w        http.ResponseWriter
+	r        *http.Request
+	id       string // request id
+	minor    int    // microversion in effect
+	path     string // as routed: with /v1, without trailing slash and stripped suffix
+	stripped bool   // a ".json" was taken off the path
+	query    url.Values
+	body     []byte // empty if there is none
+	status   int
+	err      error // what the access log tells besides the status
+
+	conductors []ops.Conductor // loaded when first needed
+}
+
+// answer is what a handler wants to be sent. Without json and raw there is no body.
+type answer struct {
+	status     int
+	json       any
+	raw        []byte // a body that is rendered already
+	kind       string // its Content-Type; "" means application/json
+	location   string // path under the base, "" for none
+	allow      string
+	retryAfter string // seconds
+	private    bool   // must not be kept by anybody on the way
+}
+
+// ServeHTTP is the whole way of a request: everything before the route is known happens here, the rest in
+// entry.serve.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(r.Context(), a.o.RequestLimit)
+	defer cancel()
+	// Errors here mean the connection cannot have deadlines (a test's recorder): then only ctx limits it.
+	_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.o.RequestLimit))
+
+	c := &call{api: a, w: w, r: r.WithContext(ctx), id: "req-" + uuid.NewString()}
+	h := w.Header()
+	h.Set(wire.HeaderRequest, c.id)
+	h.Set(wire.HeaderRequestX, c.id)
+	h.Set(wire.HeaderMin, wire.Version(wire.MinMinor))
+	h.Set(wire.HeaderMax, wire.Version(wire.MaxMinor))
+	h.Set("X-Content-Type-Options", "nosniff")
+	defer func() {
+		if p := recover(); p != nil {
+			a.o.Log.Error("request panicked", "request", c.id, "panic", p, "stack", string(debug.Stack()))
+			if c.status == 0 {
+				c.send(answer{status: http.StatusInternalServerError, json: wire.NewError(http.StatusInternalServerError, internalText(c.id))})
+			}
+		}
+		c.log(time.Since(start))
+	}()
+	if err := c.begin(); err != nil {
+		c.fail(err)
+		return
+	}
+	a.mux.ServeHTTP(exchange{w, c}, c.r)
+}
+
+// exchange carries the call through the mux, which knows only the two arguments of ServeHTTP.
+type exchange struct {
+	http.ResponseWriter
+	*call
+}
+
+// begin finds the version in effect and the path to route.
+func (c *call) begin() error {
+	legacy := c.r.Header.Get(wire.HeaderVersion)
+	minor, err := wire.Negotiate(c.r.Header.Values(wire.HeaderStandard), legacy)
+	if err != nil {
+		text, _ := fault.PublicOf(err)
+		return &routeError{status: http.StatusNotAcceptable, text: text}
+	}
+	c.minor = minor
+	c.w.Header().Set(wire.HeaderVersion, wire.Version(minor))
+
+	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
+		return fault.New(fault.Invalid, "The query string is not valid: %v.", err)
+	}
+	p := path.Clean("/" + c.r.URL.EscapedPath())
+	if s, ok := strings.CutSuffix(p, ".json"); ok && legacy != "" && minor < 91 && !strings.EqualFold(legacy, "latest") {
+		p, c.stripped = s, true
+	}
+	if first, _, _ := strings.Cut(p[1:], "/"); first != "" && first != "v1" && first != "ingot" {
+		p = "/v1" + p
+	}
+	plain, err := url.PathUnescape(p)
+	if err != nil {
+		return &routeError{status: http.StatusBadRequest, text: "The path is not valid: " + err.Error()}
+	}
+	c.path = p
+	u := *c.r.URL
+	u.Path, u.RawPath = plain, p
+	c.r.URL = &u // c.r is a copy already: WithContext made it
+	return nil
+}
+
+// entry is the routes of one path, by method.
+type entry map[string]route
+
+func (e entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := w.(exchange).call
+	c.r = r
+	a, err := e.serve(c)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.send(a)
+}
+
+func (e entry) serve(c *call) (answer, error) {
+	method := c.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	rt, ok := e[method]
+	if !ok {
+		return answer{}, e.notAllowed(c.r.Method)
+	}
+	if c.minor < rt.min {
+		return answer{}, rt.hidden(c, e)
+	}
+	if err := policy.Check(policy.Caller{Trusted: true}, rt.rule); err != nil {
+		return answer{}, err
+	}
+	if err := c.checkIdent(rt); err != nil {
+		return answer{}, err
+	}
+	if err := rt.checkQuery(c.query); err != nil {
+		return answer{}, err
+	}
+	if err := c.readBody(rt); err != nil {
+		return answer{}, err
+	}
+	return rt.do(c)
+}
+
+func (e entry) notAllowed(method string) error {
+	allow := make([]string, 0, len(e)+1)
+	for m := range e {
+		allow = append(allow, m)
+		if m == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	slices.Sort(allow)
+	list := strings.Join(allow, ", ")
+	return &routeError{status: http.StatusMethodNotAllowed, allow: list,
+		text: "The method " + clip(method) + " is not allowed here. Allowed: " + list + "."}
+}
+
+// checkIdent refuses what cannot be an identifier, so that no stranger's text reaches a query. Names of
+// nodes came with 1.5: before, one is as good as unknown.
+func (c *call) checkIdent(rt route) error {
+	for _, key := range []string{"node", "port", "uuid"} {
+		if !strings.Contains(rt.path, "{"+key+"}") {
+			continue
+		}
+		v := c.r.PathValue(key)
+		switch {
+		case key == "uuid" && !wire.IsUUID(v), !wire.IsIdent(v):
+			return &routeError{status: http.StatusBadRequest, text: "Expected a UUID or name, and got " + strconv.Quote(clip(v)) + "."}
+		case key == "node" && c.minor < 5 && !wire.IsUUID(v) && !strings.HasPrefix(rt.path, "/ingot/"):
+			return fault.New(fault.NotFound, "Node %s could not be found. Names of nodes need API version 1.5 or newer.", v)
+		}
+	}
+	if c.stripped && strings.HasSuffix(rt.path, "/{node}") {
+		return c.unstrip()
+	}
+	return nil
+}
+
+// unstrip gives a node whose name really ends in ".json" its suffix back.
+func (c *call) unstrip() error {
+	short := c.r.PathValue("node")
+	_, err := c.s.Node(c.r.Context(), short)
+	if fault.KindOf(err) != fault.NotFound {
+		return err
+	}
+	if _, err := c.s.Node(c.r.Context(), short+".json"); err == nil {
+		c.r.SetPathValue("node", short+".json")
+	}
+	return nil
+}
+
+// fail answers an error.
+func (c *call) fail(err error) {
+	c.err = err
+	c.send(errorAnswer(err, c.id))
+}
+
+// send writes an answer. A write that fails means the client is gone; the access log still has the status.
+func (c *call) send(a answer) {
+	c.status = a.status
+	h := c.w.Header()
+	body := a.raw
+	if a.json != nil {
+		var err error
+		if body, err = json.Marshal(a.json); err != nil {
+			c.err, c.status = err, http.StatusInternalServerError
+			body, _ = json.Marshal(wire.NewError(c.status, internalText(c.id))) // strings only: always possible
+			a = answer{}
+		}
+	}
+	for k, v := range map[string]string{"Location": a.location, "Allow": a.allow, "Retry-After": a.retryAfter} {
+		if v != "" {
+			h.Set(k, v)
+		}
+	}
+	if a.location != "" {
+		h.Set("Location", c.base()+a.location)
+	}
+	if a.private {
+		h.Set("Cache-Control", "no-store")
+	}
+	if body != nil {
+		kind := a.kind
+		if kind == "" {
+			kind = "application/json"
+		}
+		h.Set("Content-Type", kind)
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	c.w.WriteHeader(c.status)
+	if body != nil && c.r.Method != http.MethodHead {
+		_, _ = c.w.Write(body)
+	}
+}
+
+// log is the access log: never a query, a header or a body, which may hold secrets.
+func (c *call) log(took time.Duration) {
+	level, facts := slog.LevelInfo, []any{"request", c.id, "method", c.r.Method, "path", clip(c.r.URL.Path), "status", c.status,
+		"minor", c.minor, "took", took, "from", c.r.RemoteAddr}
+	switch {
+	case c.err != nil && c.status >= 500 && c.status != http.StatusServiceUnavailable && c.status != http.StatusNotImplemented:
+		level = slog.LevelError
+		facts = append(facts, "error", c.err.Error())
+	case c.err != nil:
+		text, _ := fault.PublicOf(c.err)
+		if text == "" {
+			text = c.err.Error()
+		}
+		facts = append(facts, "refused", text)
+	case c.r.Method == http.MethodGet || c.r.Method == http.MethodHead:
+		level = slog.LevelDebug
+	}
+	c.o.Log.Log(c.r.Context(), level, "request answered", facts...)
+}
+
+// base is what links start with.
+func (c *call) base() string {
+	if c.o.PublicEndpoint != "" {
+		return c.o.PublicEndpoint
+	}
+	if c.r.TLS != nil {
+		return "https://" + c.r.Host
+	}
+	return "http://" + c.r.Host
+}
+
+// caller is who asks, for ops.
+func (c *call) caller() ops.Caller {
+	return ops.Caller{Who: "operator", RequestID: c.id, Minor: c.minor}
+}
+
+// node is the {node} of the path.
+func (c *call) node() string { return c.r.PathValue("node") }
+
+// clip keeps a stranger's text short enough to be repeated.
+func clip(s string) string {
+	if len(s) > 100 {
+		return strings.ToValidUTF8(s[:100], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,99 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/wire"
+)
+
+// stepForm is what a list of steps may look like.
+type stepForm struct {
+	keys     string
+	required []string
+}
+
+// Source: provision verbs reference, "Step lists".
+var (
+	stepKeys       = stepForm{"interface step args order execute_on_child_nodes limit_child_node_execution", []string{"interface", "step"}}
+	deployStepKeys = stepForm{"interface step args priority", []string{"interface", "step", "args", "priority"}}
+)
+
+var stepInterfaces = []string{"vendor", "power", "management", "firmware", "deploy", "bios", "raid"}
+
+// refusedSteps are not run for anybody who asks through the API: raw commands to a BMC go around every rule
+// that this server keeps. Source: upstream's default of [api] disallow_{clean,deploy,service}_steps.
+var refusedSteps = []string{"vendor.send_raw"}
+
+// readSteps makes steps of the argument called name. The order is the caller's.
+func readSteps(name string, list []any, form stepForm) ([]metal.Step, error) {
+	out := make([]metal.Step, 0, len(list))
+	for i, v := range list {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return nil, invalid("Invalid %s: entry %d is not an object.", name, i+1)
+		}
+		s, err := readStep(m, form)
+		if err != nil {
+			text, _ := fault.PublicOf(err)
+			return nil, fault.New(fault.KindOf(err), "Invalid %s: entry %d: %s", name, i+1, text)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func readStep(m map[string]any, form stepForm) (s metal.Step, err error) {
+	if err := unexpected(m, form.keys); err != nil {
+		return s, err
+	}
+	for _, k := range form.required {
+		if m[k] == nil {
+			return s, invalid("%s is required.", k)
+		}
+	}
+	if s.Interface, err = textArg(m, "interface", true); err != nil {
+		return s, err
+	}
+	if s.Step, err = textArg(m, "step", true); err != nil {
+		return s, err
+	}
+	args, isObject := m["args"].(map[string]any)
+	switch {
+	case !slices.Contains(stepInterfaces, s.Interface):
+		return s, invalid("interface must be one of %s.", strings.Join(stepInterfaces, ", "))
+	case s.Step == "":
+		return s, invalid("step must not be empty.")
+	case slices.Contains(refusedSteps, s.Interface+"."+s.Step):
+		return s, invalid("the step %s.%s is not allowed by this server.", s.Interface, s.Step)
+	case m["args"] != nil && !isObject:
+		return s, invalid("args must be an object.")
+	}
+	s.Args = args
+	return s, readStepRest(m, &s)
+}
+
+func readStepRest(m map[string]any, s *metal.Step) error {
+	for _, k := range []string{"priority", "order"} {
+		n, ok := intOf(m[k])
+		if m[k] != nil && (!ok || n < 0) {
+			return invalid("%s must be a whole number that is not negative.", k)
+		}
+		if k == "priority" {
+			s.Priority = n
+		}
+	}
+	if s.Interface == "deploy" && s.Step == "deploy" && s.Priority != 0 {
+		return invalid("the core step deploy.deploy can only be given priority 0.")
+	}
+	children, ok := wire.ParseBool(m["execute_on_child_nodes"])
+	switch {
+	case m["execute_on_child_nodes"] != nil && !ok:
+		return invalid("execute_on_child_nodes must be true or false.")
+	case children:
+		return fault.New(fault.NotSupported, "This server has no child nodes.")
+	}
+	return nil
+}
