@@ -143,8 +143,8 @@ func eventWhat(e metal.HistoryEvent) string {
 	} else if e.Verb != "" && e.Kind != "transition" {
 		out += " " + e.Verb
 	}
-	if e.From != "" || e.To != "" {
-		out += fmt.Sprintf(" %s -> %s", e.From, e.To)
+	if e.To != "" {
+		out += strings.TrimRight(" "+string(e.From), " ") + " -> " + string(e.To)
 	}
 	return out
 }

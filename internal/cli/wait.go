@@ -140,6 +140,8 @@ func (f *follower) look(ctx context.Context) (*client.States, error) {
 	if w.Step != "" || w.WaitingFor != "" {
 		key, text := whyLine(w, time.Now())
 		f.screen.status(key, text)
+	} else if s.TargetProvisionState != "" || s.TargetPowerState != "" {
+		f.screen.status(w.Next, w.Next) // accepted, and nobody works on it yet
 	}
 	return s, nil
 }
