@@ -1,0 +1,153 @@
+// Package fake is hardware that is a struct in memory: the driver "fake-hardware".
+//
+// It is for demonstrations, for tests of the API and for clients that want a server without machines; the
+// conductor takes *Driver by shape, like every driver. It is not a simulator of machines (lab/simulate is)
+// or of BMCs (lab/bmc is): nothing boots, no network is touched, nothing survives the process. It has no
+// virtual media, so the conductor boots no ramdisk on it and skips the steps that would run there.
+//
+// It is deterministic: a machine is off and boots from its disk until told otherwise, whatever it is told
+// happens at once, and what it says of itself follows from the node's UUID. No call fails but for a request
+// that is wrong in itself (fault.Invalid) or a context that has ended.
+package fake
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+// Driver is every fake machine of this process. Make it with New; it is safe for use from many goroutines.
+type Driver struct {
+	mu       sync.Mutex
+	machines map[string]machine // guarded by mu; by node UUID, those that were told something
+}
+
+// machine is one machine; as a value, so that nobody shares it.
+type machine struct {
+	power metal.Power
+	boot  metal.BootDevice
+}
+
+// fresh is a machine that was told nothing yet.
+var fresh = machine{power: metal.PowerOff, boot: metal.BootDevice{Device: "disk", Persistent: true}}
+
+// devices are what a fake machine boots from. Source: OpenStack Ironic, ironic/common/boot_devices.py.
+var devices = []string{"pxe", "disk", "cdrom", "bios", "safe", "uefihttp"}
+
+// New makes a driver without machines: each is there when it is first asked for.
+func New() *Driver { return &Driver{machines: map[string]machine{}} }
+
+// Type is what the API tells about this driver.
+func (d *Driver) Type() metal.HardwareType {
+	return metal.HardwareType{
+		Name: "fake-hardware",
+		Interfaces: map[string][]string{
+			"bios":       {"fake", "no-bios"},
+			"boot":       {"fake"},
+			"console":    {"fake", "no-console"},
+			"deploy":     {"fake"},
+			"firmware":   {"fake", "no-firmware"},
+			"inspect":    {"fake", "no-inspect"},
+			"management": {"fake", "noop"},
+			"network":    {"noop"},
+			"power":      {"fake"},
+			"raid":       {"fake", "no-raid"},
+			"rescue":     {"fake", "no-rescue"},
+			"storage":    {"fake", "noop"},
+			"vendor":     {"fake", "no-vendor"},
+		},
+	}
+}
+
+// Validate finds nothing wrong: a fake machine needs no driver_info.
+func (d *Driver) Validate(*metal.Node) error { return nil }
+
+// Power tells the state: PowerOn or PowerOff.
+func (d *Driver) Power(ctx context.Context, n *metal.Node) (metal.Power, error) {
+	m, err := d.machine(ctx, n)
+	return m.power, err
+}
+
+// SetPower switches at once; PowerOn, PowerOff and SoftPowerOff are known, others are fault.Invalid.
+func (d *Driver) SetPower(ctx context.Context, n *metal.Node, want metal.Power) error {
+	var to metal.Power
+	switch want {
+	case metal.PowerOn:
+		to = metal.PowerOn
+	case metal.PowerOff, metal.SoftPowerOff:
+		to = metal.PowerOff
+	default:
+		return fault.New(fault.Invalid, "%q is not a power state to ask a machine for", string(want))
+	}
+	return d.change(ctx, n, func(m *machine) {
+		if m.power == metal.PowerOff && to == metal.PowerOn && !m.boot.Persistent {
+			m.boot = fresh.boot // an override for one boot is used up by it
+		}
+		m.power = to
+	})
+}
+
+// BootDevice tells what the machine boots from next.
+func (d *Driver) BootDevice(ctx context.Context, n *metal.Node) (metal.BootDevice, error) {
+	m, err := d.machine(ctx, n)
+	return m.boot, err
+}
+
+// SetBootDevice takes what BootDevices lists; others are fault.Invalid.
+func (d *Driver) SetBootDevice(ctx context.Context, n *metal.Node, dev metal.BootDevice) error {
+	if !slices.Contains(devices, dev.Device) {
+		return fault.New(fault.Invalid, "%q is not a boot device: use one of %v", dev.Device, devices)
+	}
+	return d.change(ctx, n, func(m *machine) { m.boot = dev })
+}
+
+// BootDevices lists what SetBootDevice takes.
+func (d *Driver) BootDevices(ctx context.Context, _ *metal.Node) ([]string, error) {
+	return slices.Clone(devices), ctx.Err()
+}
+
+// Inspect describes a small machine with one NIC. The serial number and the MAC (locally administered)
+// follow from the node's UUID.
+func (d *Driver) Inspect(ctx context.Context, n *metal.Node) (metal.HardwareInfo, error) {
+	sum := sha256.Sum256([]byte(n.UUID))
+	mac := append(net.HardwareAddr{0x02}, sum[:5]...)
+	return metal.HardwareInfo{Manufacturer: "Ingot", Model: "Fake", Serial: fmt.Sprintf("FAKE-%X", sum[5:9]),
+		MemoryMiB: 4096, CPUs: 2, CPUArch: "x86_64", BootMode: "uefi", MACs: []string{mac.String()}}, ctx.Err()
+}
+
+func (d *Driver) machine(ctx context.Context, n *metal.Node) (machine, error) {
+	if err := ctx.Err(); err != nil {
+		return machine{}, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m, ok := d.machines[n.UUID]; ok {
+		return m, nil
+	}
+	return fresh, nil
+}
+
+func (d *Driver) change(ctx context.Context, n *metal.Node, f func(*machine)) error {
+	m, err := d.machine(ctx, n)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known, ok := d.machines[n.UUID]; ok {
+		m = known
+	}
+	f(&m)
+	if m == fresh {
+		delete(d.machines, n.UUID) // nothing to remember of a machine that is as new
+	} else {
+		d.machines[n.UUID] = m
+	}
+	return nil
+}

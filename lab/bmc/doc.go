@@ -1,0 +1,24 @@
+// Package bmc is an emulated BMC: the Redfish service of one machine, over TLS, with the habits and the
+// failures of real ones. The machine behind it is anything with the methods of Machine: the lab's QEMU
+// process, or FakeMachine, which is a struct for tests.
+//
+// It is for the lab (package lab) and for tests of what speaks Redfish. It is not a model of one vendor,
+// and it shares no code with the Redfish driver: an emulator that shares code shares mistakes. It
+// imports nothing of ours.
+//
+// What it has: service root, sessions and basic authentication, one system (power, boot override, secure
+// boot, NICs, the host's serial log), one manager with a virtual CD drive, one chassis with sensors. Every
+// resource has an ETag, and a PATCH with If-Match is refused when the resource has changed.
+//
+// Besides Redfish the same server answers, with the BMC's user and password:
+//
+//	GET    /lab/counters   {"Reset.On": 1, "InsertMedia": 1, "login": 2, "GET": 31, …}
+//	GET    /lab/faults     [{"name": "slow", "delay_ms": 2000}]
+//	PUT    /lab/faults     the same list; it replaces what was planted, [] clears
+//	DELETE /lab/sessions   every session ends now, as after a restart of a BMC
+//
+// Faults and counters never touch these. See fault.go for the faults and counter.go for the names.
+//
+// The shapes follow DMTF's DSP0266 (protocol) and DSP2046 (resources); the log service is as OpenBMC has
+// it (bmcweb, docs/Redfish.md: /redfish/v1/Systems/system/LogServices/HostLogger).
+package bmc
