@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/client"
+	"ingot/internal/metal"
+	"ingot/internal/wire"
+)
+
+// deployment is the flags of node deploy.
+type deployment struct {
+	image, checksum              string
+	keys, meta                   []string
+	hostname, userData, networks string
+	drive                        string
+	waiting
+}
+
+func (a *app) nodeDeploy() *cobra.Command {
+	var d deployment
+	c := &cobra.Command{
+		Use:   "deploy NODE --image URL",
+		Short: "Write an image to the machine and boot it",
+		Long: `Write a whole-disk image to the machine, with a config drive that says who it is and who may log in, and boot it.
+
+The image is a URL or a local path that the server can read: raw, or zstd or gzip of raw. Its checksum is given as
+a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).`,
+		Example: `  ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw.zst \
+      --ssh-key ~/.ssh/id_ed25519.pub --hostname web1 --wait
+  ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw \
+      --checksum https://images.example.com/SHA256SUMS --user-data cloud-config.yaml --meta role=web`,
+		Args:              exactly("NODE"),
+		ValidArgsFunction: a.completeNodes,
+		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			return a.deploy(cmd, c, args[0], &d)
+		}),
+	}
+	f := c.Flags()
+	f.StringVar(&d.image, "image", "", "URL or path of the image")
+	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file")
+	f.StringArrayVar(&d.keys, "ssh-key", nil, "file with public keys that may log in; repeatable")
+	f.StringVar(&d.hostname, "hostname", "", "host name (default: the node's name)")
+	f.StringVar(&d.userData, "user-data", "", "file with user data for cloud-init; - for standard input")
+	f.StringArrayVar(&d.meta, "meta", nil, "KEY=VALUE in the instance's metadata; repeatable")
+	f.StringVar(&d.networks, "network-data", "", "JSON or YAML file with the instance's network_data")
+	f.StringVar(&d.drive, "config-drive", "", "file or URL of a ready config drive, instead of all the above about the instance")
+	d.flags(c)
+	return c
+}
+
+func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *deployment) error {
+	if d.image == "" {
+		return hint(usagef("--image is missing"), "give the URL of a whole-disk image, raw or zstd or gzip of raw")
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	image, err := imageURL(d.image)
+	if err != nil {
+		return err
+	}
+	drive, err := d.configDrive(cmd)
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	node, err := c.Node(ctx, ident)
+	if err != nil {
+		return err
+	}
+	if _, ok := metal.Next(node.State(), metal.EventDeploy); !ok {
+		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", toAvailable(node))
+	}
+	if object, ok := drive.(map[string]any); ok {
+		name(object, d.hostname, node)
+	}
+	info, err := a.imageInfo(cmd, image, d.checksum)
+	if err != nil {
+		return err
+	}
+	if _, err := c.UpdateNode(ctx, ident, imageChanges(node, info), false); err != nil {
+		return err
+	}
+	return a.start(cmd, c, ident, "deploy", d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
+		return c.SetProvision(ctx, ident, client.Provision{Verb: metal.VerbActive, ConfigDrive: drive})
+	})
+}
+
+// toAvailable says how a node comes from where it is to where it can be deployed to.
+func toAvailable(n *client.Node) string {
+	name := n.Label()
+	if _, ok := metal.Next(n.State(), metal.EventProvide); ok {
+		return "ingot node provide " + name + " --wait"
+	}
+	if _, ok := metal.Next(n.State(), metal.EventDelete); ok {
+		return "ingot node undeploy " + name + " --wait erases it and makes it available"
+	}
+	if _, ok := metal.Next(n.State(), metal.EventManage); ok {
+		return "ingot node manage " + name + " --wait, then ingot node provide " + name + " --wait"
+	}
+	return "ingot node why " + name + " tells what it is doing"
+}
+
+// imageURL makes the URL of what --image names.
+func imageURL(s string) (string, error) {
+	if strings.Contains(s, "://") {
+		u, err := url.Parse(s)
+		if err != nil || (u.Host == "" && u.Scheme != "file") {
+			return "", usagef("--image %s is no URL", s)
+		}
+		if u.User != nil {
+			return "", usagef("--image: a user name or password in a URL would be seen by everybody who sees the node")
+		}
+		return s, nil
+	}
+	path, err := filepath.Abs(s)
+	if err != nil {
+		return "", fmt.Errorf("--image %s: %w", s, err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", hint(usagef("--image %s: no such file here", s), "give a URL: https://…, or file:///… for a file at the server")
+	}
+	return (&url.URL{Scheme: "file", Path: path}).String(), nil
+}
+
+var hexDigest = regexp.MustCompile(`^(?:(sha256|sha512|sha1|md5):)?([0-9a-fA-F]+)$`)
+
+// imageInfo is the instance_info that names the image and its checksum.
+func (a *app) imageInfo(cmd *cobra.Command, image, spec string) (map[string]string, error) {
+	out := map[string]string{"image_source": image}
+	if m := hexDigest.FindStringSubmatch(spec); m != nil {
+		algo := map[int]string{32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}[len(m[2])]
+		if algo == "" || (m[1] != "" && m[1] != algo) {
+			return nil, usagef("--checksum: %d hex digits are no sha256 (64) and no sha512 (128)", len(m[2]))
+		}
+		if algo == "md5" || algo == "sha1" {
+			return nil, hint(usagef("--checksum: %s can be forged", algo), "give sha256 or sha512: sha256sum FILE prints it")
+		}
+		out["image_os_hash_algo"], out["image_os_hash_value"] = algo, strings.ToLower(m[2])
+		return out, nil
+	}
+	if spec != "auto" && !strings.Contains(spec, "://") {
+		return nil, usagef("--checksum %s: give auto, a value in hex, or a URL", spec)
+	}
+	if a.Checksum == nil {
+		return nil, hint(usagef("--checksum %s: this build cannot look for checksums", spec), "give the value: sha256sum FILE prints it")
+	}
+	sum, err := a.Checksum(cmd.Context(), image, spec)
+	if err != nil {
+		return nil, hint(fmt.Errorf("find the checksum: %w", err), "give it: --checksum VALUE, or --checksum URL of a checksum file")
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "checksum %s:%s from %s\n", oneLine(sum.Algo), oneLine(sum.Value), oneLine(sum.Source))
+	out["image_os_hash_algo"], out["image_os_hash_value"] = sum.Algo, sum.Value
+	return out, nil
+}
+
+// imageChanges sets info and takes away what an earlier deploy left that would contradict it.
+func imageChanges(n *client.Node, info map[string]string) []wire.PatchOp {
+	var out []wire.PatchOp
+	for _, k := range []string{"image_checksum", "image_disk_format", "image_container_format", "image_type"} {
+		if _, ok := n.InstanceInfo[k]; ok {
+			out = append(out, client.Unset("/instance_info/"+k))
+		}
+	}
+	for _, k := range sortedKeys(info) {
+		out = append(out, client.Set("/instance_info/"+k, info[k]))
+	}
+	return out
+}
+
+// configDrive is what the flags say about the instance: an object, or what --config-drive names.
+func (d *deployment) configDrive(cmd *cobra.Command) (any, error) {
+	if d.drive != "" {
+		if d.hostname+d.userData+d.networks != "" || len(d.keys)+len(d.meta) > 0 {
+			return nil, usagef("--config-drive replaces --ssh-key, --hostname, --user-data, --meta and --network-data")
+		}
+		return readyDrive(cmd, d.drive)
+	}
+	meta := map[string]any{}
+	keys := map[string]any{}
+	for _, file := range d.keys {
+		if err := addKeys(cmd, file, keys); err != nil {
+			return nil, err
+		}
+	}
+	if len(keys) > 0 {
+		meta["public_keys"] = keys
+	}
+	own, err := pairs(d.meta, asText)
+	if err != nil {
+		return nil, err
+	}
+	if len(own) > 0 {
+		meta["meta"] = own
+	}
+	out := map[string]any{"meta_data": meta}
+	if d.userData != "" {
+		b, err := read(cmd, d.userData, documentLimit)
+		if err != nil {
+			return nil, err
+		}
+		if !utf8.Valid(b) {
+			return nil, hint(usagef("--user-data %s is not text", d.userData), "uncompressed text travels in JSON; for bytes build a drive and give --config-drive")
+		}
+		out["user_data"] = string(b)
+	}
+	if d.networks != "" {
+		if out["network_data"], err = readObject(cmd, d.networks); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// name puts the host name into a config drive; the node's own name if none was given.
+func name(drive map[string]any, hostname string, n *client.Node) {
+	if hostname == "" {
+		hostname = n.Name
+	}
+	if meta, ok := drive["meta_data"].(map[string]any); ok && hostname != "" {
+		meta["hostname"], meta["name"] = hostname, hostname
+	}
+}

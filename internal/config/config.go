@@ -1,0 +1,92 @@
+package config
+
+import "time"
+
+// Config is everything an operator can set. The section tag is the section's name in the file; two fields
+// may have the same. A field of a section takes part if it has a key tag, which names the option. Further
+// tags: min and max bound an int, or a time in seconds; oneof lists the words a string may be, divided by
+// commas; is names a form a string that is not empty must have: "url" (http or https, with a host), "ip" or
+// "path" (absolute).
+type Config struct {
+	Default   Default   `section:"DEFAULT"`
+	API       API       `section:"api"`
+	Conductor Conductor `section:"conductor"`
+	Deploy    Deploy    `section:"deploy"`
+	Agent     Agent     `section:"agent"`
+}
+
+// Default is the section [DEFAULT].
+type Default struct {
+	// Host names this server among those that share a database. Empty means the machine's host name.
+	Host string `key:"host"`
+	// EnabledHardwareTypes are the hardware types nodes may have.
+	EnabledHardwareTypes []string `key:"enabled_hardware_types"`
+	// Debug logs why, beside what.
+	Debug bool `key:"debug"`
+}
+
+// API is the section [api].
+type API struct {
+	// HostIP is the address the API listens on. Anything but loopback needs authentication.
+	HostIP string `key:"host_ip" is:"ip"`
+	// Port is the TCP port the API listens on.
+	Port int `key:"port" min:"1" max:"65535"`
+	// PublicEndpoint is the base of links in answers, where clients know the server by another URL than the
+	// one they send. Empty means that one.
+	PublicEndpoint string `key:"public_endpoint" is:"url"`
+	// MaxLimit is the most objects one page of a list has.
+	MaxLimit int `key:"max_limit" min:"1"`
+	// RamdiskHeartbeatTimeout is how long an agent may be silent; it is told to agents.
+	RamdiskHeartbeatTimeout time.Duration `key:"ramdisk_heartbeat_timeout" min:"1"`
+}
+
+// Conductor is the section [conductor].
+type Conductor struct {
+	// ConductorGroup is the group of nodes this conductor serves. Empty serves those without a group.
+	ConductorGroup string `key:"conductor_group"`
+	// AutomatedClean cleans machines before they become available, unless a node says otherwise.
+	AutomatedClean bool `key:"automated_clean"`
+	// DeployCallbackTimeout is how long a machine may take to call back in a deploy.
+	DeployCallbackTimeout time.Duration `key:"deploy_callback_timeout" min:"1"`
+	// CleanCallbackTimeout is how long a machine may take to call back in cleaning.
+	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"1"`
+	// SyncPowerStateInterval is how often the power state of machines at rest is read. 0 never does.
+	SyncPowerStateInterval time.Duration `key:"sync_power_state_interval" min:"0"`
+	// FileURLAllowedPaths are the folders file:// images may lie in. Empty allows none.
+	FileURLAllowedPaths []string `key:"file_url_allowed_paths"`
+}
+
+// Deploy is the section [deploy].
+type Deploy struct {
+	// HTTPURL is the URL at which BMCs and machines reach what this server offers them (ISOs, images).
+	// Empty means the boot listener's own.
+	HTTPURL string `key:"http_url" is:"url"`
+	// HTTPRoot is the folder of what is offered there. Empty means one in the data folder.
+	HTTPRoot string `key:"http_root" is:"path"`
+	// EraseDevicesPriority is where in cleaning disks are erased whole. 0 leaves that out.
+	EraseDevicesPriority int `key:"erase_devices_priority" min:"0"`
+	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
+	// that out.
+	EraseDevicesMetadataPriority int `key:"erase_devices_metadata_priority" min:"0"`
+}
+
+// Agent is the section [agent].
+type Agent struct {
+	// CommandTimeout is how long one request to an agent may take.
+	CommandTimeout time.Duration `key:"command_timeout" min:"1"`
+	// DeployLogsCollect is when an agent's log is kept.
+	DeployLogsCollect string `key:"deploy_logs_collect" oneof:"always,on_failure,never"`
+}
+
+// Defaults is the only place with default values. They are upstream's, except that the API listens on
+// loopback until it is told otherwise.
+func Defaults() Config {
+	return Config{
+		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}},
+		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
+		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
+			SyncPowerStateInterval: 120 * time.Second},
+		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99},
+		Agent:  Agent{CommandTimeout: time.Minute, DeployLogsCollect: "on_failure"},
+	}
+}
