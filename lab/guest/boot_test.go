@@ -160,7 +160,7 @@ func boot(t *testing.T, ctx context.Context, dir, disk, drive string) string {
 	}
 	address := l.Addr().String()
 	l.Close()
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35,smm=on", "-accel", "tcg", "-cpu", "max", "-m", "512", "-smp", "1",
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35,smm=on", "-accel", "tcg,thread=multi", "-m", "512", "-smp", "2",
 		"-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot", "-device", "virtio-rng-pci",
 		"-global", "driver=cfi.pflash01,property=secure,value=on",
 		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.ms.fd",
@@ -172,18 +172,20 @@ func boot(t *testing.T, ctx context.Context, dir, disk, drive string) string {
 		t.Fatal(err)
 	}
 	cmd.Stderr = cmd.Stdout
+	console := filepath.Join(t.ArtifactDir(), "console.log") // go test -artifacts keeps it
+	keep, err := os.Create(console)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	done, ended := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended; cmd.Wait() })
 	go func() {
 		defer close(ended)
-		keep, err := os.Create(filepath.Join(os.TempDir(), "ingot-guest-console.log"))
-		if err == nil {
-			defer keep.Close()
-		}
+		defer keep.Close()
 		lines := bufio.NewScanner(out)
 		lines.Buffer(make([]byte, 0, 64<<10), 1<<20)
 		for found := false; lines.Scan(); {
@@ -198,7 +200,8 @@ func boot(t *testing.T, ctx context.Context, dir, disk, drive string) string {
 	case <-done:
 		t.Logf("cloud-init finished %.0f s after power on", time.Since(began).Seconds())
 	case <-ended:
-		t.Fatalf("the machine stopped before cloud-init finished; see %s", filepath.Join(os.TempDir(), "ingot-guest-console.log"))
+		text, _ := os.ReadFile(console)
+		t.Fatalf("the machine stopped before cloud-init finished; the end of its console:\n%s", text[max(0, len(text)-3000):])
 	}
 	return address
 }
