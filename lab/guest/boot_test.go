@@ -37,7 +37,7 @@ func labOnly(t *testing.T) {
 // then logs in and looks around.
 func TestImageBoots(t *testing.T) {
 	labOnly(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute) // a cold build and a slow emulated boot
+	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Minute) // a cold build and an emulated boot, on a host that is busy with both
 	defer cancel()
 	dir := t.TempDir()
 	began := time.Now()
