@@ -17,14 +17,16 @@ import (
 
 // bootAgent is how every plan gets its agent: the machine boots the deploy ramdisk from virtual media made
 // for this boot alone. Undone in reverse, it leaves the machine off and its drive empty.
-var bootAgent = []step{
-	{name: "check boot url", class: repeatable, run: (*runner).checkBootURL, limit: 2 * time.Minute, skip: noRamdisk},
-	{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
-	{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: time.Minute, skip: noRamdisk},
-	{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
-	{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
-	{name: "power on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute, skip: noRamdisk},
-	{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limitOf: callbackLimit, skip: noRamdisk, outside: true},
+func bootAgent(callback func(*Config) time.Duration) []step {
+	return []step{
+		{name: "check boot url", class: repeatable, run: (*runner).checkBootURL, limit: 2 * time.Minute, skip: noRamdisk},
+		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: time.Minute, skip: noRamdisk},
+		{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
+		{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "power on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limitOf: callback, skip: noRamdisk, outside: true},
+	}
 }
 
 // leaveAgent is how every plan parts from its agent: the machine is off and its drive empty.
@@ -34,9 +36,10 @@ var leaveAgent = []step{
 	{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
 }
 
-func callbackLimit(c *Config) time.Duration { return c.CallbackLimit }
-func writeLimit(c *Config) time.Duration    { return c.WriteLimit }
-func cleanLimit(c *Config) time.Duration    { return c.CleanLimit }
+func deployCallback(c *Config) time.Duration { return c.DeployCallbackLimit }
+func cleanCallback(c *Config) time.Duration  { return c.CleanCallbackLimit }
+func writeLimit(c *Config) time.Duration     { return c.WriteLimit }
+func cleanLimit(c *Config) time.Duration     { return c.CleanLimit }
 
 // noRamdisk: this node's deploy interface boots nothing.
 func noRamdisk(op *Op) bool { return op.Node.Interfaces["deploy"] != "direct" }
@@ -57,7 +60,7 @@ func (r *runner) askHardOff(ctx context.Context, op *Op) (Outcome, error) {
 // worth nothing from here on.
 func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 	boot := uuid.NewString()
-	until := time.Now().Add(r.c.config.CallbackLimit + time.Hour)
+	until := time.Now().Add(max(r.c.config.DeployCallbackLimit, r.c.config.CleanCallbackLimit) + time.Hour)
 	url, err := r.c.depot.BootISO(op.Node.UUID, boot, until)
 	if err != nil {
 		return Outcome{}, err

@@ -18,7 +18,7 @@ import (
 var cleanPlan = plan{
 	done: metal.EventDone,
 	fail: metal.EventFail,
-	steps: unless(notCleaned, concat(bootAgent, []step{
+	steps: unless(notCleaned, concat(bootAgent(cleanCallback), []step{
 		{name: "get clean steps", class: repeatable, run: (*runner).getCleanSteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{name: "run clean steps", class: checkable, run: (*runner).runCleanSteps, limitOf: cleanLimit, tries: 30, skip: noRamdisk, outside: true},
 	}, leaveAgent)),
@@ -39,8 +39,13 @@ func unless(cond func(*Op) bool, steps []step) []step {
 	return steps
 }
 
-// notCleaned: the operator switched automated cleaning off for this node.
-func notCleaned(op *Op) bool { return op.Node.AutomatedClean != nil && !*op.Node.AutomatedClean }
+// notCleaned: the operator switched automated cleaning off, for this node or for all.
+func notCleaned(op *Op) bool {
+	if own := op.Node.AutomatedClean; own != nil {
+		return !*own
+	}
+	return !op.config.AutomatedClean
+}
 
 func (r *runner) getCleanSteps(ctx context.Context, op *Op) (Outcome, error) {
 	c, err := r.agent(ctx, op)

@@ -28,8 +28,10 @@ type Config struct {
 	Poll time.Duration
 	// Backoff is the pause before a failed step is tried again; it doubles. Default 2s.
 	Backoff time.Duration
-	// CallbackLimit is how long a machine may take to call back after power-on. Default 30m.
-	CallbackLimit time.Duration
+	// DeployCallbackLimit is how long a machine may take to call back after power-on in a deploy. Default 30m.
+	DeployCallbackLimit time.Duration
+	// CleanCallbackLimit is the same in cleaning. Default 30m.
+	CleanCallbackLimit time.Duration
 	// WriteLimit is how long writing an image may take. Default 4h.
 	WriteLimit time.Duration
 	// CleanLimit is how long all clean steps together may take. Default 24h.
@@ -53,7 +55,7 @@ type Config struct {
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
-		CallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
+		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
 		AutomatedClean: true, StepPriority: map[string]int{}}
 }
 

@@ -25,7 +25,7 @@ var deployPlan = plan{
 	steps: concat([]step{
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
-	}, bootAgent, []step{
+	}, bootAgent(deployCallback), []step{
 		{name: "get deploy steps", class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{name: "write image", class: checkable, run: (*runner).writeImage, limitOf: writeLimit, tries: 30, skip: noRamdisk, outside: true},
 		{name: "install boot entry", class: checkable, run: (*runner).installBootEntry, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
@@ -53,7 +53,7 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if strings.HasPrefix(url, "file://") || strings.HasPrefix(url, "/") {
-		if url, err = r.c.depot.File(strings.TrimPrefix(url, "file://"), time.Now().Add(r.c.config.WriteLimit+r.c.config.CallbackLimit)); err != nil {
+		if url, err = r.c.depot.File(strings.TrimPrefix(url, "file://"), time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
 			return Outcome{}, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 // outcome in one transaction.
 type Op struct {
 	row     *store.Operation
+	config  *Config
 	Node    *metal.Node
 	Ports   []*metal.Port
 	Rec     record

@@ -153,7 +153,8 @@ var failingVerify = failing
 
 func (j journey) skips(t *testing.T, w *world, s step) bool {
 	t.Helper()
-	op := &Op{Node: w.node}
+	defaults := Defaults()
+	op := &Op{Node: w.node, config: &defaults}
 	if err := json.Unmarshal([]byte(j.record), &op.Rec); err != nil {
 		t.Fatal(err)
 	}

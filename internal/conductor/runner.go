@@ -94,7 +94,7 @@ func (r *runner) askAbort(who string) {
 }
 
 func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
-	op := &Op{row: row}
+	op := &Op{row: row, config: &r.c.config}
 	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
 		if op.Node, err = tx.NodeByID(row.NodeID); err != nil {
 			return err

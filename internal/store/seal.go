@@ -3,7 +3,10 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +27,19 @@ const sealVersion = 1
 var ErrSealed = errors.New("a sealed value does not open: the key file is not the one this database was written with, or the value was altered")
 
 // Key seals private values. It cannot be printed.
-type Key struct{ aead cipher.AEAD }
+type Key struct {
+	aead cipher.AEAD
+	raw  secret.Secret
+}
+
+// Derive gives a key for another purpose, hex: who knows it learns nothing of the sealing key.
+func (k Key) Derive(purpose string) secret.Secret {
+	sub, err := hkdf.Key(sha256.New, []byte(k.raw.Expose()), nil, "ingot "+purpose, keySize)
+	if err != nil { // only for a length no hash can give
+		panic("store: derive a key: " + err.Error())
+	}
+	return secret.New(hex.EncodeToString(sub))
+}
 
 // LoadKey reads the key file, making it (mode 0600, random) if it does not exist. A file that others can
 // read, or of the wrong size, is refused.
@@ -80,7 +95,7 @@ func newKey(raw []byte) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	return Key{aead: aead}, nil
+	return Key{aead: aead, raw: secret.New(string(raw))}, nil
 }
 
 // seal encrypts plain for one field of one row. Layout: version, 12 bytes of nonce, ciphertext and tag.

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"ingot/internal/conductor"
+	"ingot/internal/driver/fake"
+	"ingot/internal/driver/redfish"
+)
+
+// hardware is the only list of hardware types; enabled says which of them this server offers.
+func hardware(enabled []string, log *slog.Logger) (types map[string]conductor.Hardware, closeAll func(), err error) {
+	c := redfish.Defaults()
+	c.Log = log
+	rf, fk := redfish.New(c), fake.New()
+	all := map[string]conductor.Hardware{
+		"redfish":       {Type: rf.Type(), Validator: rf, Power: rf, Boot: rf, Media: rf, Inspector: rf, Console: rf},
+		"fake-hardware": {Type: fk.Type(), Validator: fk, Power: fk, Boot: fk, Inspector: fk},
+	}
+	for name := range all {
+		if !slices.Contains(enabled, name) {
+			delete(all, name)
+		}
+	}
+	for _, name := range enabled {
+		if _, ok := all[name]; !ok {
+			return nil, nil, fmt.Errorf("[DEFAULT] enabled_hardware_types: there is no hardware type %q; there are redfish and fake-hardware", name)
+		}
+	}
+	return all, func() { rf.Close() }, nil
+}
