@@ -1,0 +1,14 @@
+// Package image says what a disk image is, whether it may be written to a machine, and decodes it.
+//
+// It judges by content, never by a file name or a Content-Type: Detect names a format from its first
+// bytes, Inspect refuses what this system does not write, NewDecoder turns a stream as it is downloaded
+// into the bytes of the disk. Today those are whole-disk raw images (GPT or MBR), plain or compressed
+// with zstd or gzip. Everything else is refused, with a sentence that says what it is and what to do.
+//
+// It is pure: io.Reader in, io.Reader out, bounded memory (a zstd window of at most MaxWindow), no file
+// and no network. Every byte it reads is a stranger's, so both entrances are fuzzed. It does not fetch
+// (source does), does not write disks (agent/disk does) and edits no partition table.
+//
+// The agent calls it before the first byte is written; the control plane may call it on a header.
+// Refusals are *fault.Error: Invalid for what may not be written, TooLarge past the caller's limit.
+package image

@@ -1,0 +1,78 @@
+package seed
+
+import (
+	"maps"
+
+	"ingot/internal/fault"
+	"ingot/internal/secret"
+)
+
+// FromObject renders the object form of configdrive in Ironic's API: the keys meta_data, network_data and
+// vendor_data (objects) and user_data (string, object, array or null), and nothing else. meta_data gets
+// uuid and name if it lacks them; user_data that is not a string becomes JSON; vendor_data becomes
+// vendor_data2.json as it is. Empty parts are left out. Wrong shapes are fault.Invalid.
+// Source: provision verbs reference, "configdrive forms".
+func FromObject(object map[string]any, uuid, name string) (*Seed, error) {
+	for key := range object {
+		switch key {
+		case "meta_data", "network_data", "user_data", "vendor_data":
+		default:
+			return nil, fault.New(fault.Invalid, "The config drive has an unknown key %.80q: meta_data, network_data, user_data "+
+				"and vendor_data are known.", key)
+		}
+	}
+	meta, err1 := part(object, "meta_data")
+	network, err2 := part(object, "network_data")
+	vendor, err3 := part(object, "vendor_data")
+	user, err4 := userData(object["user_data"])
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	full := map[string]any{"uuid": uuid, "name": name}
+	maps.Copy(full, meta)
+	s, err := Render(Input{UserData: user, NetworkData: network, VendorData2: vendor})
+	if err != nil {
+		return nil, err
+	}
+	files := s.reveal()
+	if files[MetaData], err = marshal(full); err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The meta_data of the config drive cannot be written as JSON.")
+	}
+	return newSeed(files), nil
+}
+
+func part(object map[string]any, key string) (map[string]any, error) {
+	switch v := object[key].(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		return v, nil
+	}
+	return nil, fault.New(fault.Invalid, "%q in the config drive must be an object.", key)
+}
+
+func userData(v any) (secret.Secret, error) {
+	switch v := v.(type) {
+	case nil:
+		return secret.Secret{}, nil
+	case string:
+		return secret.New(v), nil
+	case map[string]any:
+		if len(v) == 0 {
+			return secret.Secret{}, nil
+		}
+	case []any:
+		if len(v) == 0 {
+			return secret.Secret{}, nil
+		}
+	default:
+		return secret.Secret{}, fault.New(fault.Invalid, "user_data in the config drive must be a string, an object, a list or null.")
+	}
+	b, err := marshal(v)
+	if err != nil {
+		return secret.Secret{}, fault.Wrap(fault.Invalid, err, "The user_data of the config drive cannot be written as JSON.")
+	}
+	return secret.New(string(b)), nil
+}
