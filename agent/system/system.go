@@ -60,6 +60,37 @@ func Mount() error {
 	return nil
 }
 
+// Consoles opens every console the kernel writes to: /dev/console is only the last of them, and a serial
+// line that somebody records may be another. Standard error if there are none.
+func Consoles() io.Writer {
+	active, err := os.ReadFile("/sys/class/tty/console/active")
+	if err != nil {
+		return os.Stderr
+	}
+	var all consoles
+	for _, name := range strings.Fields(string(active)) {
+		f, err := os.OpenFile(filepath.Join("/dev", name), os.O_WRONLY|unix.O_NOCTTY, 0)
+		if err == nil {
+			all = append(all, f)
+		}
+	}
+	if len(all) == 0 {
+		return os.Stderr
+	}
+	return all
+}
+
+// consoles writes to each. One that fails (a serial port that is not there) keeps none of the others from
+// the text.
+type consoles []io.Writer
+
+func (c consoles) Write(p []byte) (int, error) {
+	for _, w := range c {
+		_, _ = w.Write(p)
+	}
+	return len(p), nil
+}
+
 // MountEFIVars makes the firmware's variables reachable; without UEFI it does nothing.
 func MountEFIVars() error {
 	if _, err := os.Stat(filepath.Dir(efivars.at)); err != nil {

@@ -33,3 +33,14 @@ func TestAModuleThatDoesNotLoadIsLeftOut(t *testing.T) {
 		t.Error(n, err, log.String())
 	}
 }
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestABrokenConsoleKeepsNoneFromTheText(t *testing.T) {
+	var text strings.Builder
+	if n, err := (consoles{broken{}, &text}).Write([]byte("hello")); n != 5 || err != nil || text.String() != "hello" {
+		t.Error(n, err, text.String())
+	}
+}

@@ -16,6 +16,8 @@ import (
 	"ingot/agent/network"
 	"ingot/agent/system"
 	"ingot/internal/agentapi"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -36,8 +38,11 @@ func first() {
 	if err == nil {
 		params = boot.ParseParams(string(line))
 	}
-	log := logger(io.MultiWriter(os.Stderr, ring), params.Debug())
+	log := logger(io.MultiWriter(system.Consoles(), ring), params.Debug())
 	log.Info("ingot-agent starts", "version", version, "cmdline", boot.Masked(string(line)))
+	if err := unix.Sethostname([]byte("ingot-agent")); err != nil {
+		log.Warn("host name not set", "error", err)
+	}
 	go system.Reap() // for as long as the machine runs
 	if n, err := system.LoadModules(log, "/", modulesFile); err != nil {
 		log.Error("modules not loaded", "error", err)
