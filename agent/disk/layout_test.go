@@ -188,7 +188,7 @@ func TestFourKSectors(t *testing.T) {
 
 // FuzzLayout gives a stranger's first MiB: it must be refused, or be a table that fits the disk.
 func FuzzLayout(f *testing.F) {
-	f.Add(gptImage()[:32<<10], int64(diskSize))
+	f.Add(gptImage()[:1024+128*128], int64(diskSize))
 	f.Add(mbrImage()[:512], int64(diskSize))
 	f.Fuzz(func(t *testing.T, start []byte, size int64) {
 		if size < minDevice || size > 1<<56 {

@@ -263,8 +263,8 @@ func TestReadersErrorIsKept(t *testing.T) {
 }
 
 func FuzzInspect(f *testing.F) {
-	f.Add(gptDisk(512)[:32<<10])
-	f.Add(gptDisk(4096)[:32<<10])
+	f.Add(gptDisk(512)[:1024+128*128])
+	f.Add(gptDisk(4096)[:8192+128*128])
 	f.Add(mbrDisk()[:512])
 	f.Add(at(512, 0, "QFI\xfb"))
 	f.Fuzz(func(t *testing.T, head []byte) {
@@ -284,9 +284,10 @@ func FuzzInspect(f *testing.F) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(mbrDisk()[:4096])
-	f.Add(packZstd(mbrDisk()))
-	f.Add(packGzip(mbrDisk()))
+	small := mbrDisk()[:1024]
+	f.Add(small)
+	f.Add(packZstd(small))
+	f.Add(packGzip(small))
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		const limit = 8 << 20
 		d, err := image.NewDecoder(bytes.NewReader(packed), image.Options{MaxSize: limit})
