@@ -226,7 +226,7 @@ func TestHistoryAndOurs(t *testing.T) {
 		t.Errorf("%v", last)
 	}
 	event := last["uuid"].(string)
-	r.do(get, "/v1/nodes/web-1/history/"+event, 80, nil).want(t, 200, `"event_type":"manage"`)
+	r.do(get, "/v1/nodes/web-1/history/"+event, 80, nil).want(t, 200, `"event_type":"manage"`, `"conductor":null,"user":"operator"`)
 	r.do(get, "/v1/nodes/web-1/history/"+event, 115, nil).want(t, 200, `"state":"verifying"`)
 	r.do(get, "/v1/nodes/web-1/history/"+id, 80, nil).want(t, 404, "history record")
 	r.do(get, "/v1/nodes/web-1/history?limit=1&detail=true", 80, nil).want(t, 200, `"next":"`+r.url, "marker=")

@@ -42,7 +42,7 @@ func internalText(id string) string {
 func errorAnswer(err error, id string) answer {
 	var re *routeError
 	if errors.As(err, &re) {
-		return answer{status: re.status, json: wire.NewRouteError(re.status, re.text), allow: re.allow}
+		return answer{status: re.status, json: wire.NewRouteError(re.status, http.StatusText(re.status), re.text), allow: re.allow}
 	}
 	if fault.KindOf(err) == fault.Internal && errors.Is(err, context.DeadlineExceeded) {
 		err = fault.Wrap(fault.Unavailable, err, "The request took too long and was given up; what it started may still happen.")

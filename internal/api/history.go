@@ -49,7 +49,7 @@ func (c *call) historyEntry(node string, e metal.HistoryEvent) wire.HistoryEntry
 	if e.Verb != "" {
 		w.EventType = e.Verb
 	}
-	if e.Kind == "request" {
+	if e.Kind == "request" || e.Who == operator {
 		w.User = e.Who
 	} else {
 		w.Conductor = e.Who

@@ -284,9 +284,12 @@ func (c *call) base() string {
 	return "http://" + c.r.Host
 }
 
+// operator is who asks while the server has no authentication.
+const operator = "operator"
+
 // caller is who asks, for ops.
 func (c *call) caller() ops.Caller {
-	return ops.Caller{Who: "operator", RequestID: c.id, Minor: c.minor}
+	return ops.Caller{Who: operator, RequestID: c.id, Minor: c.minor}
 }
 
 // node is the {node} of the path.

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/json"
-	"net/http"
 	"strings"
 )
 
@@ -25,13 +24,14 @@ func NewError(status int, text string) ErrorBody {
 	}{code, text, nil})
 }
 
-// NewRouteError is the body of a failure before any handler: unknown path, wrong method, version.
-func NewRouteError(status int, text string) ErrorBody {
+// NewRouteError is the body of a failure before any handler: unknown path, wrong method, version. title is
+// the status in words.
+func NewRouteError(status int, title, text string) ErrorBody {
 	return encodeError(struct {
 		Code        int    `json:"code"`
 		Title       string `json:"title"`
 		Description string `json:"description"`
-	}{status, http.StatusText(status), text})
+	}{status, title, text})
 }
 
 func encodeError(doc any) ErrorBody {

@@ -245,12 +245,12 @@ func TestCheckNodeName(t *testing.T) {
 func TestErrorText(t *testing.T) {
 	body := func(v ErrorBody) string { j, _ := json.Marshal(v); return string(j) }
 	for in, want := range map[string]string{
-		body(NewError(400, `it is "wrong"`)):      `it is "wrong"`,
-		body(NewRouteError(404, "not here")):      "not here",
-		`{"error_message": "plain"}`:              "plain",
-		`{"error_message": {"faultstring": "x"}}`: "x",
-		`{"faultstring": "too large"}`:            "too large",
-		`{"error": {"message": "no", "code": 1}}`: "no",
+		body(NewError(400, `it is "wrong"`)):              `it is "wrong"`,
+		body(NewRouteError(404, "Not Found", "not here")): "not here",
+		`{"error_message": "plain"}`:                      "plain",
+		`{"error_message": {"faultstring": "x"}}`:         "x",
+		`{"faultstring": "too large"}`:                    "too large",
+		`{"error": {"message": "no", "code": 1}}`:         "no",
 		`<html>`: "",
 		`{}`:     "",
 	} {
