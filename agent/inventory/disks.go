@@ -226,3 +226,6 @@ func first(texts ...string) string {
 	}
 	return ""
 }
+
+// Device places a disk's device path below Root.
+func (m Machine) Device(name string) string { return m.path(name) }

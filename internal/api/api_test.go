@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -365,3 +366,16 @@ func TestErrorStatuses(t *testing.T) {
 func faultKind(i int) fault.Kind { return fault.Kind(i) }
 
 func knownRule(rt route) bool { return policy.Known(rt.rule) }
+
+// TestErrorsPage: docs/errors.md has a row for each kind, with its status.
+func TestErrorsPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, status := range statuses {
+		if row := fmt.Sprintf("\n| %v | %d | ", kind, status); !strings.Contains(string(page), row) {
+			t.Errorf("docs/errors.md has no row %q", row)
+		}
+	}
+}

@@ -14,7 +14,6 @@ import (
 type nodeView struct {
 	c          *call
 	base       string
-	shows      map[string]func(string) bool // by driver
 	links      bool
 	subLinks   bool
 	conductor  bool
@@ -24,7 +23,7 @@ type nodeView struct {
 }
 
 func (c *call) newNodeView(shape wire.Shape[wire.Node]) *nodeView {
-	return &nodeView{c: c, base: c.base(), shows: map[string]func(string) bool{}, links: shape.Has("links"), subLinks: shape.Has("ports"),
+	return &nodeView{c: c, base: c.base(), links: shape.Has("links"), subLinks: shape.Has("ports"),
 		conductor: shape.Has("conductor") || c.param("conductor") != "", driverInfo: shape.Has("driver_info"),
 		instance: shape.Has("instance_info"), internal: shape.Has("driver_internal_info")}
 }
@@ -49,10 +48,10 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		DisablePowerOff: n.DisablePowerOff, CreatedAt: wire.Time{Time: n.CreatedAt}, UpdatedAt: wire.Time{Time: n.UpdatedAt},
 	}
 	if v.driverInfo {
-		if v.shows[n.Driver] == nil {
-			v.shows[n.Driver] = v.c.s.Shows(v.c.r.Context(), n.Driver)
+		if err := v.c.loadConductors(); err != nil {
+			return w, err
 		}
-		w.DriverInfo = n.DriverInfo.Masked(v.shows[n.Driver])
+		w.DriverInfo = n.DriverInfo.Masked(v.c.shows(n.Driver))
 	}
 	if v.instance {
 		w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance))
@@ -84,12 +83,8 @@ func (c *call) conductorOf(n *metal.Node) (string, error) {
 	if n.Reservation != "" {
 		return n.Reservation, nil
 	}
-	if c.conductors == nil {
-		all, err := c.s.Conductors(c.r.Context())
-		if err != nil {
-			return "", err
-		}
-		c.conductors = all
+	if err := c.loadConductors(); err != nil {
+		return "", err
 	}
 	for _, k := range c.conductors {
 		if k.Alive && k.Group == n.ConductorGroup && slices.Contains(k.Drivers, n.Driver) {
@@ -97,6 +92,28 @@ func (c *call) conductorOf(n *metal.Node) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// loadConductors reads the conductors once for a request: they tell who looks after a node and which keys of
+// driver_info may be shown.
+func (c *call) loadConductors() (err error) {
+	if c.conductors == nil {
+		c.conductors, err = c.s.Conductors(c.r.Context())
+	}
+	return err
+}
+
+// shows tells which driver_info keys of a driver may be shown, as its live conductors say: nothing, of a
+// driver that none of them knows.
+func (c *call) shows(driver string) func(key string) bool {
+	for _, k := range c.conductors {
+		for _, t := range k.Types {
+			if k.Alive && t.Name == driver {
+				return t.Shows
+			}
+		}
+	}
+	return func(string) bool { return false }
 }
 
 // showsInstance refuses the keys of instance_info that are never shown. Source: RBAC reference, "Masking".

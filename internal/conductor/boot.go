@@ -12,7 +12,6 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/ops"
 	"ingot/internal/store"
 )
 
@@ -25,15 +24,19 @@ var bootAgent = []step{
 	{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
 	{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
 	{name: "power on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute, skip: noRamdisk},
-	{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limit: 0, skip: noRamdisk, outside: true},
+	{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limitOf: callbackLimit, skip: noRamdisk, outside: true},
 }
 
 // leaveAgent is how every plan parts from its agent: the machine is off and its drive empty.
 var leaveAgent = []step{
-	{name: "stop agent", class: atMostOnce, run: (*runner).stopAgent, verify: (*runner).agentStopped, limit: 5 * time.Minute, skip: noRamdisk},
-	{name: "see power off", class: atMostOnce, run: (*runner).awaitOff, verify: (*runner).awaitOff, limit: 10 * time.Minute, skip: noRamdisk},
+	{name: "stop agent", class: checkable, run: (*runner).stopAgent, limit: 5 * time.Minute, skip: noRamdisk},
+	{name: "see power off", class: checkable, run: (*runner).awaitOff, limit: 10 * time.Minute, skip: noRamdisk},
 	{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
 }
+
+func callbackLimit(c *Config) time.Duration { return c.CallbackLimit }
+func writeLimit(c *Config) time.Duration    { return c.WriteLimit }
+func cleanLimit(c *Config) time.Duration    { return c.CleanLimit }
 
 // noRamdisk: this node's deploy interface boots nothing.
 func noRamdisk(op *Op) bool { return op.Node.Interfaces["deploy"] != "direct" }
@@ -60,7 +63,7 @@ func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	op.Rec.Boot, op.Rec.MediaURL = boot, url
-	token := ops.NewToken()
+	token := store.NewToken()
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
 	})

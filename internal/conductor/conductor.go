@@ -36,6 +36,10 @@ type Config struct {
 	CleanLimit time.Duration
 	// SoftOffLimit is how long a machine may take to switch itself off before it is switched off. Default 1m.
 	SoftOffLimit time.Duration
+	// PowerGrace is how long a machine may take to follow a power request before it is asked again. Default 1m.
+	PowerGrace time.Duration
+	// SoftPowerLimit is how long a soft power change may take unless the caller says. Default 10m.
+	SoftPowerLimit time.Duration
 	// AutomatedClean says whether nodes are cleaned unless they say otherwise. Default true.
 	AutomatedClean bool
 	// StepPriority overrides the priority of in-band clean steps by name; 0 leaves a step out.
@@ -49,7 +53,7 @@ type Config struct {
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
-		CallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute,
+		CallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
 		AutomatedClean: true, StepPriority: map[string]int{}}
 }
 
@@ -226,4 +230,3 @@ func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi
 	})
 	return out, c.config.KernelParams, err
 }
-

@@ -26,11 +26,21 @@ type step struct {
 	// not happen; then a retry may act again.
 	verify func(*runner, context.Context, *Op) (Outcome, error)
 	undo   func(*runner, context.Context, *Op) error
-	limit  time.Duration // from entering the step to its end, waiting included
-	tries  int           // how often run may fail; 0: three times
-	skip   func(*Op) bool
+	limit  time.Duration // from entering the step to its end, waiting included; 0: as limitOf says
+	// limitOf is the limit where the operator sets it.
+	limitOf func(*Config) time.Duration
+	tries   int // how often run may fail; 0: three times
+	skip    func(*Op) bool
 	// outside: the machine works and the conductor watches; the node shows its waiting state meanwhile.
 	outside bool
+}
+
+// within is how long the step may take.
+func (s *step) within(c *Config) time.Duration {
+	if s.limitOf != nil {
+		return s.limitOf(c)
+	}
+	return s.limit
 }
 
 // plan is the order of work behind a verb.

@@ -57,9 +57,6 @@ func (r *runner) seeOn(ctx context.Context, op *Op) (Outcome, error) {
 	return r.see(ctx, op, metal.PowerOn)
 }
 
-// grace is how long a machine may take to follow a power request before it is asked again.
-const grace = time.Minute
-
 // see waits until the machine is in the state that was asked for. A request that shows no effect within
 // its grace did not happen, and is an error.
 func (r *runner) see(ctx context.Context, op *Op, want metal.Power) (Outcome, error) {
@@ -73,11 +70,11 @@ func (r *runner) see(ctx context.Context, op *Op, want metal.Power) (Outcome, er
 	if op.Rec.AskedAt.IsZero() { // the process died between the try and its record
 		op.Rec.AskedAt = time.Now()
 	}
-	allowed := grace
+	allowed := r.c.config.PowerGrace
 	if s := op.Rec.Ask.Seconds; s > 0 {
 		allowed = time.Duration(s) * time.Second
 	} else if p := op.Rec.Ask.Power; p == metal.SoftPowerOff || p == metal.SoftReboot {
-		allowed = 10 * time.Minute // upstream's soft_power_off_timeout
+		allowed = r.c.config.SoftPowerLimit
 	}
 	if time.Since(op.Rec.AskedAt) > allowed {
 		op.Rec.AskedAt = time.Time{}

@@ -81,7 +81,7 @@ func (r *runner) keepLease(ctx context.Context, row store.Operation) {
 		case err == nil:
 			end = asked.Add(r.c.config.Lease)
 			r.askAbort(abort)
-		case errors.Is(err, store.ErrFenced), time.Now().After(end.Add(-r.c.config.Lease/3)):
+		case errors.Is(err, store.ErrFenced), time.Now().After(end.Add(-r.c.config.Lease / 3)):
 			return
 		}
 	}
@@ -158,7 +158,7 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	}
 	now := time.Now()
 	if row.StepName != s.name {
-		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, now.Add(s.limit), 0, false
+		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, now.Add(s.within(&r.c.config)), 0, false
 		row.WaitingFor, row.WaitingWhy, row.Progress = "", "", ""
 		if err := r.save(ctx, op, nil); err != nil {
 			return false, err
@@ -198,9 +198,9 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 
 func (r *runner) overdue(op *Op, s *step) error {
 	if op.row.WaitingWhy != "" {
-		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s", s.limit, op.row.WaitingWhy)
+		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s", s.within(&r.c.config), op.row.WaitingWhy)
 	}
-	return fault.New(fault.Unavailable, "time is over: it did not end within %s", s.limit)
+	return fault.New(fault.Unavailable, "time is over: it did not end within %s", s.within(&r.c.config))
 }
 
 // retry decides what a failed try means: another one later, or the end.
@@ -296,7 +296,7 @@ func (r *runner) advance(ctx context.Context, op *Op, why string) error {
 	resume := row.Step >= len(r.plan.steps) || !r.plan.steps[row.Step].outside
 	if row.Step < len(r.plan.steps) {
 		s := r.plan.steps[row.Step]
-		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), time.Now().Add(s.limit)
+		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), time.Now().Add(s.within(&r.c.config))
 	}
 	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
 		if resume {

@@ -111,14 +111,19 @@ func (d *Depot) BootISO() (*BootISO, error) {
 	return t, nil
 }
 
-// templates gives every template an address may have been made for, the newest first.
+// templates gives every template an address may have been made for, the newest first. One that is open
+// stays good when its folder is damaged or taken away.
 func (d *Depot) templates() []*BootISO {
-	var all []*BootISO
-	if t, err := d.BootISO(); err == nil {
-		all = append(all, t)
+	_, err := d.BootISO()
+	if err != nil {
+		d.log.Warn("boot ISO not usable", "error", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var all []*BootISO
+	if d.current != nil {
+		all = append(all, d.current)
+	}
 	return append(all, d.older...)
 }
 

@@ -2,8 +2,6 @@ package ops
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/pem"
 	"net/url"
 	"strings"
@@ -40,7 +38,7 @@ func (s *Service) Lookup(ctx context.Context, addresses []string, nodeUUID strin
 		if err != nil {
 			return err
 		}
-		answer = &agentapi.LookupAnswer{Node: AgentNode(n), Config: agentapi.LookupConfig{
+		answer = &agentapi.LookupAnswer{Node: store.AgentNode(n), Config: agentapi.LookupConfig{
 			HeartbeatTimeout: int(s.config.HeartbeatTimeout / time.Second), AgentToken: token, AgentTokenRequired: true,
 			Time: time.Now().UTC().Format(time.RFC3339)}}
 		return nil
@@ -89,29 +87,6 @@ func (s *Service) tokenFor(tx *store.Tx, n *metal.Node, minor int) (string, erro
 	}
 	a.HandedOut = true
 	return a.Token.Expose(), tx.SaveAgent(a)
-}
-
-// NewToken makes an agent token: 32 random bytes in URL-safe base64, 43 characters.
-func NewToken() secret.Secret {
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	return secret.New(base64.RawURLEncoding.EncodeToString(raw))
-}
-
-// AgentNode is what an agent may know of its node: no secrets.
-func AgentNode(n *metal.Node) agentapi.Node {
-	public := func(k string) bool {
-		return strings.HasPrefix(k, "image_") && k != "image_url" || k == "root_device" || k == "capabilities"
-	}
-	info := n.InternalInfo
-	if info == nil {
-		info = map[string]any{}
-	}
-	properties := n.Properties
-	if properties == nil {
-		properties = map[string]any{}
-	}
-	return agentapi.Node{UUID: n.UUID, Properties: properties, InstanceInfo: n.InstanceInfo.Masked(public), InternalInfo: info}
 }
 
 // Heartbeat records that a node's agent is there and makes the operation that waits for it due.

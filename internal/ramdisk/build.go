@@ -191,7 +191,7 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
 	}
-	m := &depot.Manifest{Version: depot.ManifestVersion, KernelRelease: tree.release, Packages: in.packages,
+	m := &depot.Manifest{Version: depot.ManifestVersion, KernelRelease: tree.release, Packages: append([]depot.Package{}, in.packages...),
 		Modules: picked.load, BuiltinModules: picked.builtin, MissingModules: picked.missing,
 		VolumeLabel: depot.VolumeLabel, KernelParams: depot.BaseKernelParams}
 	kernel, initramfs := filepath.Join(scratch, depot.KernelName), filepath.Join(scratch, depot.InitramfsName)

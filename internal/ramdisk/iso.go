@@ -1,6 +1,7 @@
 package ramdisk
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -25,9 +26,6 @@ const (
 	shimName = "/EFI/BOOT/BOOTX64.EFI"
 	grubName = "/EFI/BOOT/grubx64.efi"
 )
-
-// infoName is the file Debian's signed CD GRUB searches for if it cannot tell what it was loaded from.
-const infoName = "/.disk/info"
 
 // isoParts are the files a boot ISO is made of.
 type isoParts struct {
@@ -58,23 +56,21 @@ func writeISO(p isoParts, out, work string) ([]depot.Region, error) {
 	return regions, f.Close()
 }
 
-// layOut puts the ISO's files into a folder.
+// layOut puts the ISO's files into a folder. There is no /.disk/info, by which Debian's GRUB would search
+// all disks for its CD if the firmware did not tell it where it came from: a former tenant's disk could
+// have one too, and no boot is better than theirs.
 func layOut(p isoParts, tree string) error {
 	for name, source := range map[string]string{"/boot/vmlinuz": p.kernel, "/boot/initrd": p.initramfs} {
 		if err := copyFile(filepath.Join(tree, name), source); err != nil {
 			return err
 		}
 	}
-	small := map[string][]byte{infoName: []byte("Ingot deploy ramdisk\n")}
 	for _, r := range depot.Placeholders() {
-		small[r.Path] = depot.Placeholder(r)
-	}
-	for name, data := range small {
-		path := filepath.Join(tree, name)
+		path := filepath.Join(tree, r.Path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, data, 0o644); err != nil {
+		if err := os.WriteFile(path, depot.Placeholder(r), 0o644); err != nil {
 			return err
 		}
 	}
@@ -136,15 +132,10 @@ func writeESP(path, shim, grub string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"/EFI", "/EFI/BOOT", shimName, grubName} {
-		if err := fs.Chtimes(name, epoch, epoch, epoch); err != nil {
-			return fmt.Errorf("date %s: %w", name, err)
-		}
+	if err := settleFAT(f); err != nil {
+		return fmt.Errorf("date the ESP: %w", err)
 	}
-	if err := fs.Close(); err != nil {
-		return err
-	}
-	return f.Sync()
+	return f.Close()
 }
 
 // finalize turns the folder into an ISO with Rock Ridge names and an El Torito entry for UEFI. It takes
@@ -171,8 +162,10 @@ func finalize(f *os.File, tree string) error {
 // findPlaceholders looks for each placeholder at the blocks of the ISO: where files begin.
 func findPlaceholders(f *os.File) ([]depot.Region, error) {
 	regions := depot.Placeholders()
+	var begins [][]byte
 	for i := range regions {
 		regions[i].Offset = -1
+		begins = append(begins, depot.Placeholder(regions[i])[:isoBlock])
 	}
 	block := make([]byte, isoBlock)
 	for off := int64(0); ; off += isoBlock {
@@ -184,7 +177,7 @@ func findPlaceholders(f *os.File) ([]depot.Region, error) {
 			return nil, err
 		}
 		for i, r := range regions {
-			if string(block) != string(depot.Placeholder(r)[:isoBlock]) {
+			if !bytes.Equal(block, begins[i]) {
 				continue
 			}
 			if r.Offset >= 0 {

@@ -149,7 +149,7 @@ func parseModinfo(b []byte) moduleInfo {
 
 // pick resolves what is wanted to modules in load order.
 func (t *moduleTree) pick(wants []want) (selection, error) {
-	var s selection
+	s := selection{builtin: []string{}, missing: []string{}} // lists in the manifest, not null
 	p := picker{tree: t, done: map[string]bool{}}
 	for _, w := range wants {
 		switch {

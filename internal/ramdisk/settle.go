@@ -1,6 +1,7 @@
 package ramdisk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,6 +39,10 @@ func settle(f *os.File) error {
 	copy(pvd[830:], long)
 	copy(pvd[847:], unknown)
 	copy(pvd[864:], unknown)
+	// Identifiers end in spaces, not in zeroes: who compares the label would not find it.
+	for _, field := range [][]byte{pvd[8:72], pvd[190:813]} {
+		copy(field, bytes.ReplaceAll(field, []byte{0}, []byte{' '}))
+	}
 	root := pvd[156:190]
 	settleDate(root[18:25])
 	if _, err := f.WriteAt(pvd, 16*isoBlock); err != nil {

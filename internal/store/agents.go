@@ -1,12 +1,15 @@
 package store
 
 import (
+	"crypto/rand"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 )
@@ -25,6 +28,26 @@ type Agent struct {
 	VerifyCA      string // PEM, pinned at the first heartbeat
 	Version       string
 	LastHeartbeat time.Time // zero: none yet
+}
+
+// NewToken makes an agent token: 32 random bytes in URL-safe base64, 43 characters.
+func NewToken() secret.Secret {
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	return secret.New(base64.RawURLEncoding.EncodeToString(raw))
+}
+
+// AgentNode is what an agent may know of its node: no secrets.
+func AgentNode(n *metal.Node) agentapi.Node {
+	public := func(k string) bool { return k == "root_device" || k == "capabilities" || k == "image_type" }
+	orEmpty := func(m map[string]any) map[string]any {
+		if m == nil {
+			return map[string]any{}
+		}
+		return m
+	}
+	return agentapi.Node{UUID: n.UUID, Properties: orEmpty(n.Properties), InstanceInfo: n.InstanceInfo.Masked(public),
+		InternalInfo: orEmpty(n.InternalInfo)}
 }
 
 // SaveAgent writes the agent row of a node, replacing any earlier one.

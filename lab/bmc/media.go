@@ -137,7 +137,10 @@ func (b *BMC) insert(image string) (reply, error) {
 		if err != nil {
 			return err
 		}
-		return b.load(ctx, image, file, old.serial+1)
+		if err := b.load(ctx, image, file, old.serial+1); err != nil {
+			return errors.Join(err, b.discard(file))
+		}
+		return nil
 	})
 }
 
@@ -153,13 +156,19 @@ func (b *BMC) eject() (reply, error) {
 		if err := b.load(ctx, "", "", old.serial); err != nil {
 			return err
 		}
-		if b.cfg.MediaDir != "" {
-			if err := os.Remove(old.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return err
-			}
-		}
-		return nil
+		return b.discard(old.path)
 	})
+}
+
+// discard removes an image that is in the drive no more.
+func (b *BMC) discard(file string) error {
+	if b.cfg.MediaDir == "" {
+		return nil
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // change runs one insert or eject. It goes on if the client leaves: the drive must not stay half way.
@@ -181,16 +190,24 @@ func (b *BMC) change(do func(context.Context) error) (reply, error) {
 	return reply{status: http.StatusNoContent}, err
 }
 
-// load puts a file into the drive, and under the eyes of the guest if there is one. A machine that starts
-// meanwhile takes the file from the drive by itself; telling it again does no harm.
+// load puts a file into the drive, and under the eyes of the guest if there is one; an error leaves the
+// drive as it was. A machine that starts meanwhile takes the file from the drive by itself; telling it
+// again does no harm.
 func (b *BMC) load(ctx context.Context, image, file string, serial int) error {
 	b.mu.Lock()
+	old := b.drive
 	b.drive.image, b.drive.path, b.drive.serial = image, file, serial
 	b.mu.Unlock()
 	if !b.cfg.Machine.Powered() {
 		return nil
 	}
-	return b.cfg.Machine.SetMedia(ctx, file)
+	err := b.cfg.Machine.SetMedia(ctx, file)
+	if err != nil {
+		b.mu.Lock()
+		b.drive.image, b.drive.path = old.image, old.path
+		b.mu.Unlock()
+	}
+	return err
 }
 
 // download fetches an image into MediaDir and gives its path, or the URL if there is no MediaDir. The

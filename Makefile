@@ -1,0 +1,46 @@
+# Everything a developer runs, by name. `make help` lists it; CI runs the same targets.
+SHELL := /bin/bash
+GO ?= go
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w"
+# How long each fuzz target runs under make fuzz.
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help build test demo lab-full race lint fuzz gen bench check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+build: ## bin/ingot and bin/ingot-agent, static
+	$(BUILD) -o bin/ingot ./cmd/ingot
+	$(BUILD) -o bin/ingot-agent ./cmd/ingot-agent
+
+test: ## unit tests, CLI scripts and, as root, the lab's end-to-end tests (installs what it needs)
+	scripts/test.sh
+
+demo: ## a bare machine becomes a running server and is erased again, before your eyes (root)
+	scripts/demo.sh
+
+lab-full: ## every lab test, the slow ones too (root)
+	INGOT_LAB_FULL=1 scripts/test.sh --lab-only
+
+race: ## unit tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## go vet, and staticcheck where it can be had
+	scripts/lint.sh
+
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+gen: ## write the generated documents anew
+	scripts/gen.sh
+
+bench: build ## image writing against dd and qemu-img; requests per second of the API
+	scripts/bench.sh
+
+check: ## formatting, vet, fresh documents, who imports whom
+	scripts/check.sh
+
+clean: ## remove what was built; caches and data stay
+	rm -rf bin

@@ -1,0 +1,50 @@
+package steps
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+
+	"ingot/agent/server"
+	"ingot/internal/agentapi"
+)
+
+func (s *Steps) sync(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+	s.Sync()
+	return nil, nil
+}
+
+func (s *Steps) powerOff(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+	s.Log.Info("powering off")
+	s.Sync()
+	if err := s.PowerOff(); err != nil {
+		return nil, server.Error("SystemRebootError", "power off: %v", err)
+	}
+	return nil, nil
+}
+
+func (s *Steps) reboot(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+	s.Log.Info("rebooting")
+	s.Sync()
+	if err := s.Reboot(); err != nil {
+		return nil, server.Error("SystemRebootError", "reboot: %v", err)
+	}
+	return nil, nil
+}
+
+func (s *Steps) lockdown(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+	s.Lockdown()
+	return nil, nil
+}
+
+func (s *Steps) collectLogs(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+	archive, err := s.Logs()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"system_logs": base64.StdEncoding.EncodeToString(archive)}, nil
+}
+
+func (s *Steps) hardwareInfo(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+	return s.Machine.Collect()
+}

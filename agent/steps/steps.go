@@ -1,0 +1,127 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ingot/agent/inventory"
+	"ingot/agent/server"
+	"ingot/internal/agentapi"
+)
+
+const (
+	// manager is the hardware manager that our steps are listed under; conductors take any name.
+	manager = "IngotHardwareManager"
+	// diskTries and diskWait are how long a command waits for disks that a controller has not found yet.
+	// Source: agent protocol reference §1.2, ipa-disk-wait-attempts and -delay.
+	diskTries = 10
+	diskWait  = 3 * time.Second
+)
+
+// versions is what a conductor hands back with every step, to see that the agent is still the same one.
+var versions = map[string]string{"ingot_agent": "1"}
+
+// Written is what is known of a disk after an image was written to it; empty where it is not known.
+type Written struct {
+	RootUUID string // of the root file system, or the MBR's disk signature as 0x%08x
+	ESPUUID  string // of the EFI system partition
+}
+
+// Writer writes an image, and the config drive if there is one (base64 of gzip, or a URL), to a disk.
+// Its errors are *agentapi.CommandError where a class fits.
+type Writer func(ctx context.Context, device string, image agentapi.ImageInfo, configDrive string, progress func(agentapi.Progress)) (Written, error)
+
+// Config is what the commands work with.
+type Config struct {
+	Machine inventory.Machine
+	Write   Writer
+	// InstallLoader makes the firmware start what is on the disk. Called on UEFI machines only.
+	InstallLoader func(ctx context.Context, device string) error
+	// Logs gives what happened so far as tar.gz.
+	Logs func() ([]byte, error)
+	// Sync brings everything written to the disks. PowerOff and Reboot follow it.
+	Sync     func()
+	PowerOff func() error
+	Reboot   func() error
+	// Lockdown asks the agent to stop serving and to take its NICs down. It returns before that happens.
+	Lockdown func()
+	// ParallelErase is how many disks are wiped at once, unless the node says otherwise. Below 1 means 1.
+	ParallelErase int
+	Log           *slog.Logger
+}
+
+// Steps holds what commands share. Make it with New.
+type Steps struct {
+	Config
+
+	mu        sync.Mutex
+	node      agentapi.Node
+	written   *Written // of the image this process wrote last
+	writtenTo string   // its disk; "" if there is none
+}
+
+// New makes the commands' shared part for node, as the lookup gave it; an empty one if there was none.
+func New(c Config, node agentapi.Node) *Steps { return &Steps{Config: c, node: node} }
+
+// Commands is the table for agent/server.
+func (s *Steps) Commands() map[string]server.Command {
+	return map[string]server.Command{
+		"clean.get_clean_steps":       {Run: s.listCleanSteps},
+		"clean.execute_clean_step":    {Run: s.executeCleanStep, Async: true},
+		"deploy.get_deploy_steps":     {Run: s.listDeploySteps},
+		"deploy.execute_deploy_step":  {Run: s.executeDeployStep, Async: true},
+		"standby.sync":                {Run: s.sync},
+		"standby.power_off":           {Run: s.powerOff, Async: true},
+		"standby.run_image":           {Run: s.reboot, Async: true},
+		"standby.get_partition_uuids": {Run: s.partitionUUIDs},
+		"standby.prepare_image":       {Run: s.prepareImage, Async: true},
+		"image.install_bootloader":    {Run: s.installBootloader, Async: true},
+		"log.collect_system_logs":     {Run: s.collectLogs},
+		"poll.get_hardware_info":      {Run: s.hardwareInfo},
+		"system.lockdown":             {Run: s.lockdown},
+	}
+}
+
+// setNode takes the node that came with a command: it is newer than what the lookup gave.
+func (s *Steps) setNode(n agentapi.Node) {
+	if n.UUID == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.node = n
+}
+
+func (s *Steps) currentNode() agentapi.Node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.node
+}
+
+// decode reads a command's parameters. Unknown ones are ignored: a newer conductor may send more.
+func decode(raw json.RawMessage, into any) error {
+	if err := json.Unmarshal(raw, into); err != nil {
+		return server.Error("InvalidCommandParamsError", "%v", err)
+	}
+	return nil
+}
+
+// rootDisk waits for the disk that the node's hints mean.
+func (s *Steps) rootDisk(ctx context.Context) (agentapi.Disk, error) {
+	node := s.currentNode()
+	disks, err := s.Machine.WaitForDisks(ctx, diskTries, diskWait, func(disks []agentapi.Disk) bool {
+		_, err := agentapi.RootDisk(node, disks)
+		return err == nil
+	})
+	if err != nil {
+		return agentapi.Disk{}, err
+	}
+	disk, err := agentapi.RootDisk(node, disks)
+	if err != nil {
+		return agentapi.Disk{}, server.Error("DeviceNotFound", "%v", err)
+	}
+	return disk, nil
+}

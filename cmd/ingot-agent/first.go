@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"ingot/agent"
+	"ingot/agent/boot"
+	"ingot/agent/inventory"
+	"ingot/agent/journal"
+	"ingot/agent/network"
+	"ingot/agent/system"
+	"ingot/internal/agentapi"
+)
+
+const (
+	modulesFile = "/etc/ingot/modules"
+	// againWait is how long a failed life rests before the next. Source: agent protocol reference §3, step 8.
+	againWait = 30 * time.Second
+)
+
+// first is the life of the ramdisk's first process: if it ended, the kernel would panic. A life that
+// failed is tried again, so that a control plane that was away finds the machine still there.
+func first() {
+	ring := journal.NewRing(ringSize)
+	params := boot.ParseParams("")
+	if err := system.Mount(); err != nil {
+		fmt.Fprintln(os.Stderr, "ingot-agent:", err) // go on: there may be enough to say so to somebody
+	}
+	line, err := os.ReadFile("/proc/cmdline")
+	if err == nil {
+		params = boot.ParseParams(string(line))
+	}
+	log := logger(io.MultiWriter(os.Stderr, ring), params.Debug())
+	log.Info("ingot-agent starts", "version", version, "cmdline", boot.Masked(string(line)))
+	go system.Reap() // for as long as the machine runs
+	if n, err := system.LoadModules(log, "/", modulesFile); err != nil {
+		log.Error("modules not loaded", "error", err)
+	} else {
+		log.Info("modules loaded", "count", n)
+	}
+	if err := system.MountEFIVars(); err != nil {
+		log.Warn("firmware variables not mounted", "error", err)
+	}
+	for {
+		err := live(context.Background(), log, params, ring)
+		if errors.Is(err, agent.ErrLockdown) || errors.Is(err, agent.ErrTokenTaken) {
+			log.Error("network is taken down for good", "error", err)
+			if err := network.Down(); err != nil {
+				log.Error("network not taken down", "error", err)
+			}
+			select {}
+		}
+		log.Error("agent failed, and starts again", "after", againWait, "error", err)
+		time.Sleep(againWait)
+	}
+}
+
+// live is one life: configuration, clock, network, agent.
+func live(parent context.Context, log *slog.Logger, params boot.Params, ring *journal.Ring) error {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	config, err := configuration(ctx, log, params)
+	if err != nil {
+		return err
+	}
+	// A machine whose battery is flat is in the past, where no certificate is valid yet.
+	if floor, err := boot.Time(config); err == nil && time.Now().Before(floor) {
+		if err := system.SetClock(floor); err != nil {
+			log.Warn("clock not set", "error", err)
+		} else {
+			log.Info("clock set to when the boot CD was made")
+		}
+	}
+	ended, err := network.Up(ctx, log, config.NetworkData)
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	defer ended()
+	machine := inventory.Machine{Root: "/"}
+	return agent.Run(ctx, agent.Config{
+		Boot: config, Machine: machine, Listen: agent.DefaultListen, Version: version, Log: log,
+		SetClock: system.SetClock,
+		Steps:    work(machine, ring, system.PowerOff, system.Reboot),
+	})
+}
+
+// configuration prefers the boot CD: only it can carry a certificate to verify the control plane by.
+func configuration(ctx context.Context, log *slog.Logger, params boot.Params) (agentapi.BootConfig, error) {
+	c, err := boot.FromMedium(ctx, "/", "/run", params.VirtualMedia())
+	if err == nil {
+		log.Info("configuration is from the boot CD", "node", c.NodeUUID, "api", c.APIURL, "static_network", len(c.NetworkData) > 0)
+		return c, nil
+	}
+	if c, ok := params.Config(); ok {
+		log.Info("configuration is from the kernel command line", "api", c.APIURL, "boot_cd", err.Error())
+		return c, nil
+	}
+	return agentapi.BootConfig{}, err
+}

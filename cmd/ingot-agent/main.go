@@ -1,0 +1,127 @@
+// Command ingot-agent runs on the machine that is being provisioned: as the first process of a ramdisk, or
+// with -no-init as a plain process.
+//
+// As the first process it takes no arguments (the kernel passes on what it does not know from its own
+// command line), prepares the machine, and never ends. As a plain process:
+//
+//	ingot-agent -no-init -boot-config boot.json [-listen 127.0.0.1:9999] [-advertise 127.0.0.1] [-root DIR]
+//
+// A plain process leaves the clock, the network and the kernel alone; power_off and run_image end it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"ingot/agent"
+	"ingot/agent/boot"
+	"ingot/agent/efi"
+	"ingot/agent/inventory"
+	"ingot/agent/journal"
+	"ingot/agent/steps"
+	"ingot/agent/system"
+
+	"golang.org/x/sys/unix"
+)
+
+// version is what heartbeats say. The build sets it.
+var version = "0.1.0"
+
+const (
+	// ringSize is how much of the agent's log is kept for a conductor that asks.
+	ringSize = 1 << 20
+	// memoryLimit makes the collector work harder before the process outgrows a machine of 512 MiB, which
+	// holds the unpacked ramdisk too. GOMEMLIMIT in the environment wins.
+	memoryLimit = 192 << 20
+	// parallelErase is how many disks are wiped at once. Source: agent protocol reference §12.3.
+	parallelErase = 4
+)
+
+func main() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getpid() == 1 {
+		first() // never returns
+	}
+	if err := plain(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "ingot-agent:", err)
+		os.Exit(1)
+	}
+}
+
+// plain runs the agent as a process among others.
+func plain(args []string) error {
+	flags := flag.NewFlagSet("ingot-agent", flag.ContinueOnError)
+	noInit := flags.Bool("no-init", false, "run as a plain process")
+	file := flags.String("boot-config", "", "file like the boot CD's ingot/boot.json")
+	listen := flags.String("listen", agent.DefaultListen, "address of the commands API")
+	advertise := flags.String("advertise", "", "IP address the conductor reaches it by (default: the one that faces the control plane)")
+	root := flags.String("root", "/", "where sys, proc and dev are")
+	verbose := flags.Bool("debug", false, "log everything")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	case !*noInit:
+		return errors.New("this is not the first process of a machine: to run it as a plain process, say -no-init")
+	case *file == "":
+		return errors.New("-boot-config is needed")
+	}
+	data, err := os.ReadFile(*file)
+	if err != nil {
+		return err
+	}
+	c := agent.Config{Listen: *listen, Machine: inventory.Machine{Root: *root}, Version: version}
+	if c.Boot, err = boot.Parse(data); err != nil {
+		return err
+	}
+	if *advertise != "" {
+		if c.Advertise, err = netip.ParseAddr(*advertise); err != nil {
+			return err
+		}
+	}
+	ring := journal.NewRing(ringSize)
+	c.Log = logger(io.MultiWriter(os.Stderr, ring), *verbose)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	end := func() error { stop(); return nil }
+	c.Steps = work(c.Machine, ring, end, end)
+	return agent.Run(ctx, c)
+}
+
+// work joins the commands to what they do to the machine.
+func work(m inventory.Machine, ring *journal.Ring, powerOff, reboot func() error) steps.Config {
+	return steps.Config{
+		Write:         writeImage,
+		InstallLoader: efi.Firmware{Root: m.Root}.Install,
+		Logs:          func() ([]byte, error) { return collect(m, ring) },
+		Sync:          unix.Sync,
+		PowerOff:      powerOff,
+		Reboot:        reboot,
+		ParallelErase: parallelErase,
+	}
+}
+
+func logger(w io.Writer, verbose bool) *slog.Logger {
+	level := slog.LevelInfo
+	if verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// collect packs what a conductor needs to see why something failed.
+func collect(m inventory.Machine, ring *journal.Ring) ([]byte, error) {
+	return journal.Collect(m.Root, ring, system.Dmesg(), func() (any, error) { return m.Collect() })
+}

@@ -1,0 +1,162 @@
+package conductor
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// agentRow reads the agent of the operation's boot; fault.Conflict if another boot took its place.
+func (r *runner) agentRow(ctx context.Context, op *Op) (*store.Agent, error) {
+	var a *store.Agent
+	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		a, err = tx.Agent(op.Node)
+		return err
+	})
+	if err == nil && (a == nil || a.Boot != op.Rec.Boot) {
+		return nil, fault.New(fault.Conflict, "the boot of this operation is over: another took its place")
+	}
+	return a, err
+}
+
+// agent connects to the agent of the operation's boot; close it after use.
+func (r *runner) agent(ctx context.Context, op *Op) (*agentapi.Client, error) {
+	a, err := r.agentRow(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	if a.URL == "" {
+		return nil, fault.New(fault.Unavailable, "the agent has not called back yet")
+	}
+	return agentapi.NewClient(a.URL, a.Token, a.VerifyCA)
+}
+
+// ordered is the nth command of its name since the agent started; the agent keeps all, in order. It is
+// how a command is known again after a crash between sending and recording it: a started one is never
+// sent twice.
+type ordered struct {
+	name string // "<extension>.<command>"
+	nth  int    // from 0
+	what string // for people
+}
+
+func (o ordered) short() string {
+	_, short, _ := strings.Cut(o.name, ".")
+	return short
+}
+
+// command sees to it that the agent has executed a command: it looks whether it was sent, sends it if not,
+// and watches it. ended tells that it succeeded, with its result.
+func (r *runner) command(ctx context.Context, op *Op, o ordered, params any) (res agentapi.Result, ended bool, err error) {
+	c, err := r.agent(ctx, op)
+	if err != nil {
+		return res, false, err
+	}
+	defer c.Close()
+	sent, err := c.Commands(ctx)
+	if err != nil {
+		return res, false, err
+	}
+	found, count := false, 0
+	for _, s := range sent {
+		if s.CommandName == o.short() || s.CommandName == o.name {
+			if count == o.nth {
+				res, found = s, true
+			}
+			count++
+		}
+	}
+	if !found {
+		if count < o.nth {
+			return res, false, fault.New(fault.Conflict, "the agent was restarted in the middle of its work: it remembers %d of %d commands", count, o.nth)
+		}
+		if res, err = c.Run(ctx, o.name, params, false); err != nil {
+			return res, false, busyLater(err)
+		}
+	}
+	switch res.CommandStatus {
+	case agentapi.Running:
+		op.Say(res.Progress, time.Now())
+		return res, false, nil
+	case agentapi.Succeeded:
+		return res, true, nil
+	}
+	if res.CommandError != nil {
+		return res, false, fault.Wrap(fault.Invalid, res.CommandError, "%s: %s", o.what, res.CommandError.Error())
+	}
+	return res, false, fault.New(fault.Invalid, "%s: the agent answered %s", o.what, res.CommandStatus)
+}
+
+// busyLater makes a busy agent something to come back to.
+func busyLater(err error) error {
+	if errors.Is(err, agentapi.ErrBusy) {
+		return fault.Wrap(fault.Locked, err, "the agent is busy with another command")
+	}
+	return err
+}
+
+// stopAgent asks the agent to switch its machine off, once: a machine that is off, or an agent that was
+// asked, is left alone. An agent that does not answer is going down; what follows waits for power off and
+// does without it.
+func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
+	if is, err := r.power(ctx, op); err != nil || is == metal.PowerOff {
+		return done, err
+	}
+	c, err := r.agent(ctx, op)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer c.Close()
+	sent, err := c.Commands(ctx)
+	if err == nil && !slices.ContainsFunc(sent, func(s agentapi.Result) bool { return strings.HasSuffix(s.CommandName, "power_off") }) {
+		_, err = c.Run(ctx, "standby.power_off", struct{}{}, false)
+	}
+	if errors.Is(err, agentapi.ErrConnection) {
+		return done, nil
+	}
+	return done, err
+}
+
+// collectLogs fetches the agent's log archive (tar.gz).
+func collectLogs(ctx context.Context, c *agentapi.Client) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	res, err := c.Run(ctx, "log.collect_system_logs", struct{}{}, true)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Logs   string `json:"system_logs"`
+		Result *struct {
+			Logs string `json:"system_logs"`
+		} `json:"result"`
+	}
+	if err := json.Unmarshal(res.CommandResult, &body); err != nil {
+		return nil, fmt.Errorf("agent's logs: %w", err)
+	}
+	if body.Logs == "" && body.Result != nil {
+		body.Logs = body.Result.Logs
+	}
+	data, err := base64.StdEncoding.DecodeString(body.Logs)
+	if err != nil {
+		return nil, fmt.Errorf("agent's logs: %w", err)
+	}
+	return data, nil
+}
+
+// showStep puts the in-band step that runs into the node's field, as Ironic does.
+func showStep(field func(*metal.Node) *map[string]any, s agentapi.Step) func(*metal.Node) {
+	return func(n *metal.Node) {
+		*field(n) = map[string]any{"interface": s.Interface, "step": s.Step, "priority": s.Priority, "abortable": s.Abortable}
+	}
+}

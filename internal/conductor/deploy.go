@@ -1,0 +1,190 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/seed"
+	"ingot/internal/source"
+	"ingot/internal/store"
+)
+
+// deployPlan is the order of work behind "active".
+var deployPlan = plan{
+	done: metal.EventDone,
+	fail: metal.EventFail,
+	steps: concat([]step{
+		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
+		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
+	}, bootAgent, []step{
+		{name: "get deploy steps", class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
+		{name: "write image", class: checkable, run: (*runner).writeImage, limitOf: writeLimit, tries: 30, skip: noRamdisk, outside: true},
+		{name: "install boot entry", class: checkable, run: (*runner).installBootEntry, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
+	}, leaveAgent, []step{
+		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, limit: 5 * time.Minute},
+		{name: "forget config drive", class: repeatable, run: (*runner).deployed, limit: time.Minute},
+	}),
+	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },
+}
+
+// checkImage finds out what is to be written and how it is verified, before the machine is touched.
+func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
+	info := op.Node.InstanceInfo.Expose()
+	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
+	url := text("image_source")
+	spec := text("image_os_hash_value")
+	if spec == "" {
+		spec = text("image_checksum")
+	} else if algo := text("image_os_hash_algo"); algo != "" && !strings.Contains(spec, "://") {
+		spec = algo + ":" + spec
+	}
+	digest, err := source.Checksum(ctx, url, spec, source.Options{})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if strings.HasPrefix(url, "file://") || strings.HasPrefix(url, "/") {
+		if url, err = r.c.depot.File(strings.TrimPrefix(url, "file://"), time.Now().Add(r.c.config.WriteLimit+r.c.config.CallbackLimit)); err != nil {
+			return Outcome{}, err
+		}
+	}
+	format := text("image_disk_format")
+	if format == "" {
+		format = "raw"
+	}
+	name := path.Base(strings.SplitN(url, "?", 2)[0])
+	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{url}, DiskFormat: format, ContainerFormat: "bare",
+		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
+	return done, nil
+}
+
+var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/=\s]*$`)
+
+// buildConfigDrive renders what the instance reads at first boot, once. Without network_data of its own it
+// gets the node's.
+func (r *runner) buildConfigDrive(_ context.Context, op *Op) (Outcome, error) {
+	switch d := op.Node.InstanceInfo.Expose()["configdrive"].(type) {
+	case string:
+		if !strings.Contains(d, "://") && !base64Text.MatchString(d) {
+			return Outcome{}, fault.New(fault.Invalid, "the config drive is neither a URL nor base64")
+		}
+		op.Rec.ConfigDrive = d
+	case map[string]any:
+		if _, given := d["network_data"]; !given && len(op.Node.NetworkData) > 0 {
+			d["network_data"] = op.Node.NetworkData
+		}
+		s, err := seed.FromObject(d, op.Node.UUID, op.Node.Name)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if op.Rec.ConfigDrive, err = s.Drive(); err != nil {
+			return Outcome{}, err
+		}
+	}
+	return done, nil
+}
+
+// getDeploySteps asks what the agent can do: it caches the node, and without write_image nothing works.
+func (r *runner) getDeploySteps(ctx context.Context, op *Op) (Outcome, error) {
+	c, err := r.agent(ctx, op)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer c.Close()
+	call, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	res, err := c.Run(call, "deploy.get_deploy_steps", map[string]any{"node": store.AgentNode(op.Node), "ports": portsFor(op)}, true)
+	if err != nil {
+		return Outcome{}, busyLater(err)
+	}
+	if res.CommandError != nil {
+		return Outcome{}, fault.Wrap(fault.Unavailable, res.CommandError, "the agent cannot list its deploy steps: %s", res.CommandError.Error())
+	}
+	var list agentapi.StepList
+	if err := json.Unmarshal(res.CommandResult, &list); err != nil {
+		return Outcome{}, fault.Wrap(fault.Invalid, err, "the agent's list of deploy steps cannot be read")
+	}
+	for _, steps := range list.DeploySteps {
+		for _, s := range steps {
+			if s.Step == "write_image" {
+				op.Rec.Versions = list.Versions
+				return done, nil
+			}
+		}
+	}
+	return Outcome{}, fault.New(fault.Invalid, "the agent offers no deploy step write_image")
+}
+
+func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
+	s := agentapi.Step{Interface: "deploy", Step: "write_image", Priority: 80,
+		Args: map[string]any{"image_info": op.Rec.Image, "configdrive": op.Rec.ConfigDrive}}
+	op.Change(showStep(func(n *metal.Node) *map[string]any { return &n.DeployStep }, s))
+	_, ended, err := r.command(ctx, op, ordered{name: "deploy.execute_deploy_step", what: "writing the image"},
+		agentapi.StepParams{Step: s, Node: store.AgentNode(op.Node), Ports: portsFor(op), DeployVersion: op.Rec.Versions})
+	if err != nil || ended {
+		return done, err
+	}
+	return again(r.c.config.Poll, "the agent to write the image"), nil
+}
+
+// installBootEntry makes the firmware boot the new disk first.
+func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) {
+	mode := op.Node.BootMode
+	if mode == "" {
+		mode = "uefi"
+	}
+	_, ended, err := r.command(ctx, op, ordered{name: "image.install_bootloader", what: "installing the boot entry"},
+		map[string]any{"root_uuid": nil, "efi_system_part_uuid": nil, "prep_boot_part_uuid": nil, "target_boot_mode": mode})
+	if err != nil || ended {
+		return done, err
+	}
+	return again(r.c.config.Poll, "the agent to install the boot entry"), nil
+}
+
+// deployed tidies up: what the deployment alone needed is forgotten.
+func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
+	op.Rec.ConfigDrive, op.Rec.Image = "", nil
+	op.Change(func(n *metal.Node) {
+		n.DeployStep = map[string]any{}
+		if n.InternalInfo == nil {
+			n.InternalInfo = map[string]any{}
+		}
+		n.InternalInfo["is_whole_disk_image"] = true
+	})
+	return done, nil
+}
+
+// tearDownPlan is the order of work behind "deleted". Cleaning follows. Instance data goes only when the
+// machine is off: a failure leaves it to be looked at.
+var tearDownPlan = plan{
+	done: metal.EventClean,
+	fail: metal.EventFail,
+	next: metal.PlanClean,
+	steps: []step{
+		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 10 * time.Minute},
+		{name: "eject media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "forget instance", class: repeatable, run: (*runner).forgetInstance, limit: time.Minute},
+	},
+}
+
+func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
+	op.Also(func(tx *store.Tx, n *metal.Node) error {
+		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
+		n.DeployStep = map[string]any{}
+		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
+			delete(n.InternalInfo, key)
+		}
+		return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "step", Who: r.c.config.Host, Verb: op.row.Verb,
+			Step: op.row.StepName, Why: fmt.Sprintf("Instance data of node %s was forgotten.", n.UUID)})
+	})
+	return done, nil
+}

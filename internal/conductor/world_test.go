@@ -1,0 +1,303 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/store"
+)
+
+// world is one machine with a BMC and, while it runs from boot media, an agent that serves real TLS. It
+// counts what is done to it. The database is a real file.
+type world struct {
+	t    *testing.T
+	db   *store.DB
+	node *metal.Node
+
+	mu       sync.Mutex
+	on       bool
+	media    string
+	boot     metal.BootDevice
+	disk     string // "user data", "erased", "image <hash>"
+	counters map[string]int
+	agent    *httptest.Server
+	token    string
+	commands []agentapi.Result
+	silent   bool // the agent never calls back
+}
+
+const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, disk: "user data", counters: map[string]int{}}
+	dir := t.TempDir()
+	key, err := store.LoadKey(filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.db, err = store.OpenSQLite(t.Context(), filepath.Join(dir, "ingot.db"), key); err != nil {
+		t.Fatal(err)
+	}
+	w.node = &metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
+		DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
+		InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://192.0.2.1/i.raw", "image_os_hash_value": testHash,
+			"configdrive": map[string]any{"user_data": "#cloud-config\n"}})}
+	w.write(func(tx *store.Tx) error { return tx.CreateNode(w.node) })
+	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
+	w.agent.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	w.agent.StartTLS()
+	t.Cleanup(func() {
+		w.agent.Close()
+		w.db.Close()
+	})
+	return w
+}
+
+func (w *world) write(f func(*store.Tx) error) {
+	w.t.Helper()
+	if err := w.db.Write(w.t.Context(), f); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) conductor(host string, crash func(string) error) *Conductor {
+	c := Defaults()
+	c.Host, c.Poll, c.Backoff, c.PowerGrace, c.SoftPowerLimit = host, 1, 1, 1, 1
+	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w}},
+		w, slog.New(slog.DiscardHandler))
+	cond.crash = crash
+	return cond
+}
+
+// ask writes an operation and the transition that belongs to it, as ops does.
+func (w *world) ask(p metal.Plan, e metal.Event, rec string) {
+	w.t.Helper()
+	w.write(func(tx *store.Tx) error {
+		n, err := tx.NodeByID(w.node.ID)
+		if err != nil {
+			return err
+		}
+		if e != "" {
+			to, ok := metal.Next(n.ProvisionState, e)
+			if !ok {
+				return fmt.Errorf("%s does not lead on from %s", e, n.ProvisionState)
+			}
+			n.ProvisionState, n.TargetProvisionState = to, metal.Target(to, "")
+		}
+		n.LastError = ""
+		if err := tx.SaveNode(n); err != nil {
+			return err
+		}
+		return tx.CreateOperation(&store.Operation{UUID: fmt.Sprintf("op-%d", time.Now().UnixNano()), NodeID: n.ID, Exclusive: true,
+			Verb: "test", Plan: string(p), PlanVersion: p.Version(), Record: []byte(rec), Driver: "test"})
+	})
+}
+
+// run works until no operation lives; a conductor that was killed is replaced by another.
+func (w *world) run(c *Conductor) {
+	w.t.Helper()
+	for i := 0; ; i++ {
+		if i > 2000 {
+			var last *store.Operation
+			w.write(func(tx *store.Tx) (err error) { last, err = tx.LastOperation(w.node.ID); return err })
+			w.t.Fatalf("the operation does not end: it is %s at step %q, waiting for %q", last.Plan, last.StepName, last.WaitingWhy)
+		}
+		w.callBack()
+		row, err := c.claim(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if row != nil {
+			ctx := w.t.Context()
+			if (&runner{c: c}).mayCrash("claimed") == nil {
+				c.work(ctx, row)
+			}
+			w.write(func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) }) // only a killed one left any
+			if c.crash != nil && c.crash("dead?") != nil {
+				c = w.conductor("successor", nil)
+			}
+			continue
+		}
+		var live *store.Operation
+		w.write(func(tx *store.Tx) (err error) { live, err = tx.LiveOperation(w.node.ID); return err })
+		if live == nil {
+			return
+		}
+	}
+}
+
+func (w *world) state() (*metal.Node, *store.Agent) {
+	w.t.Helper()
+	var n *metal.Node
+	var a *store.Agent
+	w.write(func(tx *store.Tx) (err error) {
+		if n, err = tx.NodeByID(w.node.ID); err == nil {
+			a, err = tx.Agent(n)
+		}
+		return err
+	})
+	return n, a
+}
+
+func (w *world) count(what string) { w.counters[what]++ }
+
+// The BMC.
+
+func (w *world) Power(context.Context, *metal.Node) (metal.Power, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return map[bool]metal.Power{true: metal.PowerOn, false: metal.PowerOff}[w.on], nil
+}
+
+func (w *world) SetPower(_ context.Context, _ *metal.Node, want metal.Power) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count("power " + string(want))
+	w.on = want == metal.PowerOn
+	w.commands = nil // an agent that starts remembers nothing
+	return nil
+}
+
+func (w *world) BootDevice(context.Context, *metal.Node) (metal.BootDevice, error) {
+	return w.boot, nil
+}
+
+func (w *world) SetBootDevice(_ context.Context, _ *metal.Node, d metal.BootDevice) error {
+	w.count("boot " + d.Device)
+	w.boot = d
+	return nil
+}
+
+func (w *world) BootDevices(context.Context, *metal.Node) ([]string, error) {
+	return []string{"disk", "cdrom"}, nil
+}
+
+func (w *world) Media(context.Context, *metal.Node) (string, error) { return w.media, nil }
+
+func (w *world) InsertMedia(_ context.Context, _ *metal.Node, url string) error {
+	w.count("insert")
+	w.media = url
+	return nil
+}
+
+func (w *world) EjectMedia(context.Context, *metal.Node) error {
+	w.count("eject")
+	w.media = ""
+	return nil
+}
+
+func (w *world) Inspect(context.Context, *metal.Node) (metal.HardwareInfo, error) {
+	return metal.HardwareInfo{Manufacturer: "ACME", MACs: []string{"52:54:00:00:00:01"}}, nil
+}
+
+// The depot.
+
+func (w *world) BootISO(node, boot string, _ time.Time) (string, error) {
+	return "http://192.0.2.9/" + node + "/" + boot, nil
+}
+func (w *world) File(path string, _ time.Time) (string, error) {
+	return "", fault.New(fault.Invalid, "%s", path)
+}
+func (w *world) Reachable(context.Context) error { return nil }
+
+// callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
+func (w *world) callBack() {
+	w.mu.Lock()
+	running := w.on && w.boot.Device == "cdrom" && w.media != "" && !w.silent
+	boot := w.media[strings.LastIndex(w.media, "/")+1:]
+	w.mu.Unlock()
+	if !running {
+		return
+	}
+	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.agent.Certificate().Raw}))
+	w.write(func(tx *store.Tx) error {
+		a, err := tx.Agent(w.node)
+		if err != nil || a == nil || a.Boot != boot {
+			return err
+		}
+		w.mu.Lock()
+		w.token = a.Token.Expose()
+		w.mu.Unlock()
+		if a.LastHeartbeat.IsZero() {
+			a.URL, a.VerifyCA, a.LastHeartbeat = w.agent.URL, cert, time.Now()
+			if err := tx.SaveAgent(a); err != nil {
+				return err
+			}
+		}
+		return tx.Wake(w.node.ID, metal.WaitAgent)
+	})
+}
+
+// The agent: commands that run are found finished at the second look.
+func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.on || req.URL.Query().Get("agent_token") != w.token {
+		http.Error(rw, `{"faultstring": "Token invalid."}`, http.StatusUnauthorized)
+		return
+	}
+	if req.Method == http.MethodGet {
+		body, _ := json.Marshal(map[string]any{"commands": w.commands})
+		for i := range w.commands {
+			w.commands[i].CommandStatus = agentapi.Succeeded
+		}
+		_, _ = rw.Write(body)
+		return
+	}
+	var cmd agentapi.Command
+	raw, _ := io.ReadAll(req.Body)
+	if err := json.Unmarshal(raw, &cmd); err != nil {
+		http.Error(rw, `{"faultstring": "bad"}`, http.StatusBadRequest)
+		return
+	}
+	_, short, _ := strings.Cut(cmd.Name, ".")
+	res := agentapi.Result{ID: fmt.Sprint(len(w.commands)), CommandName: short, CommandStatus: agentapi.Succeeded}
+	w.count("agent " + short)
+	switch short {
+	case "get_clean_steps":
+		res.CommandResult = json.RawMessage(`{"clean_steps":{"M":[{"interface":"deploy","step":"erase_devices","priority":10},
+			{"interface":"deploy","step":"erase_devices_metadata","priority":99},{"interface":"deploy","step":"never","priority":0}]},
+			"hardware_manager_version":{"m":"1"}}`)
+	case "get_deploy_steps":
+		res.CommandResult = json.RawMessage(`{"deploy_steps":{"M":[{"interface":"deploy","step":"write_image","priority":0}]},"hardware_manager_version":{"m":"1"}}`)
+	case "execute_clean_step":
+		res.CommandStatus, w.disk = agentapi.Running, "erased"
+	case "execute_deploy_step":
+		var p agentapi.StepParams
+		_ = json.Unmarshal(cmd.Params, &p)
+		info, _ := p.Step.Args["image_info"].(map[string]any)
+		res.CommandStatus, w.disk = agentapi.Running, fmt.Sprint("image ", info["os_hash_value"])
+	case "install_bootloader":
+		res.CommandStatus = agentapi.Running
+	case "power_off":
+		w.on = false
+	}
+	w.commands = append(w.commands, res)
+	out, _ := json.Marshal(res)
+	_, _ = rw.Write(out)
+}
+
+// effects are what was done to the machine, without what was only read.
+func (w *world) effects() map[string]int {
+	out := maps.Clone(w.counters)
+	delete(out, "agent get_clean_steps")
+	delete(out, "agent get_deploy_steps")
+	return out
+}

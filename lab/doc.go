@@ -1,0 +1,21 @@
+// Package lab runs machines that are QEMU processes, on networks that are Linux bridges in a namespace of
+// the lab's own, each behind an emulated BMC (lab/bmc). People rehearse in it and the end-to-end tests are
+// made of it. It is not for running anybody's workload: the machines are emulated instruction by
+// instruction, their disks start blank with every lab, and nothing survives the lab but its folder.
+//
+// Callers: cmd/ingot (Command: `ingot lab up|ls|console|down`) and the end-to-end tests (Start). Both
+// start the same daemon, a process inside the namespace that owns the BMCs, the image server and the QEMU
+// processes; it is the program itself, called again as `lab daemon`.
+//
+//	root namespace                     namespace ingot-<name>
+//	198.18.77.1  ig-<name> ────veth──── host ─┐
+//	(ingot serve)                             ├ bridge "provisioning": 198.18.77.2 (images, :8080),
+//	                            m1n1 (tap) ───┤   198.18.77.101 (BMC of m1, :443), .102 (m2), …
+//	                            m2n1 (tap) ───┘
+//
+// Machine N has the BMC .100+N and is offered the address .200+N. There is no DHCP and no way out.
+//
+// What fails, and how: a QEMU process dies with the daemon (Pdeathsig); a daemon that was killed leaves
+// the namespace and the veth, which the next up or down of that lab removes; a lab made by Start ends when
+// the process that made it ends, however that happens. Everything here needs root, for namespace and taps.
+package lab

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# What must hold before a commit, in about a minute: formatting, vet, fresh documents, who imports whom.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+unformatted=$(git ls-files -z '*.go' | xargs -0 gofmt -l)
+if [ -n "$unformatted" ]; then
+	printf 'not formatted, run gofmt -w:\n%s\n' "$unformatted" >&2
+	exit 1
+fi
+go vet ./...
+go test . ./internal/metal

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Runs every fuzz target of the tree, one after another, each for the time given (default 20s).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+limit=${1:-20s}
+found=no
+while IFS=: read -r file _ line; do
+	target=$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/' <<<"$line")
+	found=yes
+	echo "== $(dirname "$file") $target"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$limit" "./$(dirname "${file#./}")"
+done < <(grep -rnE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . | sort)
+[ $found = yes ] || { echo "fuzz: no target found" >&2; exit 1; }

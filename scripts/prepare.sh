@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that tests, lab and demo need; quick when they are there.
+# With --list it only prints the names. Everything that is needed from outside Go is in this one list.
+set -euo pipefail
+
+packages=(
+	ca-certificates       # modules and images come over https
+	cpio                  # looking into an initramfs from outside our own code
+	dosfstools            # mkfs.vfat: EFI system partitions
+	e2fsprogs             # mke2fs -d: root file systems without a mount
+	gdisk                 # sgdisk: partition tables
+	git                   # the build stamps the commit
+	grub-efi-amd64-signed # signed boot loader of the boot ISO
+	iproute2              # network namespaces of the lab
+	jq                    # reading JSON in scripts
+	make
+	mmdebstrap            # the demo's operating system image
+	mtools                # copying into a FAT without a mount
+	openssh-client        # logging in to what was deployed
+	ovmf                  # UEFI firmware with Microsoft's keys enrolled
+	python3-ironicclient  # the baremetal command: a client that is not ours; brings openstack with it
+	qemu-system-x86       # machines
+	qemu-utils            # qemu-img, to compare with
+	shim-signed           # first boot loader under Secure Boot
+	xorriso               # ISO images in tests
+	zstd                  # compressed images
+)
+
+if [ "${1:-}" = --list ]; then
+	printf '%s\n' "${packages[@]}"
+	exit 0
+fi
+
+missing=()
+for p in "${packages[@]}"; do
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "prepare: not root, and these packages are missing: ${missing[*]}" >&2
+	exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+	echo "prepare: no apt-get on this system; install what gives these Debian packages' programs: ${missing[*]}" >&2
+	exit 1
+fi
+echo "prepare: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq -y --no-install-recommends install "${missing[@]}" </dev/null >/dev/null

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# What `make test` runs: build, go test ./..., then the lab's tests if this host can run machines.
+# What is skipped is said, with the reason. --lab-only leaves out the build's unit tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+lab_only=no
+[ "${1:-}" = --lab-only ] && lab_only=yes
+began=$(date +%s)
+say() { printf '\n== %4d s  %s\n' $(($(date +%s) - began)) "$*"; }
+
+why_no_lab=
+if [ "$(id -u)" != 0 ]; then
+	why_no_lab="not root: network namespaces and image building need it"
+elif ! scripts/prepare.sh; then
+	why_no_lab="the packages of scripts/prepare.sh cannot be installed"
+elif [ "$(uname -m)" != x86_64 ]; then
+	why_no_lab="the lab's machines and firmware are x86_64"
+fi
+
+say "build"
+make --no-print-directory build
+
+if [ $lab_only = no ]; then
+	say "unit tests and CLI scripts"
+	go test ./...
+fi
+
+# The packages with lab tests are those whose tests ask for INGOT_LAB.
+mapfile -t lab < <(grep -rl --include='*_test.go' INGOT_LAB . | xargs -r -n1 dirname | sort -u)
+if [ -n "$why_no_lab" ]; then
+	say "SKIPPED: the lab's tests (${lab[*]}): $why_no_lab"
+	[ $lab_only = no ] || exit 1
+elif [ ${#lab[@]} -gt 0 ]; then
+	say "lab tests, with real firmware and machines: ${lab[*]}"
+	# One package after another: each starts machines, and they share the processors.
+	INGOT_LAB=1 go test -count=1 -p 1 -timeout 25m "${lab[@]}"
+fi
+say "done"
