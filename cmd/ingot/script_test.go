@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ingot/lab/bmc"
 )
 
 // TestMain makes the test binary itself the program ingot of the scripts.
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) {
 
 // The scripts in testdata/offline need no server. Those in testdata/server start one, on loopback and in
 // their own folder: exec ingot serve --data data --listen $API --agent-listen $AGENT --boot-listen $BOOT &
-// then up. $IMAGE is the URL of a disk image with its checksum file beside it.
+// then up. $IMAGE is the URL of a disk image with its checksum file beside it, $BMC that of an emulated BMC.
 func TestScripts(t *testing.T) {
 	for _, kind := range []string{"offline", "server"} {
 		t.Run(kind, func(t *testing.T) {
@@ -47,6 +49,16 @@ func setup(e *testscript.Env) error {
 	}))
 	e.Defer(h.Close)
 	e.Setenv("IMAGE", h.URL+"/disk.raw")
+	e.Setenv("WEB", h.URL)
+	b, err := bmc.New(bmc.Config{User: "admin", Password: "canary-bmc", Machine: bmc.NewFakeMachine()})
+	if err != nil {
+		return err
+	}
+	if err := b.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	e.Defer(func() { _ = b.Close() })
+	e.Setenv("BMC", b.URL())
 	e.Setenv("TZ", "UTC")
 	for _, name := range []string{"API", "AGENT", "BOOT"} {
 		address, err := free()
