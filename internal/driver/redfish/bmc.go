@@ -18,7 +18,7 @@ import (
 )
 
 // sessionsPath is where sessions are made when the service root does not say.
-// Source: DMTF DSP0266 1.20, "Redfish session login".
+// Source: DMTF DSP0266, "Redfish session login authentication".
 const sessionsPath = "/redfish/v1/SessionService/Sessions"
 
 // logoutLimit is how long Close and the eviction of an old session wait for one BMC to forget it.
@@ -195,7 +195,7 @@ func (b *bmc) login(ctx context.Context) error {
 		b.token, b.session = t.Token, t.Session
 		return nil
 	case err == nil, s >= 400 && s < 500 && s != 401 && s != 403 && s != 429, s == http.StatusNotImplemented:
-		// No sessions here, or no more of them: Dell's iDRAC refuses the ninth with a 400 (RAC0218).
+		// No sessions here, or no more of them: their number is small on every BMC.
 		if b.auth == authAuto {
 			b.basic = true
 			return nil

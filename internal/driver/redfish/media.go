@@ -281,8 +281,8 @@ func (c *call) addMissing(p *schemas.VirtualMediaInsertMediaParameters, err erro
 	return true
 }
 
-// sawInserted waits until the drive shows the image. A drive that was empty and now holds something under
-// a name of the BMC's own (Lenovo shows a local path) counts.
+// sawInserted waits until the drive shows an image. It was empty before, so one under a name of the BMC's
+// own counts.
 func (c *call) sawInserted(v *schemas.VirtualMedia, image *url.URL) error {
 	ok, err := c.await(func() (bool, error) {
 		now, err := c.drive(v.ODataID)
