@@ -17,8 +17,7 @@ import (
 // Probe is what a BMC shows to somebody without credentials.
 type Probe struct {
 	URL          string     `json:"url"`
-	Redfish      bool       `json:"redfish"`                   // a Redfish service answers there
-	Version      string     `json:"redfish_version,omitempty"` // "1.17.0"
+	Version      string     `json:"redfish_version,omitempty"` // "1.17.0"; "": what answers is no Redfish service
 	Vendor       string     `json:"vendor,omitempty"`
 	Product      string     `json:"product,omitempty"`
 	UUID         string     `json:"uuid,omitempty"`
@@ -102,7 +101,7 @@ func (a *app) pinned(cmd *cobra.Command, address string) (string, error) {
 
 // pinnable tells whether there is a BMC with a certificate.
 func pinnable(p *Probe) error {
-	if !p.Redfish {
+	if p.Version == "" {
 		return hint(fmt.Errorf("what answers at %s is no Redfish service", p.URL), "check the address, and that Redfish is switched on in the BMC")
 	}
 	if p.Fingerprint != "" {
@@ -162,13 +161,13 @@ func printProbe(w io.Writer, p *Probe, node string) {
 		}
 	}
 	row("address", p.URL)
-	if !p.Redfish {
+	if p.Version == "" {
 		row("redfish", "no: something else answers here")
 	}
 	row("product", strings.TrimSpace(p.Vendor+" "+p.Product))
 	row("redfish", p.Version)
 	row("uuid", p.UUID)
-	if p.Redfish {
+	if p.Version != "" {
 		row("asks for a password", yesNo(p.AuthRequired))
 	}
 	row("systems", listed(p.Systems))

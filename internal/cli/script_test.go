@@ -28,7 +28,10 @@ func TestMain(m *testing.M) {
 				if strings.Contains(url, "192.0.2.99") {
 					return Probe{}, fault.New(fault.Unavailable, "the BMC at %s does not answer", url)
 				}
-				p := Probe{URL: url, Redfish: !strings.Contains(url, "192.0.2.98"), Version: "1.17.0", Vendor: "Contoso", Product: "B1", AuthRequired: true}
+				p := Probe{URL: url, Version: "1.17.0", Vendor: "Contoso", Product: "B1", AuthRequired: true}
+				if strings.Contains(url, "192.0.2.98") {
+					p.Version = ""
+				}
 				if strings.HasPrefix(url, "https:") {
 					p.Fingerprint, p.Subject, p.Issuer = strings.Repeat("ab", 32), "CN=bmc", "CN=bmc"
 				}

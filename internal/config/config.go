@@ -12,7 +12,6 @@ type Config struct {
 	API       API       `section:"api"`
 	Conductor Conductor `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
-	Agent     Agent     `section:"agent"`
 }
 
 // Default is the section [DEFAULT].
@@ -50,8 +49,6 @@ type Conductor struct {
 	DeployCallbackTimeout time.Duration `key:"deploy_callback_timeout" min:"1"`
 	// CleanCallbackTimeout is how long a machine may take to call back in cleaning.
 	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"1"`
-	// SyncPowerStateInterval is how often the power state of machines at rest is read. 0 never does.
-	SyncPowerStateInterval time.Duration `key:"sync_power_state_interval" min:"0"`
 	// FileURLAllowedPaths are the folders file:// images may lie in. Empty allows none.
 	FileURLAllowedPaths []string `key:"file_url_allowed_paths"`
 }
@@ -61,8 +58,6 @@ type Deploy struct {
 	// HTTPURL is the URL at which BMCs and machines reach what this server offers them (ISOs, images).
 	// Empty means the boot listener's own.
 	HTTPURL string `key:"http_url" is:"url"`
-	// HTTPRoot is the folder of what is offered there. Empty means one in the data folder.
-	HTTPRoot string `key:"http_root" is:"path"`
 	// EraseDevicesPriority is where in cleaning disks are erased whole. 0 leaves that out.
 	EraseDevicesPriority int `key:"erase_devices_priority" min:"0"`
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
@@ -70,23 +65,13 @@ type Deploy struct {
 	EraseDevicesMetadataPriority int `key:"erase_devices_metadata_priority" min:"0"`
 }
 
-// Agent is the section [agent].
-type Agent struct {
-	// CommandTimeout is how long one request to an agent may take.
-	CommandTimeout time.Duration `key:"command_timeout" min:"1"`
-	// DeployLogsCollect is when an agent's log is kept.
-	DeployLogsCollect string `key:"deploy_logs_collect" oneof:"always,on_failure,never"`
-}
-
 // Defaults is the only place with default values. They are upstream's, except that the API listens on
 // loopback until it is told otherwise.
 func Defaults() Config {
 	return Config{
-		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}},
-		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
-		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
-			SyncPowerStateInterval: 120 * time.Second},
-		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99},
-		Agent:  Agent{CommandTimeout: time.Minute, DeployLogsCollect: "on_failure"},
+		Default:   Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}},
+		API:       API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
+		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute},
+		Deploy:    Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99},
 	}
 }
