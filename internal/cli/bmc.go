@@ -17,7 +17,7 @@ import (
 // Probe is what a BMC shows to somebody without credentials.
 type Probe struct {
 	URL          string     `json:"url"`
-	Version      string     `json:"redfish_version,omitempty"` // "1.17.0"
+	Version      string     `json:"redfish_version,omitempty"` // "1.17.0"; "": what answers is no Redfish service
 	Vendor       string     `json:"vendor,omitempty"`
 	Product      string     `json:"product,omitempty"`
 	UUID         string     `json:"uuid,omitempty"`
@@ -27,6 +27,7 @@ type Probe struct {
 	Issuer       string     `json:"certificate_issuer,omitempty"`
 	NotAfter     *time.Time `json:"certificate_not_after,omitempty"`
 	Trusted      bool       `json:"certificate_trusted"` // by this machine's roots
+	Systems      []string   `json:"systems,omitempty"`   // its machines, where it lists them to anybody
 }
 
 func (a *app) bmc() *cobra.Command {
@@ -91,20 +92,27 @@ func (a *app) pinned(cmd *cobra.Command, address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if p.Fingerprint == "" {
-		return "", withoutTLS(p)
+	if err := pinnable(p); err != nil {
+		return "", err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "pinned certificate %s (%s)\n", oneLine(p.Fingerprint), oneLine(p.Subject))
 	return p.Fingerprint, nil
 }
 
-func withoutTLS(p *Probe) error {
+// pinnable tells whether there is a BMC with a certificate.
+func pinnable(p *Probe) error {
+	if p.Version == "" {
+		return hint(fmt.Errorf("what answers at %s is no Redfish service", p.URL), "check the address, and that Redfish is switched on in the BMC")
+	}
+	if p.Fingerprint != "" {
+		return nil
+	}
 	return hint(usagef("%s has no certificate to pin: it is not https", p.URL), "give the https address of the BMC")
 }
 
 func (a *app) pin(cmd *cobra.Command, node string, p *Probe) error {
-	if p.Fingerprint == "" {
-		return withoutTLS(p)
+	if err := pinnable(p); err != nil {
+		return err
 	}
 	c, err := a.connect()
 	if err != nil {
@@ -153,10 +161,16 @@ func printProbe(w io.Writer, p *Probe, node string) {
 		}
 	}
 	row("address", p.URL)
+	if p.Version == "" {
+		row("redfish", "no: something else answers here")
+	}
 	row("product", strings.TrimSpace(p.Vendor+" "+p.Product))
 	row("redfish", p.Version)
 	row("uuid", p.UUID)
-	row("asks for a password", yesNo(p.AuthRequired))
+	if p.Version != "" {
+		row("asks for a password", yesNo(p.AuthRequired))
+	}
+	row("systems", listed(p.Systems))
 	if p.Fingerprint == "" {
 		row("certificate", "none: this BMC is reached without TLS")
 	} else {

@@ -22,7 +22,7 @@ type Options struct {
 	Checksum func(ctx context.Context, imageURL, spec string) (Checksum, error)
 	// Settings reads the configuration as serve would: from file if not "", and the environment.
 	Settings func(file string) ([]Setting, error)
-	// Poll is the time between two looks at a node that is waited for; 0: 700 ms.
+	// Poll is the most time between two looks at a node that is waited for; 0: 700 ms.
 	Poll time.Duration
 }
 

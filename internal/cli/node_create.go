@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -94,14 +94,22 @@ func (a *app) create(cmd *cobra.Command, c *client.Client, n *newNode) error {
 	}
 	for _, mac := range n.macs {
 		if _, err := c.CreatePort(cmd.Context(), map[string]any{"node_uuid": made.UUID, "address": mac}); err != nil {
-			// Half a node would be in the way of the next try.
-			return errors.Join(fmt.Errorf("port %s, so the node was not kept: %w", mac, err), c.DeleteNode(cmd.Context(), made.UUID))
+			return takeBack(cmd.Context(), c, made, fmt.Errorf("port %s, so the node was not kept: %w", mac, err))
 		}
 	}
 	return a.print(cmd, made.All, func(w io.Writer) {
 		fmt.Fprintf(w, "created node %s (%s), state %s\n", made.Label(), made.UUID, made.ProvisionState)
 		fmt.Fprintf(w, "next: ingot node manage %s --wait\n", made.Label())
 	})
+}
+
+// takeBack deletes a node that was made halfway, even when the command is being interrupted: it would be in
+// the way of the next try.
+func takeBack(ctx context.Context, c *client.Client, made *client.Node, why error) error {
+	if err := c.DeleteNode(context.WithoutCancel(ctx), made.UUID); err != nil {
+		return hint(why, "it could not be taken back: ingot node delete %s", made.UUID)
+	}
+	return why
 }
 
 // driverInfo is what the --bmc and --driver-info flags say, and the pinned certificate.

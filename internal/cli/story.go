@@ -138,7 +138,7 @@ func eventWhat(e metal.HistoryEvent) string {
 	if e.Severity == "ERROR" && e.Kind != "error" {
 		out += " failed"
 	}
-	if e.Step != "" {
+	if e.Step != "" && e.Kind != "transition" {
 		out += " " + e.Step
 	} else if e.Verb != "" && e.Kind != "transition" {
 		out += " " + e.Verb

@@ -49,7 +49,7 @@ const lostLimit = 2 * time.Minute
 type follower struct {
 	c      *client.Client
 	ident  string
-	poll   time.Duration
+	poll   time.Duration // between two looks, at most
 	screen *screen
 	after  string // the newest event that is told or older than the operation
 	story  bool   // the server has why and events; an upstream Ironic has not
@@ -86,6 +86,7 @@ func (f *follower) until(ctx context.Context, what string, g goal, limit time.Du
 		defer cancel()
 	}
 	var lostSince time.Time
+	gap := f.poll / 8 // short operations are over at once; long ones are looked at less and less
 	for {
 		s, err := f.look(waitCtx)
 		switch {
@@ -107,9 +108,10 @@ func (f *follower) until(ctx context.Context, what string, g goal, limit time.Du
 				return f.end(what, s, well)
 			}
 		}
-		if pause(waitCtx, f.poll) != nil {
+		if pause(waitCtx, gap) != nil {
 			return f.gaveUp(ctx, what, limit)
 		}
+		gap = min(2*gap, f.poll)
 	}
 }
 

@@ -48,10 +48,10 @@ func (c *Client) Events(ctx context.Context, ident, after string) ([]metal.Histo
 		if err := c.get(ctx, storyPath(ident, "/events"), q, &page); err != nil {
 			return nil, err
 		}
-		out = append(out, page.Events...)
-		if len(page.Events) < eventPage {
+		if len(page.Events) == 0 { // a short page proves nothing: the server may cap pages below what we ask
 			break
 		}
+		out = append(out, page.Events...)
 		after = page.Events[len(page.Events)-1].UUID
 	}
 	return out, nil

@@ -30,7 +30,7 @@ func write(t *testing.T, text string) string {
 
 func TestLoad(t *testing.T) {
 	file := write(t, `# as an operator of the upstream system would write it
-host = before-any-section
+debug = on
 [api]
 host_ip = ::1
 port: 7000
@@ -42,7 +42,8 @@ clean_callback_timeout=1h30m
 ; another comment
 [deploy]
 erase_devices_priority=0
-http_root = /srv/%(not)s/interpolated
+[DEFAULT]
+host = %(not)s-interpolated
 `)
 	l, err := Load(file, []string{"INGOT_API__PORT=6390", "INGOT_DEFAULT__ENABLED_HARDWARE_TYPES= redfish , ,fake-hardware",
 		"INGOT_ENDPOINT=http://elsewhere", "PATH=/bin"})
@@ -50,10 +51,10 @@ http_root = /srv/%(not)s/interpolated
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.Default.Host = "before-any-section"
+	want.Default.Debug, want.Default.Host = true, "%(not)s-interpolated"
 	want.API.HostIP, want.API.Port, want.API.PublicEndpoint = "::1", 6390, "https://api.example.com:443/baremetal#not-a-comment"
 	want.Conductor.AutomatedClean, want.Conductor.DeployCallbackTimeout, want.Conductor.CleanCallbackTimeout = false, time.Hour, 90*time.Minute
-	want.Deploy.EraseDevicesPriority, want.Deploy.HTTPRoot = 0, "/srv/%(not)s/interpolated"
+	want.Deploy.EraseDevicesPriority = 0
 	if !reflect.DeepEqual(l.Config, want) {
 		t.Errorf("got  %+v\nwant %+v", l.Config, want)
 	}
@@ -81,11 +82,10 @@ func TestWrong(t *testing.T) {
 		{"[api]\nhost_ip = localhost", `"localhost" is no IP address`},
 		{"[conductor]\nautomated_clean = maybe", `"maybe" is not true or false`},
 		{"[conductor]\ndeploy_callback_timeout = soon", `"soon" is no time: write seconds`},
-		{"[conductor]\nsync_power_state_interval = -1", "-1 is less than 0"},
+		{"[deploy]\nerase_devices_priority = -1", "-1 is less than 0"},
+		{"[conductor]\ndeploy_callback_timeout = 0.5", "0.5 is less than 1"},
 		{"[deploy]\nhttp_url = 192.0.2.1:6387", "is no URL"},
 		{"[deploy]\nhttp_url = http://u:p@h", "must not hold a user name"},
-		{"[deploy]\nhttp_root = data", "is no absolute path"},
-		{"[agent]\ndeploy_logs_collect = sometimes", "is not one of always, on_failure, never"},
 		{"[api]\nport", "port"},
 	} {
 		_, err := Load(write(t, tc.text), nil)
@@ -252,6 +252,8 @@ func TestOtherKinds(t *testing.T) {
 	var v struct {
 		Password secret.Secret  `key:"password"`
 		Priority map[string]int `key:"priority"`
+		Root     string         `key:"root" is:"path"`
+		Collect  string         `key:"collect" oneof:"always,never"`
 	}
 	field := func(i int) *option {
 		r := reflect.ValueOf(&v).Elem()
@@ -265,5 +267,18 @@ func TestOtherKinds(t *testing.T) {
 	}
 	if err := field(1).parse("a"); err == nil {
 		t.Error("a name without a number was read")
+	}
+	for _, x := range []struct {
+		field      int
+		good, want string
+		bad        string
+	}{{2, "/srv", "path", "srv"}, {3, "never", "always, never", "sometimes"}} {
+		o := field(x.field)
+		if err := o.parse(x.good); err != nil || o.text() != x.good || o.kind() != x.want {
+			t.Errorf("%s: %v, %q, %q", x.good, err, o.text(), o.kind())
+		}
+		if err := o.parse(x.bad); err == nil {
+			t.Errorf("%s was taken", x.bad)
+		}
 	}
 }

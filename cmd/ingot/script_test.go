@@ -1,0 +1,120 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ingot/lab/bmc"
+)
+
+// TestMain makes the test binary itself the program ingot of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ingot": main})
+}
+
+// The scripts in testdata/offline need no server. Those in testdata/server start one, on loopback and in
+// their own folder: exec ingot serve --data data --listen $API --agent-listen $AGENT --boot-listen $BOOT &
+// then up. $IMAGE is the URL of a disk image with its checksum file beside it, $BMC that of an emulated BMC.
+func TestScripts(t *testing.T) {
+	for _, kind := range []string{"offline", "server"} {
+		t.Run(kind, func(t *testing.T) {
+			if _, rest, err := root().Find([]string{"serve"}); kind == "server" && (err != nil || len(rest) > 0) {
+				t.Skip("this program has no serve command")
+			}
+			testscript.Run(t, testscript.Params{Dir: "testdata/" + kind, Setup: setup,
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up}})
+		})
+	}
+}
+
+func setup(e *testscript.Env) error {
+	image := disk()
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/disk.raw":
+			_, _ = w.Write(image)
+		case "/disk.raw.sha256":
+			_, _ = fmt.Fprintf(w, "%x  disk.raw\n", sha256.Sum256(image))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	e.Defer(h.Close)
+	e.Setenv("IMAGE", h.URL+"/disk.raw")
+	e.Setenv("WEB", h.URL)
+	b, err := bmc.New(bmc.Config{User: "admin", Password: "canary-bmc", Machine: bmc.NewFakeMachine()})
+	if err != nil {
+		return err
+	}
+	if err := b.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	e.Defer(func() { _ = b.Close() })
+	e.Setenv("BMC", b.URL())
+	e.Setenv("TZ", "UTC")
+	for _, name := range []string{"API", "AGENT", "BOOT"} {
+		address, err := free()
+		if err != nil {
+			return err
+		}
+		e.Setenv(name, address)
+	}
+	e.Setenv("INGOT_ENDPOINT", "http://"+e.Getenv("API"))
+	return nil
+}
+
+// free finds a loopback address where nobody listens now.
+func free() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// disk is the smallest thing that is a whole-disk image: a partition table with one partition, and 2 MiB.
+func disk() []byte {
+	b := make([]byte, 2<<20)
+	entry := b[446:]
+	entry[4] = 0x83                             // Linux
+	copy(entry[8:], []byte{0, 8, 0, 0})         // first sector 2048, little endian
+	copy(entry[12:], []byte{0, 8, 0, 0})        // 2048 sectors
+	copy(b[510:], []byte{0x55, 0xaa})           // signature
+	copy(b[440:], []byte{0x12, 0x34, 0x56, 78}) // disk signature
+	return b
+}
+
+// up: waits until the API answers that the script has started with `exec ingot serve … &`.
+func up(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: up")
+	}
+	ts.Check(answering(ts.Getenv("INGOT_ENDPOINT")))
+}
+
+// answering waits until something answers at url.
+func answering(url string) error {
+	limit := time.After(20 * time.Second)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		resp, err := http.Get(url)
+		if err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			return resp.Body.Close()
+		}
+		select {
+		case <-limit:
+			return fmt.Errorf("no answer at %s: %w", url, err)
+		case <-look.C:
+		}
+	}
+}
