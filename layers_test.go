@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"lab/simulate": 7, // many machines that are only structs
 	"lab/guest":    7, // the operating system image that the lab deploys
 	"lab/demo":     7, // the main job, narrated
+	"lab/bench":    7, // programs that measure us beside other tools
 
 	"internal/fault":  0,
 	"internal/secret": 0,
@@ -196,6 +197,9 @@ func TestImportsGoDownOnly(t *testing.T) {
 // forbidden says why the package in dir, of room from, may not import the package in to; "" if it may.
 func forbidden(dir, from, to string) string {
 	if cupboard(to) {
+		if from == "lab/bench" {
+			return "" // what measures is no part of the product
+		}
 		return "it is for tests only"
 	}
 	target, found := room(to)
@@ -205,8 +209,9 @@ func forbidden(dir, from, to string) string {
 	if target == from {
 		return ""
 	}
-	// The agent's parts are put together by its program; every other inner room is its parent's alone.
-	if to != target && !(target == "agent" && from == "cmd/ingot-agent") {
+	// The agent's parts are put together by its program and measured one by one; every other inner room is its
+	// parent's alone.
+	if to != target && !(target == "agent" && (from == "cmd/ingot-agent" || from == "lab/bench")) {
 		return "it is an inner room of " + target
 	}
 	if from == "lab/bmc" {
@@ -242,20 +247,23 @@ func TestTheRuleItself(t *testing.T) {
 		allowed  bool
 	}{
 		{"internal/ops", "internal/store", true},
-		{"internal/ops", "internal/conductor", false},            // sideways
-		{"internal/store", "internal/ops", false},                // up
-		{"internal/api", "internal/conductor", false},            // by name
-		{"internal/api", "internal/ops", true},                   //
-		{"internal/api", "internal/netboot", false},              // doors
-		{"internal/netboot", "internal/netboot/dhcp", true},      // own inner room
-		{"internal/api", "internal/store/migrations", false},     // another's inner room
-		{"internal/conductor", "internal/wire", false},           //
-		{"internal/client", "internal/wire", true},               //
-		{"internal/cli", "internal/wire", true},                  // the roof
-		{"agent/disk", "agent/server", true},                     //
-		{"agent/disk", "internal/image", true},                   //
-		{"agent/disk", "internal/metal", false},                  //
-		{"cmd/ingot-agent", "agent/server", true},                //
+		{"internal/ops", "internal/conductor", false},        // sideways
+		{"internal/store", "internal/ops", false},            // up
+		{"internal/api", "internal/conductor", false},        // by name
+		{"internal/api", "internal/ops", true},               //
+		{"internal/api", "internal/netboot", false},          // doors
+		{"internal/netboot", "internal/netboot/dhcp", true},  // own inner room
+		{"internal/api", "internal/store/migrations", false}, // another's inner room
+		{"internal/conductor", "internal/wire", false},       //
+		{"internal/client", "internal/wire", true},           //
+		{"internal/cli", "internal/wire", true},              // the roof
+		{"agent/disk", "agent/server", true},                 //
+		{"agent/disk", "internal/image", true},               //
+		{"agent/disk", "internal/metal", false},              //
+		{"cmd/ingot-agent", "agent/server", true},            //
+		{"lab/bench/imagebench", "agent/disk", true},         //
+		{"lab/bench/imagebench", "internal/image/imagetest", true},
+		{"internal/cli", "agent/disk", false},                    // another's inner room
 		{"lab", "lab/bmc", true},                                 //
 		{"lab/bmc", "internal/fault", false},                     //
 		{"lab/demo", "lab/guest", false},                         // sideways
