@@ -149,7 +149,10 @@ func newConductor(f serveFlags, c config.Config, db *store.DB, key store.Key, ty
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
 	cc.StepPriority = map[string]int{"erase_devices": c.Deploy.EraseDevicesPriority, "erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
-	cc.AgentURL, cc.AgentCA = d.agentURL, ca
+	cc.AgentURL, cc.AgentCA, cc.KernelParams = d.agentURL, ca, c.Redfish.KernelAppendParams
+	if err := depot.CheckKernelParams(cc.KernelParams); err != nil {
+		return nil, nil, fmt.Errorf("[redfish] kernel_append_params: %w", err)
+	}
 	offers := &offers{url: d.bootURL}
 	worker := conductor.New(db, cc, types, offers, log)
 	files, err := depot.New(filepath.Join(f.data, "ramdisk"), depot.Options{Key: key.Derive("boot addresses"), Boot: worker.BootConfig,
@@ -168,7 +171,7 @@ type offers struct {
 }
 
 func (o *offers) BootISO(node, boot string, until time.Time) (string, error) {
-	return o.offer(depot.Offer{Node: node, Generation: boot, Expires: until, MaxFetches: 4})
+	return o.offer(depot.Offer{Node: node, Generation: boot, Expires: until, MaxFetches: 16})
 }
 
 func (o *offers) File(path string, until time.Time) (string, error) {

@@ -21,7 +21,7 @@ func probe(ctx context.Context, url string) (cli.Probe, error) {
 		return cli.Probe{}, err
 	}
 	out := cli.Probe{URL: p.URL, Version: p.RedfishVersion, Vendor: p.Vendor, Product: p.Product, UUID: p.UUID,
-		AuthRequired: p.AuthNeeded, Fingerprint: p.Fingerprint, Trusted: p.Verified}
+		AuthRequired: p.AuthNeeded, Fingerprint: p.Fingerprint, Trusted: p.Verified, Systems: p.Systems}
 	if len(p.Chain) > 0 {
 		leaf := p.Chain[0]
 		out.Subject, out.Issuer, out.NotAfter = leaf.Subject, leaf.Issuer, &leaf.NotAfter

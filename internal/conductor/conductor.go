@@ -48,7 +48,7 @@ type Config struct {
 	StepPriority map[string]int
 	// AgentURL is the agents' door as machines reach it, AgentCA the PEM its certificate chains to.
 	AgentURL, AgentCA string
-	// KernelParams is appended to the ramdisk's kernel command line.
+	// KernelParams is appended to the ramdisk's kernel command line, unless the node's driver_info has its own.
 	KernelParams string
 }
 
@@ -210,6 +210,7 @@ func (c *Conductor) claim(ctx context.Context) (row *store.Operation, err error)
 // fault.NotFound: its token is worth nothing.
 func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi.BootConfig, string, error) {
 	var out agentapi.BootConfig
+	params := c.config.KernelParams
 	err := c.db.Read(ctx, func(tx *store.Tx) error {
 		n, err := tx.Node(node)
 		if err != nil {
@@ -222,6 +223,9 @@ func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi
 		if a == nil || a.Boot != boot {
 			return fault.New(fault.NotFound, "This boot of node %s is over.", node)
 		}
+		if own := n.DriverInfo.Public("kernel_append_params"); own != "" {
+			params = own
+		}
 		network, err := networkData(n)
 		if err != nil {
 			return err
@@ -230,5 +234,5 @@ func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi
 			AgentToken: a.Token.Expose(), NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}
 		return nil
 	})
-	return out, c.config.KernelParams, err
+	return out, params, err
 }

@@ -12,6 +12,7 @@ type Config struct {
 	API       API       `section:"api"`
 	Conductor Conductor `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
+	Redfish   Redfish   `section:"redfish"`
 }
 
 // Default is the section [DEFAULT].
@@ -63,6 +64,13 @@ type Deploy struct {
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
 	// that out.
 	EraseDevicesMetadataPriority int `key:"erase_devices_metadata_priority" min:"0"`
+}
+
+// Redfish is the section [redfish].
+type Redfish struct {
+	// KernelAppendParams is put behind the kernel parameters of ramdisks that boot from virtual media. A node's
+	// driver_info may have its own.
+	KernelAppendParams string `key:"kernel_append_params"`
 }
 
 // Defaults is the only place with default values. They are upstream's, except that the API listens on

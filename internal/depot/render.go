@@ -11,7 +11,7 @@ import (
 
 // BaseKernelParams is what every boot from the ISO starts with. boot_method=vmedia tells an agent to look
 // for its configuration on the CD (source: agent protocol reference, section 2).
-const BaseKernelParams = "console=ttyS0,115200 console=tty0 boot_method=vmedia"
+const BaseKernelParams = "console=tty0 console=ttyS0,115200 boot_method=vmedia"
 
 // MaxKernelParams is the limit for kernel_append_params in bytes. x86 kernels take 2047 bytes in all
 // (COMMAND_LINE_SIZE), and GRUB puts its own words before them.

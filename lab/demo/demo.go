@@ -255,7 +255,9 @@ func (d *demo) enrol(ctx context.Context) (string, error) {
 	m := d.machine
 	args := []string{"node", "create", "--driver", "redfish", "--name", nodeName, "--bmc-address", m.BMCURL, "--bmc-username", m.User,
 		"--bmc-password-file", m.PasswordFile, "--bmc-fingerprint", m.Fingerprint, "--network-data", m.NetworkDataFile,
-		"--property", "cpu_arch=x86_64"}
+		"--property", "cpu_arch=x86_64",
+		// A busy host can starve an emulated timer in the moment the kernel tests it.
+		"--driver-info", "kernel_append_params=no_timer_check"}
 	for _, mac := range m.MACs {
 		args = append(args, "--mac", mac)
 	}

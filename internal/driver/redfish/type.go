@@ -31,6 +31,8 @@ func (d *Driver) Type() metal.HardwareType {
 				Description: "How the BMC's certificate is verified: True (the system's CAs, the default), PEM text or a path of CA certificates, or False, which is refused unless the server allows it: pin the certificate instead."},
 			{Name: keyFingerprint,
 				Description: "SHA-256 of the BMC's own certificate, in hex. Pins it: no CA and no host name is needed. \"ingot bmc probe URL\" shows it."},
+			{Name: "kernel_append_params",
+				Description: "Kernel parameters for the ramdisk of this machine instead of the server's; it is the conductor that reads it."},
 			{Name: keyAuth,
 				Description: "basic, session, auto (sessions, and basic where there are none; the default) or none."},
 		},
