@@ -115,7 +115,11 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 func (r *runner) walk(ctx context.Context, op *Op) error {
 	row := op.row
 	if row.TakenOverFrom != "" {
-		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over from %s at step %q.", r.c.config.Host, row.TakenOverFrom, row.StepName))
+		who := "from conductor " + row.TakenOverFrom
+		if row.TakenOverFrom == r.c.config.Host {
+			who = "from an earlier run of itself"
+		}
+		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over %s at step %q.", r.c.config.Host, who, row.StepName))
 	}
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
 		r.plan = &plan{fail: metal.EventFail}
