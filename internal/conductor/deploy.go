@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -177,14 +176,12 @@ var tearDownPlan = plan{
 }
 
 func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
-	op.Also(func(tx *store.Tx, n *metal.Node) error {
+	op.Change(func(n *metal.Node) {
 		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
 		n.DeployStep = map[string]any{}
 		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
 			delete(n.InternalInfo, key)
 		}
-		return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "step", Who: r.c.config.Host, Verb: op.row.Verb,
-			Step: op.row.StepName, Why: fmt.Sprintf("Instance data of node %s was forgotten.", n.UUID)})
 	})
 	return done, nil
 }
