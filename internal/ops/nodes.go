@@ -169,7 +169,7 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 		return fault.New(fault.Conflict, "Node %s can not be updated while a state transition is in progress.", n.UUID)
 	}
 	if before.Reservation != "" {
-		return locked(n, before.Reservation)
+		return locked(n, nil)
 	}
 	quiet := slices.Contains([]metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable, metal.Available}, state)
 	if before.ResourceClass != "" && n.ResourceClass != before.ResourceClass && !quiet {
@@ -248,7 +248,7 @@ func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error 
 		case n.Protected:
 			return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", n.UUID)
 		case live != nil && n.Reservation != "":
-			return locked(n, n.Reservation)
+			return locked(n, live)
 		case n.InstanceUUID != "" && !n.Maintenance:
 			return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
 		case !metal.States[n.ProvisionState].Deletion && !n.Maintenance:

@@ -200,7 +200,7 @@ var uniqueness = map[string]string{
 	"ports.uuid":          "A port with this UUID already exists.",
 	"ports.address":       "A port with this MAC address already exists.",
 	"ports.name":          "A port with this name already exists.",
-	"operations.node_id":  "The node is held by another operation, please retry after the current operation is completed.",
+	"operations.node_id":  "The node is locked by another operation, please retry after the current operation is completed.",
 }
 
 // changes tells waiters of this process that something was committed.
