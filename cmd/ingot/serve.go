@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,8 @@ import (
 	"ingot/internal/conductor"
 	"ingot/internal/config"
 	"ingot/internal/depot"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/store"
 )
@@ -183,12 +187,45 @@ func (o *offers) offer(what depot.Offer) (string, error) {
 	return o.url + p, err
 }
 
-// Reachable asks for this server's own answer at the boot URL, and for a ramdisk to offer there.
-func (o *offers) Reachable(ctx context.Context) error {
+// Reachable asks for this server's own answer at the boot URL, and for a ramdisk to offer there. That a
+// BMC elsewhere reaches the URL cannot be proved from here, but that it cannot is plain for a URL on loopback.
+func (o *offers) Reachable(ctx context.Context, n *metal.Node) error {
+	if err := beyondLoopback(ctx, o.url, n.DriverInfo.Public("redfish_address")); err != nil {
+		return err
+	}
 	if _, err := o.depot.BootISO(); err != nil {
 		return err
 	}
 	return o.depot.CheckReachable(ctx, o.url)
+}
+
+// beyondLoopback refuses a boot URL on this host's loopback for a BMC that is elsewhere. bmc is its URL or
+// host, "" if there is none.
+func beyondLoopback(ctx context.Context, bootURL, bmc string) error {
+	u, err := url.Parse(bootURL)
+	if err != nil || bmc == "" || !onLoopback(ctx, u.Hostname()) {
+		return nil
+	}
+	if !strings.Contains(bmc, "://") {
+		bmc = "https://" + bmc
+	}
+	b, err := url.Parse(bmc)
+	if err != nil || b.Hostname() == "" || onLoopback(ctx, b.Hostname()) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "The boot URL %s is on the server's loopback, where the BMC at %s and its machine cannot reach it. "+
+		"Start the server with --boot-listen and --agent-listen at an address of the provisioning network, or give --boot-url.", u.Redacted(), b.Hostname())
+}
+
+// onLoopback tells whether a host is this host itself. A name that cannot be resolved counts as elsewhere.
+func onLoopback(ctx context.Context, host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a name server that is down delays a deploy by this
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err == nil && len(ips) > 0 && !slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() })
 }
 
 // doors are the listeners of one server and how machines reach them.

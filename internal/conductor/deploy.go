@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"path"
 	"regexp"
 	"strings"
@@ -183,8 +182,7 @@ func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
 		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
 			delete(n.InternalInfo, key)
 		}
-		return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "step", Who: r.c.config.Host, Verb: op.row.Verb,
-			Step: op.row.StepName, Why: fmt.Sprintf("Instance data of node %s was forgotten.", n.UUID)})
+		return nil
 	})
 	return done, nil
 }
