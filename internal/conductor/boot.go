@@ -47,7 +47,7 @@ func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.Media == nil || r.hw.Boot == nil {
 		return Outcome{}, fault.New(fault.Invalid, "driver %s cannot boot a ramdisk", op.Node.Driver)
 	}
-	return done, r.c.depot.Reachable(ctx)
+	return done, r.c.depot.Reachable(ctx, op.Node)
 }
 
 // askHardOff asks for off, whatever the caller's power request was.

@@ -67,8 +67,9 @@ type Depot interface {
 	BootISO(node, boot string, until time.Time) (string, error)
 	// File is the URL of a file:// image, if the operator allows that file.
 	File(path string, until time.Time) (string, error)
-	// Reachable tells whether the boot URL answers, with an error that says what to mend.
-	Reachable(ctx context.Context) error
+	// Reachable tells whether the boot URL answers and the node's BMC could reach it, with an error that
+	// says what to mend.
+	Reachable(ctx context.Context, n *metal.Node) error
 }
 
 // Conductor claims operations and walks their plans.

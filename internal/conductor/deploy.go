@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"path"
 	"regexp"
 	"strings"
@@ -39,19 +40,19 @@ var deployPlan = plan{
 func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	info := op.Node.InstanceInfo.Expose()
 	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
-	url := text("image_source")
+	image := text("image_source")
 	spec := text("image_os_hash_value")
 	if spec == "" {
 		spec = text("image_checksum")
 	} else if algo := text("image_os_hash_algo"); algo != "" && !strings.Contains(spec, "://") {
 		spec = algo + ":" + spec
 	}
-	digest, err := source.Checksum(ctx, url, spec, source.Options{})
+	digest, err := source.Checksum(ctx, image, spec, source.Options{})
 	if err != nil {
 		return Outcome{}, err
 	}
-	if strings.HasPrefix(url, "file://") || strings.HasPrefix(url, "/") {
-		if url, err = r.c.depot.File(strings.TrimPrefix(url, "file://"), time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
+	if file, local := localFile(image); local {
+		if image, err = r.c.depot.File(file, time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -59,10 +60,22 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	if format == "" {
 		format = "raw"
 	}
-	name := path.Base(strings.SplitN(url, "?", 2)[0])
-	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{url}, DiskFormat: format, ContainerFormat: "bare",
+	name := path.Base(strings.SplitN(image, "?", 2)[0])
+	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{image}, DiskFormat: format, ContainerFormat: "bare",
 		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
 	return done, nil
+}
+
+// localFile is the path of an image that is a file of this server, as a path or as a file URL.
+func localFile(image string) (string, bool) {
+	if strings.HasPrefix(image, "/") {
+		return image, true
+	}
+	u, err := url.Parse(image)
+	if err != nil || u.Scheme != "file" {
+		return "", false
+	}
+	return u.Path, true
 }
 
 var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/=\s]*$`)

@@ -279,7 +279,7 @@ func (w *world) BootISO(node, boot string, _ time.Time) (string, error) {
 func (w *world) File(path string, _ time.Time) (string, error) {
 	return "", fault.New(fault.Invalid, "%s", path)
 }
-func (w *world) Reachable(context.Context) error { return nil }
+func (w *world) Reachable(context.Context, *metal.Node) error { return nil }
 
 // callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
 func (w *world) callBack() {
