@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -114,9 +115,13 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 // walk runs steps until the operation waits or ends.
 func (r *runner) walk(ctx context.Context, op *Op) error {
 	row := op.row
-	if row.TakenOverFrom != "" {
-		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over from %s at step %q.", r.c.config.Host, row.TakenOverFrom, row.StepName))
+	if from, err := r.tookOver(ctx, row); err != nil {
+		return err
+	} else if from != "" {
+		r.log.Info("operation taken over", "from", from, "step", row.StepName)
+		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over from %s at step %q.", r.c.config.Host, from, row.StepName))
 	}
+	row.Worker = r.c.process
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
 		r.plan = &plan{fail: metal.EventFail}
 		return r.end(ctx, op, fault.New(fault.Internal, "this server does not know version %d of plan %q", row.PlanVersion, row.Plan))
@@ -147,6 +152,34 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 			return err
 		}
 	}
+}
+
+// aliveLimit is how long a conductor that gives no sign of life counts as one that works; it gives one every
+// 10 seconds.
+const aliveLimit = time.Minute
+
+// tookOver says from whom an operation was taken over, "" if it was not: from a holder whose lease ran out,
+// or, of an operation that was waiting, from a process that walked it and is gone. Conductors that are alive
+// pass a waiting operation to each other, and that is no news.
+func (r *runner) tookOver(ctx context.Context, row *store.Operation) (string, error) {
+	_, last, _ := strings.Cut(row.Worker, "@")
+	switch {
+	case row.TakenOverFrom != "" && row.TakenOverFrom != r.c.config.Host:
+		return row.TakenOverFrom, nil
+	case row.TakenOverFrom != "" || last == r.c.config.Host && row.Worker != r.c.process:
+		return "an earlier process of that name", nil
+	case last == "" || row.Worker == r.c.process:
+		return "", nil
+	}
+	var all []store.Conductor
+	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		all, err = tx.Conductors(aliveLimit)
+		return err
+	})
+	if err != nil || slices.ContainsFunc(all, func(c store.Conductor) bool { return c.Hostname == last && c.Alive }) {
+		return "", err
+	}
+	return last, nil
 }
 
 // runStep runs the current step once and saves what came of it. parked: the operation waits, the lease
@@ -255,6 +288,7 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 		if err != nil {
 			r.log.Warn("step cannot be undone", "step", s.name, "error", err)
 			r.event(op, "error", "ERROR", fmt.Sprintf("Step %q could not be undone: %s", s.name, sentence(err)))
+			row.Error = leftBehind(row.Error, s.name)
 		} else {
 			r.event(op, "undo", "INFO", fmt.Sprintf("Step %q was undone.", s.name))
 		}
@@ -266,6 +300,16 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 		row.StepName = r.plan.steps[row.Step].name
 	}
 	return false, r.save(ctx, op, nil)
+}
+
+// leftBehind adds to an error that a step could not be undone: whoever reads it should know what may still be
+// attached to the machine.
+func leftBehind(text, step string) string {
+	const begin = "; could not be undone: "
+	if strings.Contains(text, begin) {
+		return text + ", " + step
+	}
+	return text + begin + step
 }
 
 // fail turns the walk round: what was done is undone, from the current step back.

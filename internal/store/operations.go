@@ -53,6 +53,7 @@ type Operation struct {
 	Driver      string
 	CreatedAt   time.Time
 	FinishedAt  time.Time
+	Worker      string // the process that walked it last, as the conductor names it; "" before the first
 
 	TakenOverFrom string // set by Claim: the holder whose lease ran out, "" for none
 }
@@ -63,7 +64,7 @@ var ErrFenced = errors.New("the operation's lease was lost: another holder has i
 var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
 	"step_name", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
 	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
-	"requested_by", "request_id", "driver", "created_at", "finished_at"}
+	"requested_by", "request_id", "driver", "created_at", "finished_at", "worker"}
 
 var opSelect = "SELECT id, " + strings.Join(opColumns, ", ") + " FROM operations "
 
@@ -153,11 +154,11 @@ func (t *Tx) SaveOperation(o *Operation) error {
 	}
 	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, undoing = ?, record = ?, tried = ?,
 		attempts = ?, lease_owner = ?, lease_until = ?, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
-		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?
+		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?, worker = ?
 		WHERE id = ? AND generation = ? AND status = 'live'`,
 		string(o.Status), o.Step, o.StepName, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
 		micros(o.LeaseUntil), micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
-		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.ID, o.Generation)
+		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
 	if err != nil {
 		return err
 	}
@@ -248,7 +249,7 @@ func (t *Tx) opValues(o *Operation) []any {
 	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
 		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
-		o.Progress, o.RequestedBy, o.RequestID, o.Driver, micros(o.CreatedAt), micros(o.FinishedAt)}
+		o.Progress, o.RequestedBy, o.RequestID, o.Driver, micros(o.CreatedAt), micros(o.FinishedAt), o.Worker}
 }
 
 func (t *Tx) opRow(row scanner) (*Operation, error) {
@@ -260,7 +261,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName,
 		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
 		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver,
-		&created, &finished)
+		&created, &finished, &o.Worker)
 	if err != nil {
 		return nil, err
 	}
