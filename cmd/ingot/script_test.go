@@ -118,3 +118,13 @@ func answering(url string) error {
 		}
 	}
 }
+
+// taken tells whether somebody listens at a loopback address.
+func taken(address string) bool {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return true
+	}
+	_ = l.Close()
+	return false
+}

@@ -47,7 +47,7 @@ func TestSetPower(t *testing.T) {
 			t.Errorf("%v: %v %q", c.body, a.Header, a.body)
 		}
 	}
-	r.do(put, "/v1/nodes/n0/states/power", 80, `{"target": "power off"}`).want(t, 409, "locked").wantRetry(t)
+	r.do(put, "/v1/nodes/n0/states/power", 80, `{"target": "power off"}`).want(t, 409, "is locked by another operation (power on), please retry").wantNoRetry(t)
 	r.do(get, "/v1/nodes/n0/states", 80, nil).want(t, 200, `"target_power_state":"power on"`)
 	r.force("n6", func(n *metal.Node) { n.ProvisionState = metal.CleanWait })
 	r.do(put, "/v1/nodes/n6/states/power", 80, `{"target": "power off"}`).want(t, 400, "clean wait")
@@ -56,10 +56,11 @@ func TestSetPower(t *testing.T) {
 	r.do(put, "/v1/nodes/none/states/power", 80, `{"target": "power off"}`).want(t, 404, "none")
 }
 
-func (a reply) wantRetry(t *testing.T) {
+// wantNoRetry: the header keeps python-ironicclient from trying again.
+func (a reply) wantNoRetry(t *testing.T) {
 	t.Helper()
-	if a.Header.Get("Retry-After") == "" {
-		t.Errorf("%s: no Retry-After", a.Request.URL)
+	if h := a.Header.Get("Retry-After"); h != "" {
+		t.Errorf("%s: Retry-After %s", a.Request.URL, h)
 	}
 }
 
@@ -168,7 +169,7 @@ func TestNobodyAnswers(t *testing.T) {
 	id := r.node("web-1")
 	for _, path := range []string{"/v1/nodes/web-1/validate", "/v1/nodes/validate?node=" + id, "/v1/nodes/web-1/management/boot_device",
 		"/v1/nodes/web-1/management/boot_device/supported"} {
-		r.do(get, path, 80, nil).want(t, 503, "retry").wantRetry(t)
+		r.do(get, path, 80, nil).want(t, 503, "retry").wantNoRetry(t)
 	}
 	r.do(put, "/v1/nodes/web-1/management/boot_device", 80, `{"persistent": true}`).want(t, 400, "Missing mandatory parameter: boot_device")
 	r.do(put, "/v1/nodes/web-1/management/boot_device", 80, `{"boot_device": "pxe", "persistent": "later"}`).want(t, 400, "persistent")
@@ -230,6 +231,7 @@ func TestHistoryAndOurs(t *testing.T) {
 	r.do(get, "/v1/nodes/web-1/history/"+event, 115, nil).want(t, 200, `"state":"verifying"`)
 	r.do(get, "/v1/nodes/web-1/history/"+id, 80, nil).want(t, 404, "history record")
 	r.do(get, "/v1/nodes/web-1/history?limit=1&detail=true", 80, nil).want(t, 200, `"next":"`+r.url, "marker=")
+	r.do(get, "/v1/nodes/web-1/history/detail", 80, nil).want(t, 200, `"event_type":"manage"`)
 	r.do(get, "/v1/nodes/web-1/history?sort_key=user", 80, nil).want(t, 400, "invalid field")
 
 	why := r.do(get, "/ingot/v1/nodes/web-1/why", 0, nil).want(t, 200).json(t)

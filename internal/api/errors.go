@@ -39,6 +39,10 @@ func internalText(id string) string {
 }
 
 // errorAnswer turns a handler's error into what the caller gets. id is the request's.
+//
+// There is no Retry-After, as upstream has none: python-ironicclient tries 409 and 503 again by itself, but
+// not with that header, which its exceptions do not take. Source: python-ironicclient 5.0 and keystoneauth
+// 5.0, exceptions' from_response.
 func errorAnswer(err error, id string) answer {
 	var re *routeError
 	if errors.As(err, &re) {
@@ -56,9 +60,5 @@ func errorAnswer(err error, id string) answer {
 	if !ok {
 		status = http.StatusInternalServerError
 	}
-	a := answer{status: status, json: wire.NewError(status, text)}
-	if kind == fault.Locked || kind == fault.Unavailable {
-		a.retryAfter = "1"
-	}
-	return a
+	return answer{status: status, json: wire.NewError(status, text)}
 }

@@ -57,8 +57,14 @@ func (c *call) historyEntry(node string, e metal.HistoryEvent) wire.HistoryEntry
 	return w
 }
 
-func (c *call) listHistory() (answer, error) {
-	page, shape, err := listing(c, wire.HistoryFields, rules{fieldsMin: 78, detailMin: 78}, false)
+func (c *call) listHistory() (answer, error) { return c.history(false) }
+
+// detailHistory is what python-ironicclient asks for in place of ?detail=true.
+// Source: python-ironicclient 5.0, ironicclient/v1/node.py, get_history_list.
+func (c *call) detailHistory() (answer, error) { return c.history(true) }
+
+func (c *call) history(all bool) (answer, error) {
+	page, shape, err := listing(c, wire.HistoryFields, rules{fieldsMin: 78, detailMin: 78}, all)
 	if err != nil {
 		return answer{}, err
 	}

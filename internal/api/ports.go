@@ -174,6 +174,10 @@ func (c *call) readPort(body map[string]any) (*metal.Port, error) {
 		if v != nil && f.Min > c.minor {
 			return nil, wire.TooNew("Field "+key, f.Min, c.minor)
 		}
+		if name, ok := v.(string); key == "node_uuid" && ok && wire.IsName(name) && c.minor >= 5 {
+			p.NodeUUID = name // python-ironicclient sends what --node was given, a name too
+			continue
+		}
 		checked, err := f.Check(v)
 		if err != nil {
 			return nil, err

@@ -64,6 +64,7 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: put, path: "/v1/nodes/{node}/management/boot_device", rule: "node:set_boot_device", takes: "boot_device persistent", do: (*call).setBootDevice},
 	{method: get, path: "/v1/nodes/{node}/management/boot_device/supported", rule: "node:get_boot_device", do: (*call).bootDevices},
 	{method: get, path: "/v1/nodes/{node}/history", rule: "node:history:get", min: 78, takes: paged + " detail", do: (*call).listHistory},
+	{method: get, path: "/v1/nodes/{node}/history/detail", rule: "node:history:get", min: 78, takes: paged, do: (*call).detailHistory},
 	{method: get, path: "/v1/nodes/{node}/history/{uuid}", rule: "node:history:get", min: 78, do: (*call).showHistory},
 	{method: get, path: "/v1/nodes/{node}/ports", rule: "port:list", takes: chosen, do: (*call).nodePorts},
 	{method: post, path: "/v1/nodes/{node}/ports", rule: "port:create", do: (*call).malformed},

@@ -40,14 +40,13 @@ type call struct {
 
 // answer is what a handler wants to be sent. Without json and raw there is no body.
 type answer struct {
-	status     int
-	json       any
-	raw        []byte // a body that is rendered already
-	kind       string // its Content-Type; "" means application/json
-	location   string // path under the base, "" for none
-	allow      string
-	retryAfter string // seconds
-	private    bool   // must not be kept by anybody on the way
+	status   int
+	json     any
+	raw      []byte // a body that is rendered already
+	kind     string // its Content-Type; "" means application/json
+	location string // path under the base, "" for none
+	allow    string
+	private  bool // must not be kept by anybody on the way
 }
 
 // ServeHTTP is the whole way of a request: everything before the route is known happens here, the rest in
@@ -90,6 +89,11 @@ type exchange struct {
 
 // begin finds the version in effect and the path to route.
 func (c *call) begin() error {
+	if c.o.LocalOnly {
+		if err := checkLocal(c.r); err != nil {
+			return err
+		}
+	}
 	legacy := c.r.Header.Get(wire.HeaderVersion)
 	minor, err := wire.Negotiate(c.r.Header.Values(wire.HeaderStandard), legacy)
 	if err != nil {
@@ -228,7 +232,7 @@ func (c *call) send(a answer) {
 			a = answer{}
 		}
 	}
-	for k, v := range map[string]string{"Location": a.location, "Allow": a.allow, "Retry-After": a.retryAfter} {
+	for k, v := range map[string]string{"Location": a.location, "Allow": a.allow} {
 		if v != "" {
 			h.Set(k, v)
 		}

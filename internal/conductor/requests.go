@@ -10,14 +10,14 @@ import (
 
 // The plans of requests that are answered at once: one step, tried once, its answer in the row.
 var (
-	validatePlan  = question((*runner).validate)
-	readBootPlan  = question((*runner).readBoot)
-	setBootPlan   = question((*runner).setBoot)
-	bootKindsPlan = question((*runner).bootKinds)
+	validatePlan  = question("validate", (*runner).validate)
+	readBootPlan  = question("read boot device", (*runner).readBoot)
+	setBootPlan   = question("set boot device", (*runner).setBoot)
+	bootKindsPlan = question("read boot devices", (*runner).bootKinds)
 )
 
-func question(run func(*runner, context.Context, *Op) (Outcome, error)) plan {
-	return plan{steps: []step{{name: "answer", class: repeatable, run: run, limit: time.Minute, tries: 1}}}
+func question(name string, run func(*runner, context.Context, *Op) (Outcome, error)) plan {
+	return plan{steps: []step{{name: name, class: repeatable, run: run, limit: time.Minute, tries: 1}}}
 }
 
 // validate says for each interface whether it could work. Source of the shape: rest-api reference §2.6.

@@ -17,8 +17,8 @@ func TestTakeOverOfWhatWaits(t *testing.T) {
 		alive      bool // the first conductor
 		want       string
 	}{
-		{"the same name again", "c1", true, "Conductor c1 took the operation over from an earlier process of that name"},
-		{"another, the first is gone", "c2", false, "Conductor c2 took the operation over from c1"},
+		{"the same name again", "c1", true, "Conductor c1 took the operation over from an earlier run of itself"},
+		{"another, the first is gone", "c2", false, "Conductor c2 took the operation over from conductor c1"},
 		{"another, beside the first", "c2", true, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -122,14 +123,33 @@ func TestVerbsFollowTheTable(t *testing.T) {
 	}
 }
 
+// A node has one live operation; whoever is refused learns which, and who works on it now.
 func TestOneLiveOperation(t *testing.T) {
-	s, _ := service(t)
+	s, db := service(t)
 	n := enrolled(t, s, "fake-hardware")
 	if err := s.SetProvision(t.Context(), caller, n.UUID, Provision{Verb: metal.VerbManage}); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, s.SetPower(t.Context(), caller, n.UUID, metal.PowerOn, 0), fault.Locked)
-	wantKind(t, s.SetBootDevice(t.Context(), caller, n.UUID, metal.BootDevice{Device: "pxe"}), fault.Locked)
+	refused := func(holder string) {
+		t.Helper()
+		for _, err := range []error{s.SetPower(t.Context(), caller, n.UUID, metal.PowerOn, 0),
+			s.SetBootDevice(t.Context(), caller, n.UUID, metal.BootDevice{Device: "pxe"})} {
+			wantKind(t, err, fault.Locked)
+			want := "Node " + n.UUID + " is locked by " + holder + ", please retry after the current operation is completed."
+			if got, _ := fault.PublicOf(err); got != want {
+				t.Errorf("said %q, want %q", got, want)
+			}
+		}
+	}
+	refused("another operation (manage)")
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := tx.Claim("c1", store.Scope{Drivers: []string{"fake-hardware"}}, time.Minute)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused("host c1")
 }
 
 func TestDeployNeedsAVerifiableImage(t *testing.T) {

@@ -53,7 +53,7 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 		to, ok := metal.Next(n.ProvisionState, info.Event)
 		if !ok || (n.ProvisionState == metal.Cleaning && p.Verb == metal.VerbManage) {
 			if live != nil && n.Reservation != "" {
-				return locked(n, n.Reservation)
+				return locked(n, live)
 			}
 			return badState(n, p.Verb)
 		}
@@ -80,7 +80,7 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 		}
 		if live != nil {
 			if n.ProvisionState != metal.DeployWait || info.Event != metal.EventDelete {
-				return locked(n, live.LeaseOwner)
+				return locked(n, live)
 			}
 			// The holder, if it works at this moment, is fenced: tear down powers the machine off anyway.
 			if err := tx.Supersede(n.ID, fmt.Sprintf("ended by %q of %s", p.Verb, c.who())); err != nil {
@@ -185,7 +185,7 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 			return fault.New(fault.BadState, "The requested action %q can not be performed on node %q while it is in state %q.", target, n.UUID, n.ProvisionState)
 		}
 		if live != nil {
-			return locked(n, live.LeaseOwner)
+			return locked(n, live)
 		}
 		if n.DisablePowerOff && shown == metal.PowerOff {
 			return fault.New(fault.Conflict, "Node %s must not be powered off: disable_power_off is set.", n.UUID)
@@ -235,7 +235,7 @@ func (s *Service) answer(ctx context.Context, c Caller, ident string, plan metal
 		}
 		if exclusive {
 			if live, err := tx.LiveOperation(n.ID); err != nil || live != nil {
-				return firstError(err, locked(n, n.Reservation))
+				return firstError(err, locked(n, live))
 			}
 		}
 		if _, err := s.hardware(tx, n.Driver, n.ConductorGroup); err != nil {

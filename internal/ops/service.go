@@ -176,15 +176,21 @@ func (c Caller) who() string {
 // newOperation prepares a row; the transaction that creates it fills the times.
 func newOperation(n *metal.Node, plan metal.Plan, verb string, c Caller, ask metal.Ask) *store.Operation {
 	return &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: verb, Plan: string(plan), PlanVersion: plan.Version(),
-		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver}
+		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver, Group: n.ConductorGroup}
 }
 
-// locked is Ironic's answer to a node that is held.
-func locked(n *metal.Node, holder string) error {
-	if holder == "" {
-		holder = "another operation"
+// locked is Ironic's answer to a node that is held: by the host that works on it or, while its operation
+// waits and nobody does, by the operation. live may be nil where a host holds it. Clients know the answer
+// by the words "is locked by".
+func locked(n *metal.Node, live *store.Operation) error {
+	holder := "another operation"
+	switch {
+	case n.Reservation != "":
+		holder = "host " + n.Reservation
+	case live != nil && live.Verb != "":
+		holder += " (" + live.Verb + ")"
 	}
-	return fault.New(fault.Locked, "Node %s is locked by host %s, please retry after the current operation is completed.", n.UUID, holder)
+	return fault.New(fault.Locked, "Node %s is locked by %s, please retry after the current operation is completed.", n.UUID, holder)
 }
 
 // normalName tells whether s may be a node's name. Source: rest-api reference §1.6.

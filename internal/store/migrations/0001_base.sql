@@ -91,6 +91,8 @@ CREATE TABLE operations (
 	requested_by  TEXT NOT NULL,
 	request_id    TEXT NOT NULL,
 	driver        TEXT NOT NULL,
+	grp           TEXT NOT NULL, -- conductor group of the node
+	worker        TEXT NOT NULL, -- the process that walked it last, '' before the first; a waiting one has no lease to tell
 	created_at    BIGINT NOT NULL,
 	finished_at   BIGINT NOT NULL
 );
