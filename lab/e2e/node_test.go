@@ -1,16 +1,13 @@
 package e2e
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,48 +170,26 @@ func (n *node) read(path string, into any) {
 	}
 }
 
-// kept gives what the server keeps of the last failure: the agent's log out of its archive, and the console.
+// kept gives what the server keeps of the last failure: the agent's log and the console.
 func (n *node) kept() (agent, console string) {
 	n.t.Helper()
 	logs, err := n.Logs(n.t.Context(), n.name)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	for _, l := range logs { // newest first
-		var data bytes.Buffer
-		if err := n.LogData(n.t.Context(), n.name, l.Name, &data); err != nil {
-			n.t.Fatal(err)
-		}
+	for _, l := range slices.Backward(logs) { // the newest comes first, and so is taken last
+		var text bytes.Buffer
 		switch {
-		case strings.HasPrefix(l.Name, "agent-") && agent == "":
-			agent = n.unpack(&data, "agent.log")
-		case strings.HasPrefix(l.Name, "console-") && console == "":
-			console = data.String()
-		}
-	}
-	return agent, console
-}
-
-func (n *node) unpack(packed io.Reader, name string) string {
-	n.t.Helper()
-	z, err := gzip.NewReader(packed)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	for archive := tar.NewReader(z); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			n.t.Fatalf("the agent's archive has no %s", name)
+		case strings.HasPrefix(l.Name, "agent-") && strings.HasSuffix(l.Name, ".log"):
+			err = n.LogData(n.t.Context(), n.name, l.Name, &text)
+			agent = text.String()
+		case strings.HasPrefix(l.Name, "console-"):
+			err = n.LogData(n.t.Context(), n.name, l.Name, &text)
+			console = text.String()
 		}
 		if err != nil {
 			n.t.Fatal(err)
 		}
-		if h.Name == name {
-			text, err := io.ReadAll(archive)
-			if err != nil {
-				n.t.Fatal(err)
-			}
-			return string(text)
-		}
 	}
+	return agent, console
 }
