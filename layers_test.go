@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"lab/guest":    7, // the operating system image that the lab deploys
 	"lab/demo":     7, // the main job, narrated
 	"lab/bench":    7, // programs that measure us beside other tools
+	"lab/e2e":      7, // end-to-end tests; nothing but tests
 
 	"internal/fault":  0,
 	"internal/secret": 0,

@@ -155,6 +155,7 @@ func newConductor(f serveFlags, c config.Config, db *store.DB, key store.Key, ty
 	}
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
+	cc.PowerGrace = c.Conductor.PowerStateChangeTimeout
 	cc.StepPriority = map[string]int{"erase_devices": c.Deploy.EraseDevicesPriority, "erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
 	cc.AgentURL, cc.AgentCA, cc.KernelParams = d.agentURL, ca, c.Redfish.KernelAppendParams
 	if err := depot.CheckKernelParams(cc.KernelParams); err != nil {

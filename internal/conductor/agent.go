@@ -89,7 +89,7 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params any) (re
 		return res, true, nil
 	}
 	if res.CommandError != nil {
-		return res, false, fault.Wrap(fault.Invalid, res.CommandError, "%s: %s", o.what, res.CommandError.Error())
+		return res, false, fault.New(fault.Invalid, "%s: %s", o.what, res.CommandError.Error())
 	}
 	return res, false, fault.New(fault.Invalid, "%s: the agent answered %s", o.what, res.CommandStatus)
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -79,12 +81,13 @@ type Conductor struct {
 	hardware map[string]Hardware
 	depot    Depot
 	log      *slog.Logger
+	process  string                   // this one among all of its name, those before it too
 	crash    func(where string) error // tests kill the runner here; nil otherwise
 }
 
 // New makes a conductor for the hardware types given by driver name.
 func New(db *store.DB, c Config, hw map[string]Hardware, d Depot, log *slog.Logger) *Conductor {
-	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log}
+	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, process: uuid.NewString() + "@" + c.Host}
 }
 
 // Register writes this conductor's sign of life, so that nodes of its hardware can be enrolled.

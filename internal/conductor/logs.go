@@ -25,7 +25,8 @@ const (
 )
 
 // keepLogs keeps what can be had of a failed boot: the agent's log if it called, the console if the BMC
-// keeps one. It is the first thing undone, while the machine still runs.
+// keeps one. It is the first thing undone, while the machine still runs. A log that cannot be had is no
+// more than that: nothing is left to be undone.
 func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 	stamp := time.Now().UTC().Format("20060102T150405Z")
 	var errs []error
@@ -44,7 +45,8 @@ func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 		addLog(op, "agent-"+stamp+".log", agentLog(data)) // the newest: what a person wants first
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fault.Wrap(fault.Invalid, err, "logs could not be collected: %s", sentence(err)) // once is enough
+		r.log.Warn("logs cannot be collected", "error", err)
+		r.event(op, "error", "ERROR", fmt.Sprintf("Logs could not be collected: %s", sentence(err)))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"ingot/internal/fault"
@@ -67,6 +68,16 @@ func (r *runner) fail(ctx context.Context, op *Op, cause error) error {
 	row.Undoing, row.Attempts, row.WaitingFor, row.WaitingWhy, row.Progress = true, 0, "", "", ""
 	row.Step = min(row.Step, len(r.plan.steps)-1)
 	return r.save(ctx, op, nil)
+}
+
+// leftBehind adds to an error that a step could not be undone: whoever reads it should know what may still be
+// attached to the machine.
+func leftBehind(text, step string) string {
+	const begin = "; could not be undone: "
+	if strings.Contains(text, begin) {
+		return text + ", " + step
+	}
+	return text + begin + step
 }
 
 // advance saves the step's outcome and enters the next step.

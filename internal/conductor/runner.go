@@ -113,13 +113,15 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 // walk runs steps until the operation waits or ends.
 func (r *runner) walk(ctx context.Context, op *Op) error {
 	row := op.row
-	if row.TakenOverFrom != "" {
-		who := "from conductor " + row.TakenOverFrom
-		if row.TakenOverFrom == r.c.config.Host {
-			who = "from an earlier run of itself"
-		}
-		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over %s at step %q.", r.c.config.Host, who, row.StepName))
+	from, err := r.c.takenOverFrom(ctx, row)
+	if err != nil {
+		return err
 	}
+	if from != "" {
+		r.log.Info("operation taken over", "from", from, "step", row.StepName)
+		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over from %s at step %q.", r.c.config.Host, from, row.StepName))
+	}
+	row.Worker = r.c.process
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
 		r.plan = &plan{fail: metal.EventFail}
 		return r.end(ctx, op, fault.New(fault.Internal, "this server does not know version %d of plan %q", row.PlanVersion, row.Plan))
@@ -216,6 +218,7 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 		if err != nil {
 			r.log.Warn("step cannot be undone", "step", s.name, "error", err)
 			r.event(op, "error", "ERROR", fmt.Sprintf("Step %q could not be undone: %s", s.name, sentence(err)))
+			row.Error = leftBehind(row.Error, s.name)
 		} else {
 			r.event(op, "undo", "INFO", fmt.Sprintf("Step %q was undone.", s.name))
 		}

@@ -50,6 +50,9 @@ type Conductor struct {
 	DeployCallbackTimeout time.Duration `key:"deploy_callback_timeout" min:"1"`
 	// CleanCallbackTimeout is how long a machine may take to call back in cleaning.
 	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"1"`
+	// PowerStateChangeTimeout is how long a machine may take to follow a power request before it is asked
+	// again, and at last given up.
+	PowerStateChangeTimeout time.Duration `key:"power_state_change_timeout" min:"1"`
 	// FileURLAllowedPaths are the folders file:// images may lie in. Empty allows none.
 	FileURLAllowedPaths []string `key:"file_url_allowed_paths"`
 }
@@ -77,9 +80,10 @@ type Redfish struct {
 // loopback until it is told otherwise.
 func Defaults() Config {
 	return Config{
-		Default:   Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}},
-		API:       API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
-		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute},
-		Deploy:    Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99},
+		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}},
+		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
+		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
+			PowerStateChangeTimeout: time.Minute},
+		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99},
 	}
 }

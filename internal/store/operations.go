@@ -52,6 +52,7 @@ type Operation struct {
 	RequestID   string
 	Driver      string
 	Group       string // conductor group
+	Worker      string // the process that walked it last, as the conductor names it; "" before the first
 	CreatedAt   time.Time
 	FinishedAt  time.Time
 
@@ -64,7 +65,7 @@ var ErrFenced = errors.New("the operation's lease was lost: another holder has i
 var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
 	"step_name", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
 	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
-	"requested_by", "request_id", "driver", "grp", "created_at", "finished_at"}
+	"requested_by", "request_id", "driver", "grp", "worker", "created_at", "finished_at"}
 
 var opSelect = "SELECT id, " + strings.Join(opColumns, ", ") + " FROM operations "
 
@@ -106,7 +107,8 @@ func (s Scope) where() (string, []any) {
 	return "status = 'live' AND grp = ? AND driver IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(s.Drivers)), ", ") + ")", args
 }
 
-// Claim takes the oldest due operation in the scope for owner, or gives nil. From now on, until the lease ends, every write of this operation must carry its generation.
+// Claim takes the oldest due operation in the scope for owner, or gives nil. From now on, until the lease
+// ends, every write of this operation must carry its generation.
 func (t *Tx) Claim(owner string, scope Scope, lease time.Duration) (*Operation, error) {
 	served, args := scope.where()
 	o, err := t.opRow(t.row(opSelect+"WHERE "+served+" AND due_at <= {{now}} AND lease_until <= {{now}} ORDER BY due_at, id LIMIT 1 {{skip}}", args...))
@@ -159,11 +161,11 @@ func (t *Tx) SaveOperation(o *Operation) error {
 	}
 	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, undoing = ?, record = ?, tried = ?,
 		attempts = ?, lease_owner = ?, lease_until = ?, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
-		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?
+		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?, worker = ?
 		WHERE id = ? AND generation = ? AND status = 'live'`,
 		string(o.Status), o.Step, o.StepName, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
 		micros(o.LeaseUntil), micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
-		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.ID, o.Generation)
+		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
 	if err != nil {
 		return err
 	}
@@ -255,7 +257,7 @@ func (t *Tx) opValues(o *Operation) []any {
 	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
 		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
-		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, micros(o.CreatedAt), micros(o.FinishedAt)}
+		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt)}
 }
 
 func (t *Tx) opRow(row scanner) (*Operation, error) {
@@ -266,7 +268,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	)
 	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName,
 		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
-		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver, &o.Group,
+		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver, &o.Group, &o.Worker,
 		&created, &finished)
 	if err != nil {
 		return nil, err

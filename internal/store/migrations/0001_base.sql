@@ -92,6 +92,7 @@ CREATE TABLE operations (
 	request_id    TEXT NOT NULL,
 	driver        TEXT NOT NULL,
 	grp           TEXT NOT NULL, -- conductor group of the node
+	worker        TEXT NOT NULL, -- the process that walked it last, '' before the first; a waiting one has no lease to tell
 	created_at    BIGINT NOT NULL,
 	finished_at   BIGINT NOT NULL
 );

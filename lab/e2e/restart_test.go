@@ -1,0 +1,96 @@
+package e2e
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"ingot/internal/metal"
+	"ingot/lab/bmc"
+)
+
+// TestKilledWhileWriting kills the server in the middle of writing an image, and starts it again.
+func TestKilledWhileWriting(t *testing.T) {
+	t.Parallel()
+	m, n := simulated(t)
+	n.available(soon)
+	i := serveImages(t, "127.0.0.1", wholeDisk(16*mib), 0)
+
+	before := m.asked()
+	n.wants(i.url+"good", sum(i.good))
+	n.ends(metal.VerbActive, metal.Active, soon)
+	undisturbed := since(before, m.asked())
+	n.ends(metal.VerbDeleted, metal.Available, soon)
+
+	before = m.asked()
+	n.wants(i.url+"gated", sum(i.good))
+	n.ask(metal.VerbActive)
+	n.writes(0.1)
+	n.kill()
+	n.start()
+	i.openGate()
+	n.rests(metal.Active, soon)
+	n.deployed(m, i.good)
+	if killed := since(before, m.asked()); !maps.Equal(killed, undisturbed) {
+		t.Errorf("power and media actions: %v, undisturbed %v", killed, undisturbed)
+	}
+	n.takenOver("write image")
+}
+
+// asked is what was asked of the machine's BMC that has an effect.
+func (m *machine) asked() map[string]int { return effects(m.ctl.Counters()) }
+
+// effects are the power and media actions and boot overrides among a BMC's counters.
+func effects(all map[string]int) map[string]int {
+	out := map[string]int{}
+	for k, v := range all {
+		if strings.HasPrefix(k, "Reset.") || strings.HasPrefix(k, "SetBoot.") || k == "InsertMedia" || k == "EjectMedia" {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func since(before, after map[string]int) map[string]int {
+	out := map[string]int{}
+	for k, v := range after {
+		if v > before[k] {
+			out[k] = v - before[k]
+		}
+	}
+	return out
+}
+
+// fault plants faults in the machine's BMC instead of those before.
+func (m *machine) fault(list ...bmc.Fault) {
+	m.t.Helper()
+	if err := m.ctl.SetFaults(list...); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// writes waits until `why` says that more than this part of the image was written.
+func (n *node) writes(part float64) {
+	n.t.Helper()
+	await(n.t, soon, "an image half written", func() (bool, error) {
+		w, err := n.Why(n.t.Context(), n.name)
+		if err != nil || w.Step != "write image" || w.Progress == nil || w.Progress.Total == 0 {
+			return false, err
+		}
+		return float64(w.Progress.Done) > part*float64(w.Progress.Total), nil
+	})
+}
+
+// takenOver sees that the history tells of one take-over, at this step, in the last operation.
+func (n *node) takenOver(step string) {
+	n.t.Helper()
+	var seen []string
+	for _, e := range n.history() {
+		if e.Kind == "takeover" {
+			seen = append(seen, e.Step)
+		}
+	}
+	if len(seen) != 1 || seen[0] != step {
+		n.t.Errorf("steps taken over: %q, want %q alone", seen, step)
+	}
+}
