@@ -9,4 +9,5 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go vet ./...
+go mod tidy -diff # prints what go mod tidy would change, and fails
 go test . ./internal/metal

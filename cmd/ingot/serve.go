@@ -127,7 +127,9 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out interface{ Wr
 
 	g, ctx := errgroup.WithContext(ctx)
 	options := api.Options{Log: log, PublicEndpoint: c.API.PublicEndpoint, MaxLimit: c.API.MaxLimit}
-	listen(ctx, g, doors.api, api.Server(api.New(service, options), log))
+	local := options
+	local.LocalOnly = true
+	listen(ctx, g, doors.api, api.Server(api.New(service, local), log))
 	agents := tls.NewListener(doors.agent, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	listen(ctx, g, agents, api.Server(api.AgentHandler(service, options), log))
 	listen(ctx, g, doors.boot, api.Server(files.Handler(), log))

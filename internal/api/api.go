@@ -20,6 +20,9 @@ type Options struct {
 	// RequestLimit is how long one request may take, reading its body and waiting for a BMC included.
 	// 0 means 60 s.
 	RequestLimit time.Duration
+	// LocalOnly refuses requests that do not name a loopback address as their host: for a door without
+	// authentication, against pages that lead a browser on this host to it.
+	LocalOnly bool
 	// AgentOnPublic also serves lookup and heartbeat on the handler of New.
 	AgentOnPublic bool
 }

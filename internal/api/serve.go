@@ -89,6 +89,11 @@ type exchange struct {
 
 // begin finds the version in effect and the path to route.
 func (c *call) begin() error {
+	if c.o.LocalOnly {
+		if err := checkLocal(c.r); err != nil {
+			return err
+		}
+	}
 	legacy := c.r.Header.Get(wire.HeaderVersion)
 	minor, err := wire.Negotiate(c.r.Header.Values(wire.HeaderStandard), legacy)
 	if err != nil {

@@ -175,6 +175,7 @@ failed. --list shows which there are.`,
 			if err != nil {
 				return err
 			}
+			slices.Reverse(logs) // newest first, says the server; of equal times too
 			slices.SortStableFunc(logs, func(x, y client.Log) int { return x.At.Compare(y.At) })
 			if list {
 				return a.print(cmd, logs, func(w io.Writer) {

@@ -2,10 +2,7 @@ package conductor
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -125,33 +122,6 @@ func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
 		return done, nil
 	}
 	return done, err
-}
-
-// collectLogs fetches the agent's log archive (tar.gz).
-func collectLogs(ctx context.Context, c *agentapi.Client) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	res, err := c.Run(ctx, "log.collect_system_logs", struct{}{}, true)
-	if err != nil {
-		return nil, err
-	}
-	var body struct {
-		Logs   string `json:"system_logs"`
-		Result *struct {
-			Logs string `json:"system_logs"`
-		} `json:"result"`
-	}
-	if err := json.Unmarshal(res.CommandResult, &body); err != nil {
-		return nil, fmt.Errorf("agent's logs: %w", err)
-	}
-	if body.Logs == "" && body.Result != nil {
-		body.Logs = body.Result.Logs
-	}
-	data, err := base64.StdEncoding.DecodeString(body.Logs)
-	if err != nil {
-		return nil, fmt.Errorf("agent's logs: %w", err)
-	}
-	return data, nil
 }
 
 // showStep puts the in-band step that runs into the node's field, as Ironic does.

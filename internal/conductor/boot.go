@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -164,39 +163,6 @@ func (r *runner) awaitOff(ctx context.Context, op *Op) (Outcome, error) {
 		}
 	}
 	return again(r.c.config.Poll, "the machine to switch itself off"), nil
-}
-
-// keepLogs keeps what can be had of a failed boot: the agent's log if it called, the console if the BMC
-// keeps one. It is the first thing undone, while the machine still runs.
-func (r *runner) keepLogs(ctx context.Context, op *Op) error {
-	stamp := time.Now().UTC().Format("20060102T150405Z")
-	var errs []error
-	if c, err := r.agent(ctx, op); err == nil {
-		defer c.Close()
-		data, err := collectLogs(ctx, c)
-		errs = append(errs, err)
-		if len(data) > 0 {
-			r.addLog(op, "agent-"+stamp+".tar.gz", data)
-		}
-	}
-	if r.hw.Console != nil {
-		data, err := r.hw.Console.ConsoleLog(ctx, op.Node, 1<<20)
-		if fault.KindOf(err) != fault.NotSupported {
-			errs = append(errs, err)
-		}
-		if len(data) > 0 {
-			r.addLog(op, "console-"+stamp+".txt", data)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fault.Wrap(fault.Invalid, err, "logs could not be collected: %s", sentence(err)) // once is enough
-	}
-	return nil
-}
-
-func (r *runner) addLog(op *Op, name string, data []byte) {
-	id := op.row.UUID
-	op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.AddLog(n, id, name, data) })
 }
 
 func networkData(n *metal.Node) (json.RawMessage, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -145,7 +147,7 @@ func (c *Conductor) beat(ctx context.Context) error {
 func (c *Conductor) untilDue(ctx context.Context) time.Duration {
 	wait := time.Second
 	_ = c.db.Read(ctx, func(tx *store.Tx) error {
-		due, err := tx.NextDue()
+		due, err := tx.NextDue(c.scope())
 		if err != nil || due.IsZero() {
 			return err
 		}
@@ -182,14 +184,15 @@ func (c *Conductor) claimAll(ctx context.Context, slots chan struct{}, work *syn
 	}
 }
 
+// scope is what this conductor serves.
+func (c *Conductor) scope() store.Scope {
+	return store.Scope{Drivers: slices.Sorted(maps.Keys(c.hardware)), Group: c.config.Group}
+}
+
 func (c *Conductor) claim(ctx context.Context) (row *store.Operation, err error) {
-	drivers := make([]string, 0, len(c.hardware))
-	for name := range c.hardware {
-		drivers = append(drivers, name)
-	}
 	var due bool
 	err = c.db.Read(ctx, func(tx *store.Tx) error { // an empty look costs no write lock
-		at, err := tx.NextDue()
+		at, err := tx.NextDue(c.scope())
 		if err != nil || at.IsZero() {
 			return err
 		}
@@ -201,7 +204,7 @@ func (c *Conductor) claim(ctx context.Context) (row *store.Operation, err error)
 		return nil, err
 	}
 	err = c.db.Write(ctx, func(tx *store.Tx) error {
-		row, err = tx.Claim(c.config.Host, drivers, c.config.Lease)
+		row, err = tx.Claim(c.config.Host, c.scope(), c.config.Lease)
 		return err
 	})
 	return row, err

@@ -12,7 +12,6 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/secret"
 	"ingot/internal/seed"
 	"ingot/internal/source"
 	"ingot/internal/store"
@@ -171,31 +170,6 @@ func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
 			n.InternalInfo = map[string]any{}
 		}
 		n.InternalInfo["is_whole_disk_image"] = true
-	})
-	return done, nil
-}
-
-// tearDownPlan is the order of work behind "deleted". Cleaning follows. Instance data goes only when the
-// machine is off: a failure leaves it to be looked at.
-var tearDownPlan = plan{
-	done: metal.EventClean,
-	fail: metal.EventFail,
-	next: metal.PlanClean,
-	steps: []step{
-		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 10 * time.Minute},
-		{name: "eject media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
-		{name: "forget instance", class: repeatable, run: (*runner).forgetInstance, limit: time.Minute},
-	},
-}
-
-func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
-	op.Also(func(tx *store.Tx, n *metal.Node) error {
-		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
-		n.DeployStep = map[string]any{}
-		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
-			delete(n.InternalInfo, key)
-		}
-		return nil
 	})
 	return done, nil
 }

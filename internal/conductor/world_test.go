@@ -2,14 +2,23 @@ package conductor
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -48,20 +57,22 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, disk: "user data", counters: map[string]int{}}
 	dir := t.TempDir()
-	key, err := store.LoadKey(filepath.Join(dir, "key"))
+	files, err := newDatabase()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.db, err = store.OpenSQLite(t.Context(), filepath.Join(dir, "ingot.db"), key); err != nil {
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.db, err = openDatabase(dir); err != nil {
 		t.Fatal(err)
 	}
-	w.node = &metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
-		DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
-		InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://192.0.2.1/i.raw", "image_os_hash_value": testHash,
-			"configdrive": map[string]any{"user_data": "#cloud-config\n"}})}
-	w.write(func(tx *store.Tx) error { return tx.CreateNode(w.node) })
+	w.write(func(tx *store.Tx) (err error) { w.node, err = tx.Node("n1"); return err })
 	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
 	w.agent.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	w.agent.TLS = agentTLS()
 	w.agent.StartTLS()
 	t.Cleanup(func() {
 		w.agent.Close()
@@ -69,6 +80,59 @@ func newWorld(t *testing.T) *world {
 	})
 	return w
 }
+
+func openDatabase(dir string) (*store.DB, error) {
+	key, err := store.LoadKey(filepath.Join(dir, "key"))
+	if err != nil {
+		return nil, err
+	}
+	return store.OpenSQLite(context.Background(), filepath.Join(dir, "ingot.db"), key)
+}
+
+// newDatabase is the files of a migrated database with one node. It is made once, and each world starts from a
+// copy: there are hundreds of worlds.
+var newDatabase = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "conductor-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	db, err := openDatabase(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = db.Write(context.Background(), func(tx *store.Tx) error {
+		return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
+			DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
+			InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://192.0.2.1/i.raw", "image_os_hash_value": testHash,
+				"configdrive": map[string]any{"user_data": "#cloud-config\n"}})})
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, name := range []string{"key", "ingot.db"} { // closed in good order, it has no -wal
+		if files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+})
+
+// agentTLS is the certificate of every agent here: an elliptic curve's signature costs a tenth of RSA's.
+var agentTLS = sync.OnceValue(func() *tls.Config {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	c := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, &c, &c, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+})
 
 func (w *world) write(f func(*store.Tx) error) {
 	w.t.Helper()

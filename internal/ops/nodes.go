@@ -71,6 +71,7 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		return nil, fault.New(fault.Invalid, "Expected a UUID but received %s.", n.UUID)
 	}
 	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
+	var made *metal.Node
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)
 		if err != nil {
@@ -91,12 +92,16 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		if err := tx.CreateNode(n); err != nil {
 			return err
 		}
-		return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), To: n.ProvisionState, Why: "The node was enrolled."})
+		if err = tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), To: n.ProvisionState, Why: "The node was enrolled."}); err != nil {
+			return err
+		}
+		made, err = tx.NodeByID(n.ID)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.Node(ctx, n.UUID)
+	return made, nil
 }
 
 // fillInterfaces sets each interface that is not set to the driver's default, and refuses what the driver
@@ -123,13 +128,12 @@ func fillInterfaces(n *metal.Node, hw metal.HardwareType) error {
 // UpdateNode runs change on the node as it is stored and saves the result, in one transaction.
 // resetInterfaces puts interfaces back to the driver's defaults when the driver changes.
 func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
-	var id string
+	var saved *metal.Node
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		n, err := tx.Node(ident)
 		if err != nil {
 			return err
 		}
-		id = n.UUID
 		before := *n
 		if err := change(n); err != nil {
 			return err
@@ -145,12 +149,16 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetI
 		if n.UpdatedAt, err = tx.Now(); err != nil {
 			return err
 		}
-		return tx.SaveNode(n)
+		if err = tx.SaveNode(n); err != nil {
+			return err
+		}
+		saved, err = tx.NodeByID(n.ID)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.Node(ctx, id)
+	return saved, nil
 }
 
 // mayUpdate checks the rules of rest-api reference §2.4 and finishes interfaces.

@@ -143,7 +143,7 @@ func TestOneLiveOperation(t *testing.T) {
 	}
 	refused("another operation (manage)")
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
-		_, err := tx.Claim("c1", []string{"fake-hardware"}, time.Minute)
+		_, err := tx.Claim("c1", store.Scope{Drivers: []string{"fake-hardware"}}, time.Minute)
 		return err
 	})
 	if err != nil {

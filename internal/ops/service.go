@@ -176,7 +176,7 @@ func (c Caller) who() string {
 // newOperation prepares a row; the transaction that creates it fills the times.
 func newOperation(n *metal.Node, plan metal.Plan, verb string, c Caller, ask metal.Ask) *store.Operation {
 	return &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: verb, Plan: string(plan), PlanVersion: plan.Version(),
-		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver}
+		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver, Group: n.ConductorGroup}
 }
 
 // locked is Ironic's answer to a node that is held: by the host that works on it or, while its operation

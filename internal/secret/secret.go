@@ -9,6 +9,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"log/slog"
+	"sync"
 )
 
 // Mask is what stands in the place of a secret, Ironic's own.
@@ -53,6 +54,10 @@ func NewMap(m map[string]any) Map {
 	kept := copyMap(m)
 	return Map{reveal: func() map[string]any { return kept }}
 }
+
+// Later gives a Map whose object open makes when it is first asked for, once; open must give an object that
+// nobody else keeps. For what is read often and looked into seldom.
+func Later(open func() map[string]any) Map { return Map{reveal: sync.OnceValue(open)} }
 
 // Expose gives a deep copy of the whole object, secrets in clear; never nil.
 func (m Map) Expose() map[string]any {

@@ -81,3 +81,18 @@ func TestEqual(t *testing.T) {
 		t.Error("Equal is wrong")
 	}
 }
+
+func TestLaterOpensOnceAndHides(t *testing.T) {
+	opened := 0
+	m := Later(func() map[string]any {
+		opened++
+		return map[string]any{"password": planted}
+	})
+	if out := fmt.Sprintf("%v %+v %#v", m, m, m); opened != 0 || strings.Contains(out, planted) {
+		t.Errorf("printing opened it %d times: %s", opened, out)
+	}
+	m.Expose()["password"] = "changed"
+	if m.Secret("password").Expose() != planted || m.Len() != 1 || opened != 1 {
+		t.Errorf("password %q after a caller changed its copy, opened %d times", m.Public("password"), opened)
+	}
+}

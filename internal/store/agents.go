@@ -97,7 +97,7 @@ func (t *Tx) ForgetAgent(nodeID int64) error {
 type Conductor struct {
 	Hostname  string
 	Group     string
-	Types     []metal.HardwareType
+	Types     []metal.HardwareType // shared by all who ask: not to be changed
 	CreatedAt time.Time
 	UpdatedAt time.Time // its last sign of life
 	Alive     bool      // heard of within the limit given to Conductors
@@ -140,12 +140,32 @@ func (t *Tx) Conductors(limit time.Duration) ([]Conductor, error) {
 		if err := rows.Scan(&c.Hostname, &c.Group, &list, &created, &updated); err != nil {
 			return nil, err
 		}
-		if err := json.Unmarshal([]byte(list), &c.Types); err != nil {
-			return nil, fmt.Errorf("conductor %s: its hardware types are not JSON: %w", c.Hostname, err)
+		if c.Types, err = t.db.typesOf(c.Hostname, list); err != nil {
+			return nil, err
 		}
 		c.CreatedAt, c.UpdatedAt = fromMicros(created), fromMicros(updated)
 		c.Alive = now.Sub(c.UpdatedAt) < limit
 		out = append(out, c)
 	}
 	return out, rows.Err()
+}
+
+// knownTypes is a conductor's hardware types as they were last decoded.
+type knownTypes struct {
+	list  string
+	types []metal.HardwareType
+}
+
+// typesOf decodes a conductor's hardware types, or remembers them: every request asks, and they change when
+// a server is upgraded.
+func (db *DB) typesOf(hostname, list string) ([]metal.HardwareType, error) {
+	if known, ok := db.types.Load(hostname); ok && known.(knownTypes).list == list {
+		return known.(knownTypes).types, nil
+	}
+	var types []metal.HardwareType
+	if err := json.Unmarshal([]byte(list), &types); err != nil {
+		return nil, fmt.Errorf("conductor %s: its hardware types are not JSON: %w", hostname, err)
+	}
+	db.types.Store(hostname, knownTypes{list, types})
+	return types, nil
 }

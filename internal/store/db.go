@@ -23,12 +23,16 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// readers is how many transactions may read at a time.
+const readers = 8
+
 // DB is an open database.
 type DB struct {
 	write, read *sql.DB
 	dialect     *dialect
 	key         Key
 	changed     changes
+	types       sync.Map // host name to knownTypes
 }
 
 // OpenSQLite opens the database file, making and migrating it as needed. One connection writes; readers
@@ -38,23 +42,33 @@ func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	dsn := "file:" + path + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	write, err := sql.Open("sqlite", dsn+"&_txlock=immediate")
+	write, err := openPool(dsn+"&_txlock=immediate", 1)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	write.SetMaxOpenConns(1)
 	db := &DB{write: write, dialect: &sqliteDialect, key: key}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate database %s: %w", path, err), write.Close())
 	}
-	if db.read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+	if db.read, err = openPool(dsn+"&_pragma=query_only(1)", readers); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), write.Close())
 	}
-	db.read.SetMaxOpenConns(8)
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
 	}
 	return db, nil
+}
+
+// openPool gives connections that stay open: a new one costs a schema read and every statement's parsing.
+func openPool(dsn string, conns int) (*sql.DB, error) {
+	c, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(preparing{c})
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	return pool, nil
 }
 
 func (db *DB) migrate(ctx context.Context) error {

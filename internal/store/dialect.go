@@ -25,7 +25,9 @@ var sqliteDialect = dialect{
 
 // sql gives a query in the engine's own words.
 func (d *dialect) sql(query string) string {
-	query = strings.NewReplacer("{{now}}", d.now, "{{skip}}", d.skip).Replace(query)
+	if strings.Contains(query, "{{") {
+		query = strings.NewReplacer("{{now}}", d.now, "{{skip}}", d.skip).Replace(query)
+	}
 	if !d.dollars {
 		return query
 	}

@@ -2,9 +2,9 @@ package store
 
 import (
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -121,7 +121,8 @@ type NodeFilter struct {
 // Nodes lists nodes. An unknown or unsortable key is fault.Invalid, an unknown marker fault.NotFound.
 func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 	var w where
-	for column, value := range f.Equal {
+	for _, column := range slices.Sorted(maps.Keys(f.Equal)) { // sorted: the same filter is the same statement
+		value := f.Equal[column]
 		if !slices.Contains(nodeColumns, column) {
 			return nil, fmt.Errorf("no column %q to filter nodes by", column)
 		}
@@ -212,10 +213,10 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 	n.Maintenance, n.Protected, n.Retired = maintenance, protected, retire
 	n.AutomatedClean, n.SecureBoot = boolOrNil(automated), boolOrNil(secureBoot)
 	n.ProvisionUpdatedAt, n.CreatedAt, n.UpdatedAt = fromMicros(provisioned), fromMicros(created), fromMicros(updated)
-	for i, into := range []any{&n.Properties, &n.Extra, &n.InternalInfo, &n.NetworkData, &n.Interfaces, &n.CleanStep, &n.DeployStep} {
-		if err := json.Unmarshal([]byte(objects[i]), into); err != nil {
-			return nil, fmt.Errorf("node %s: a stored object is not JSON: %w", n.UUID, err)
-		}
+	err = errors.Join(decode(objects[0], &n.Properties), decode(objects[1], &n.Extra), decode(objects[2], &n.InternalInfo),
+		decode(objects[3], &n.NetworkData), decode(objects[4], &n.Interfaces), decode(objects[5], &n.CleanStep), decode(objects[6], &n.DeployStep))
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
 	}
 	if n.DriverInfo, err = t.db.key.openMap(driverInfo, n.UUID, "driver_info"); err != nil {
 		return nil, fmt.Errorf("node %s: %w", n.UUID, err)

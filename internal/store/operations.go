@@ -51,6 +51,7 @@ type Operation struct {
 	RequestedBy string
 	RequestID   string
 	Driver      string
+	Group       string // conductor group
 	CreatedAt   time.Time
 	FinishedAt  time.Time
 
@@ -63,7 +64,7 @@ var ErrFenced = errors.New("the operation's lease was lost: another holder has i
 var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
 	"step_name", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
 	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
-	"requested_by", "request_id", "driver", "created_at", "finished_at"}
+	"requested_by", "request_id", "driver", "grp", "created_at", "finished_at"}
 
 var opSelect = "SELECT id, " + strings.Join(opColumns, ", ") + " FROM operations "
 
@@ -91,19 +92,24 @@ func (t *Tx) CreateOperation(o *Operation) error {
 	return nil
 }
 
-// Claim takes the oldest due operation for owner, or gives nil. Only operations of the given drivers are
-// taken. From now on, until the lease ends, every write of this operation must carry its generation.
-func (t *Tx) Claim(owner string, drivers []string, lease time.Duration) (*Operation, error) {
-	if len(drivers) == 0 {
-		return nil, nil
-	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(drivers)), ", ")
-	var args []any
-	for _, d := range drivers {
+// Scope is what a conductor serves: nodes of these drivers in this conductor group.
+type Scope struct {
+	Drivers []string
+	Group   string
+}
+
+func (s Scope) where() (string, []any) {
+	args := []any{s.Group}
+	for _, d := range s.Drivers {
 		args = append(args, d)
 	}
-	o, err := t.opRow(t.row(opSelect+"WHERE status = 'live' AND due_at <= {{now}} AND lease_until <= {{now}} AND driver IN ("+
-		marks+") ORDER BY due_at, id LIMIT 1 {{skip}}", args...))
+	return "status = 'live' AND grp = ? AND driver IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(s.Drivers)), ", ") + ")", args
+}
+
+// Claim takes the oldest due operation in the scope for owner, or gives nil. From now on, until the lease ends, every write of this operation must carry its generation.
+func (t *Tx) Claim(owner string, scope Scope, lease time.Duration) (*Operation, error) {
+	served, args := scope.where()
+	o, err := t.opRow(t.row(opSelect+"WHERE "+served+" AND due_at <= {{now}} AND lease_until <= {{now}} ORDER BY due_at, id LIMIT 1 {{skip}}", args...))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -221,10 +227,11 @@ func (t *Tx) Operation(uuid string) (*Operation, error) {
 	return o, err
 }
 
-// NextDue is when the next live operation is due and free to claim; zero: never.
-func (t *Tx) NextDue() (time.Time, error) {
+// NextDue is when the next live operation in the scope is due and free to claim; zero: never.
+func (t *Tx) NextDue(scope Scope) (time.Time, error) {
+	served, args := scope.where()
 	var us sql.NullInt64
-	err := t.row("SELECT MIN(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) FROM operations WHERE status = 'live'").Scan(&us)
+	err := t.row("SELECT MIN(CASE WHEN lease_until > due_at THEN lease_until ELSE due_at END) FROM operations WHERE "+served, args...).Scan(&us)
 	return fromMicros(us.Int64), err
 }
 
@@ -248,7 +255,7 @@ func (t *Tx) opValues(o *Operation) []any {
 	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
 		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
-		o.Progress, o.RequestedBy, o.RequestID, o.Driver, micros(o.CreatedAt), micros(o.FinishedAt)}
+		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, micros(o.CreatedAt), micros(o.FinishedAt)}
 }
 
 func (t *Tx) opRow(row scanner) (*Operation, error) {
@@ -259,7 +266,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	)
 	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName,
 		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
-		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver,
+		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver, &o.Group,
 		&created, &finished)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -131,12 +130,9 @@ func portRow(row scanner) (*metal.Port, error) {
 		return nil, err
 	}
 	p.Name, p.CreatedAt, p.UpdatedAt = name.String, fromMicros(created), fromMicros(updated)
-	var errs []error
-	for i, into := range []*map[string]any{&p.Extra, &p.InternalInfo, &p.LocalLinkConnection} {
-		errs = append(errs, json.Unmarshal([]byte(objects[i]), into))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("port %s: a stored object is not JSON: %w", p.UUID, err)
+	err = errors.Join(decode(objects[0], &p.Extra), decode(objects[1], &p.InternalInfo), decode(objects[2], &p.LocalLinkConnection))
+	if err != nil {
+		return nil, fmt.Errorf("port %s: %w", p.UUID, err)
 	}
 	return &p, nil
 }

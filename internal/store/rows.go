@@ -29,7 +29,8 @@ func (w *where) String() string {
 	return "WHERE " + strings.Join(w.terms, " AND ")
 }
 
-// page adds the marker's condition to w and gives the ORDER BY and LIMIT that follow it. Ties are broken by
+// page adds the marker's condition to w and gives the ORDER BY and LIMIT that follow it; nothing may be
+// added to w afterwards. Ties are broken by
 // id in the same direction, so that a page never repeats or skips an item.
 func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (string, error) {
 	key, dir, than := p.SortKey, "ASC", ">"
@@ -68,7 +69,8 @@ func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (stri
 		order = " ORDER BY " + notNull(key, alias+"."+key) + " " + dir + ", " + alias + ".id " + dir
 	}
 	if p.Limit > 0 {
-		order += fmt.Sprintf(" LIMIT %d", p.Limit)
+		order += " LIMIT ?"
+		w.args = append(w.args, p.Limit)
 	}
 	return order, nil
 }
@@ -94,6 +96,18 @@ func object[V any](m map[string]V) string {
 		panic("store: an object that is not JSON: " + err.Error())
 	}
 	return string(b)
+}
+
+// decode reads what object wrote; never nil.
+func decode[V any](text string, into *map[string]V) error {
+	if text == "{}" { // most are: a decoder costs more than the rest of the row
+		*into = map[string]V{}
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("a stored object is not JSON: %w", err)
+	}
+	return nil
 }
 
 func orNull(s string) any {

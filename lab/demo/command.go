@@ -21,7 +21,7 @@ func Command() *cobra.Command {
 	f.StringVar(&o.Listen, "listen", "", "address of the server's API (default 127.0.0.1:6385)")
 	f.StringVar(&o.Image, "image-dir", "", "folder with debian.raw.zst and SHA256SUMS to use (default: make one)")
 	f.IntVar(&o.MemoryMiB, "memory", 0, "memory of the machine in MiB (default 512)")
-	f.IntVar(&o.DiskGiB, "disk", 0, "disk of the machine in GiB (default 8)")
+	f.IntVar(&o.DiskGiB, "disk", 0, "disk of the machine in GiB (default 4)")
 	f.BoolVar(&o.Keep, "keep", false, "leave lab and server running at the end")
 	return cmd
 }

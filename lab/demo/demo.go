@@ -22,7 +22,7 @@ type Options struct {
 	Dir       string    // everything that the demo makes; default "ingot-demo" here
 	Listen    string    // address of the server's API; default 127.0.0.1:6385
 	MemoryMiB int       // of the machine; default 512
-	DiskGiB   int       // of the machine; default 8
+	DiskGiB   int       // of the machine; default 4
 	Image     string    // folder with debian.raw.zst and SHA256SUMS; default: made by the demo
 	Keep      bool      // leave lab and server running at the end
 	Out       io.Writer // the narration; default standard output
@@ -106,7 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.MemoryMiB = 512
 	}
 	if o.DiskGiB == 0 {
-		o.DiskGiB = 8
+		o.DiskGiB = 4
 	}
 	if o.Program == "" {
 		self, err := os.Executable()

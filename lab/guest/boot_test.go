@@ -21,8 +21,8 @@ import (
 func labOnly(t *testing.T) {
 	t.Helper()
 	switch {
-	case os.Getenv("INGOT_LAB") != "1":
-		t.Skip("skipped: set INGOT_LAB=1 to build and boot a real image")
+	case os.Getenv("INGOT_LAB_FULL") != "1":
+		t.Skip("skipped: set INGOT_LAB_FULL=1 to build and boot a real image; the demo deploys and boots the same")
 	case os.Geteuid() != 0:
 		t.Skip("skipped: building an image needs root")
 	}

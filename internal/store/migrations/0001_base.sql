@@ -91,6 +91,7 @@ CREATE TABLE operations (
 	requested_by  TEXT NOT NULL,
 	request_id    TEXT NOT NULL,
 	driver        TEXT NOT NULL,
+	grp           TEXT NOT NULL, -- conductor group of the node
 	created_at    BIGINT NOT NULL,
 	finished_at   BIGINT NOT NULL
 );

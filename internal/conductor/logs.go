@@ -1,0 +1,99 @@
+package conductor
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+const (
+	maxConsole  = 1 << 20 // bytes of a console that are kept
+	maxAgentLog = 4 << 20 // bytes of an agent's own log that are taken out of its archive
+)
+
+// keepLogs keeps what can be had of a failed boot: the agent's log if it called, the console if the BMC
+// keeps one. It is the first thing undone, while the machine still runs.
+func (r *runner) keepLogs(ctx context.Context, op *Op) error {
+	stamp := time.Now().UTC().Format("20060102T150405Z")
+	var errs []error
+	if r.hw.Console != nil {
+		data, err := r.hw.Console.ConsoleLog(ctx, op.Node, maxConsole)
+		if fault.KindOf(err) != fault.NotSupported {
+			errs = append(errs, err)
+		}
+		addLog(op, "console-"+stamp+".txt", data)
+	}
+	if c, err := r.agent(ctx, op); err == nil {
+		defer c.Close()
+		data, err := collectLogs(ctx, c)
+		errs = append(errs, err)
+		addLog(op, "agent-"+stamp+".tar.gz", data)
+		addLog(op, "agent-"+stamp+".log", agentLog(data)) // the newest: what a person wants first
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fault.Wrap(fault.Invalid, err, "logs could not be collected: %s", sentence(err)) // once is enough
+	}
+	return nil
+}
+
+func addLog(op *Op, name string, data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	id := op.row.UUID
+	op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.AddLog(n, id, name, data) })
+}
+
+// collectLogs fetches the agent's log archive (tar.gz).
+func collectLogs(ctx context.Context, c *agentapi.Client) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	res, err := c.Run(ctx, "log.collect_system_logs", struct{}{}, true)
+	if err != nil {
+		return nil, err
+	}
+	var body struct {
+		Logs string `json:"system_logs"`
+	}
+	if err := json.Unmarshal(res.CommandResult, &body); err != nil {
+		return nil, fmt.Errorf("agent's logs: %w", err)
+	}
+	data, err := base64.StdEncoding.DecodeString(body.Logs)
+	if err != nil {
+		return nil, fmt.Errorf("agent's logs: %w", err)
+	}
+	return data, nil
+}
+
+// agentLog takes the agent's own log out of its archive: our agent's file, or the journal of upstream's. A
+// broken archive gives nothing; the archive itself is kept.
+func agentLog(archive []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		return nil
+	}
+	t := tar.NewReader(io.LimitReader(z, 8*maxAgentLog))
+	for {
+		h, err := t.Next()
+		if err != nil {
+			return nil
+		}
+		if name := path.Base(h.Name); name == "agent.log" || name == "journal" {
+			text, _ := io.ReadAll(io.LimitReader(t, maxAgentLog)) // the readable part is better than none
+			return text
+		}
+	}
+}

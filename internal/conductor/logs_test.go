@@ -1,0 +1,56 @@
+package conductor
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"testing"
+)
+
+func archive(t testing.TB, files map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for name, text := range files {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(text))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestAgentLog(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"ours":       {archive(t, map[string]string{"agent.log": "hello"}), "hello"},
+		"upstream's": {archive(t, map[string]string{"logs/journal": "boot"}), "boot"},
+		"neither":    {archive(t, map[string]string{"other": "x"}), ""},
+		"broken":     {[]byte("no archive"), ""},
+		"cut":        {archive(t, map[string]string{"agent.log": "hello"})[:20], ""},
+	} {
+		if got := string(agentLog(tc.data)); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+func FuzzAgentLog(f *testing.F) {
+	f.Add(archive(f, map[string]string{"agent.log": "hello"}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if got := agentLog(data); len(got) > maxAgentLog {
+			t.Errorf("%d bytes", len(got))
+		}
+	})
+}

@@ -1,0 +1,197 @@
+package conductor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+func (r *runner) overdue(op *Op, s *step) error {
+	if op.row.WaitingWhy != "" {
+		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s", s.within(&r.c.config), op.row.WaitingWhy)
+	}
+	return fault.New(fault.Unavailable, "time is over: it did not end within %s", s.within(&r.c.config))
+}
+
+// retry decides what a failed try means: another one later, or the end.
+func (r *runner) retry(ctx context.Context, op *Op, s *step, cause error) (parked bool, err error) {
+	row := op.row
+	tries := s.tries
+	if tries == 0 {
+		tries = 3
+	}
+	row.Attempts++
+	if !transient(cause) || row.Attempts >= tries {
+		return false, r.fail(ctx, op, cause)
+	}
+	pause := r.c.config.Backoff << min(row.Attempts-1, 4)
+	r.log.Info("step failed, to be tried again", "step", s.name, "attempt", row.Attempts, "error", cause)
+	r.event(op, "retry", "INFO", fmt.Sprintf("Step %q failed (%d of %d tries): %s", s.name, row.Attempts, tries, sentence(cause)))
+	row.Tried = false
+	return true, r.park(ctx, op, s, time.Now().Add(pause), "", "the next try, after: "+sentence(cause))
+}
+
+// transient tells whether trying again could help.
+func transient(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Internal, fault.Unavailable, fault.Locked:
+		return true
+	}
+	return false
+}
+
+// sentence is what people are told of an error: its public part, or for ours all of it.
+func sentence(err error) string {
+	if s, ok := fault.PublicOf(err); ok {
+		return s
+	}
+	return err.Error()
+}
+
+// fail turns the walk round: what was done is undone, from the current step back.
+func (r *runner) fail(ctx context.Context, op *Op, cause error) error {
+	row := op.row
+	r.log.Warn("operation failed", "step", row.StepName, "error", cause)
+	row.Error = fmt.Sprintf("%s: step %q: %s", row.Plan, row.StepName, sentence(cause))
+	if b, err := json.Marshal(map[string]any{"kind": fault.KindOf(cause), "public": sentence(cause)}); err == nil {
+		row.Result = string(b)
+	}
+	op.changes = nil
+	r.event(op, "error", "ERROR", fmt.Sprintf("Step %q failed: %s", row.StepName, sentence(cause)))
+	row.Undoing, row.Attempts, row.WaitingFor, row.WaitingWhy, row.Progress = true, 0, "", "", ""
+	row.Step = min(row.Step, len(r.plan.steps)-1)
+	return r.save(ctx, op, nil)
+}
+
+// advance saves the step's outcome and enters the next step.
+func (r *runner) advance(ctx context.Context, op *Op, why string) error {
+	row := op.row
+	if why != "" {
+		r.log.Info("step done", "step", row.StepName)
+		r.event(op, "step", "INFO", why)
+	}
+	row.Step++
+	row.Attempts, row.Tried, row.WaitingFor, row.WaitingWhy, row.Progress = 0, false, "", "", ""
+	op.Rec.AskedAt, op.Rec.Progress = time.Time{}, nil
+	resume := row.Step >= len(r.plan.steps) || !r.plan.steps[row.Step].outside
+	if row.Step < len(r.plan.steps) {
+		s := r.plan.steps[row.Step]
+		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), time.Now().Add(s.within(&r.c.config))
+	}
+	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
+		if resume {
+			return r.moveIfMay(tx, n, op, metal.EventResume, "The machine has answered.")
+		}
+		return nil
+	})
+}
+
+// park saves the step's memory and gives the lease back until due.
+func (r *runner) park(ctx context.Context, op *Op, s *step, due time.Time, event, why string) error {
+	row := op.row
+	row.DueAt, row.WaitingFor, row.WaitingWhy = due, event, why
+	row.LeaseOwner, row.LeaseUntil = "", time.Time{}
+	if p := op.Rec.Progress; p != nil {
+		if b, err := json.Marshal(p); err == nil {
+			row.Progress = string(b)
+		}
+	}
+	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
+		if event != "" {
+			if late, err := missed(tx, n, op, event); err != nil || late {
+				row.DueAt = time.Now()
+				return err
+			}
+		}
+		if s.outside && !row.Undoing {
+			return r.moveIfMay(tx, n, op, metal.EventWait, "It waits for "+why+".")
+		}
+		return nil
+	})
+}
+
+// missed tells whether the event happened while the step was deciding to wait for it.
+func missed(tx *store.Tx, n *metal.Node, op *Op, event string) (bool, error) {
+	if event != metal.WaitAgent {
+		return false, nil
+	}
+	a, err := tx.Agent(n)
+	return a != nil && a.Boot == op.Rec.Boot && !a.LastHeartbeat.IsZero(), err
+}
+
+// end closes the operation and moves the node: by the plan's done event, or by fail with the cause as
+// last_error.
+func (r *runner) end(ctx context.Context, op *Op, cause error) error {
+	row := op.row
+	row.Status, row.LeaseOwner, row.LeaseUntil = store.Done, "", time.Time{}
+	if cause != nil {
+		row.Status, row.Error = store.Failed, cause.Error()
+	}
+	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
+		if cause != nil {
+			if row.Exclusive {
+				n.LastError, n.TargetPowerState = row.Error, ""
+			}
+			if r.plan.onFail != nil {
+				r.plan.onFail(op, n)
+			}
+			if r.plan.fail == "" {
+				return nil
+			}
+			return r.moveIfMay(tx, n, op, r.plan.fail, row.Error)
+		}
+		event := r.plan.done
+		if event == metal.EventDone && n.ProvisionState == metal.Cleaning && n.Retired {
+			event = metal.EventManage // a retired machine is not offered again
+		}
+		if event == "" {
+			return nil
+		}
+		if err := r.move(tx, n, op, event, fmt.Sprintf("The plan %q is done.", row.Plan)); err != nil {
+			return err
+		}
+		return r.follow(tx, op, n)
+	})
+}
+
+// move transitions the node through the life table and appends it to the history.
+func (r *runner) move(tx *store.Tx, n *metal.Node, op *Op, e metal.Event, why string) error {
+	to, ok := metal.Next(n.ProvisionState, e)
+	if !ok {
+		return fmt.Errorf("event %q leads nowhere from %q", e, n.ProvisionState)
+	}
+	now, err := tx.Now()
+	if err != nil {
+		return err
+	}
+	from := n.ProvisionState
+	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, ""), now
+	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "transition", Who: r.c.config.Host, Verb: op.row.Verb,
+		Step: op.row.StepName, From: from, To: to, Why: why})
+}
+
+// moveIfMay moves where the life table knows the event; states that show no waiting stay.
+func (r *runner) moveIfMay(tx *store.Tx, n *metal.Node, op *Op, e metal.Event, why string) error {
+	if slices.Contains(metal.Events(n.ProvisionState), e) && op.row.Exclusive {
+		return r.move(tx, n, op, e, why)
+	}
+	return nil
+}
+
+// event asks for a line in the node's history, saved with the outcome.
+func (r *runner) event(op *Op, kind, severity, why string) {
+	e := metal.HistoryEvent{Operation: op.row.UUID, Kind: kind, Who: r.c.config.Host, Verb: op.row.Verb, Step: op.row.StepName,
+		Why: why, Severity: severity}
+	op.Also(func(tx *store.Tx, n *metal.Node) error {
+		if !op.row.Exclusive {
+			return nil // questions leave no trace
+		}
+		return tx.AppendEvent(n.ID, e)
+	})
+}

@@ -1,0 +1,33 @@
+package conductor
+
+import (
+	"context"
+	"time"
+
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+)
+
+// tearDownPlan is the order of work behind "deleted". Cleaning follows. Instance data goes only when the
+// machine is off: a failure leaves it to be looked at.
+var tearDownPlan = plan{
+	done: metal.EventClean,
+	fail: metal.EventFail,
+	next: metal.PlanClean,
+	steps: []step{
+		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 10 * time.Minute},
+		{name: "eject media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "forget instance", class: repeatable, run: (*runner).forgetInstance, limit: time.Minute},
+	},
+}
+
+func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
+	op.Change(func(n *metal.Node) {
+		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
+		n.DeployStep = map[string]any{}
+		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
+			delete(n.InternalInfo, key)
+		}
+	})
+	return done, nil
+}
