@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/api"
 	"ingot/internal/cli"
 	"ingot/internal/conductor"
@@ -77,6 +78,9 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out interface{ Wr
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil { // a core dump would hold secrets
 		return fmt.Errorf("refuse core dumps: %w", err)
 	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // a pattern that pipes dumps ignores the limit
+		return fmt.Errorf("refuse core dumps: %w", err)
+	}
 	if f.listen == "" {
 		f.listen = net.JoinHostPort(c.API.HostIP, fmt.Sprint(c.API.Port))
 	}
@@ -88,7 +92,7 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out interface{ Wr
 		return err
 	}
 	defer unlock()
-	key, err := store.LoadKey(filepath.Join(f.data, "ingot.key"))
+	key, err := store.KeyFor(filepath.Join(f.data, "ingot.db"), filepath.Join(f.data, "ingot.key"))
 	if err != nil {
 		return err
 	}
@@ -180,6 +184,16 @@ type offers struct {
 
 func (o *offers) BootISO(node, boot string, until time.Time) (string, error) {
 	return o.offer(depot.Offer{Node: node, Generation: boot, Expires: until, MaxFetches: 16})
+}
+
+// Check renders what the boot ISO would be overlaid with.
+func (o *offers) Check(boot agentapi.BootConfig, kernelParams string) error {
+	t, err := o.depot.BootISO()
+	if err != nil {
+		return err
+	}
+	_, _, err = t.Overlay(boot, kernelParams)
+	return err
 }
 
 func (o *offers) File(path string, until time.Time) (string, error) {

@@ -65,7 +65,7 @@ func (r *running) became(t *testing.T, node, step string) string {
 // A server on loopback cannot serve a machine elsewhere: the deployment says so before it touches it.
 func TestBootURLOnLoopbackIsToldAtOnce(t *testing.T) {
 	r := serving(t, t.TempDir())
-	r.available(t, "far", "https://198.51.100.7", map[string]any{"image_source": "http://198.51.100.8/disk.raw", "image_checksum": strings.Repeat("ab", 32)})
+	r.available(t, "far", "https://198.51.100.7", map[string]any{"image_source": "http://127.0.0.1:1/disk.raw", "image_checksum": strings.Repeat("ab", 32)})
 	r.call(t, "PUT", "/v1/nodes/far/states/provision", map[string]any{"target": "active"}, 202)
 	r.until(t, "far", "deploy failed")
 	said := r.became(t, "far", "check boot url")

@@ -50,7 +50,7 @@ func TestOperationKeepsEveryField(t *testing.T) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	o := &Operation{}
-	fill(t, o, "TakenOverFrom", "FinishedAt", "Abort")
+	fill(t, o, "Broken", "TakenOverFrom", "FinishedAt", "Abort")
 	o.UUID, o.NodeID, o.LeaseUntil, o.DueAt, o.Driver, o.Group = id(2), n.ID, time.Time{}, time.UnixMicro(7).UTC(), "fake", "far"
 	write(t, db, func(tx *Tx) error { return tx.CreateOperation(o) })
 	if o.Status != Live || o.CreatedAt.IsZero() {
