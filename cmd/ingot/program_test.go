@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -100,9 +101,7 @@ func (r *running) wait(t *testing.T, limit time.Duration) int {
 // ingot runs one of our commands against the server and gives what it printed.
 func (r *running) ingot(t *testing.T, args ...string) string {
 	t.Helper()
-	c := exec.Command("ingot", args...)
-	c.Dir, c.Env = r.dir, append(os.Environ(), "INGOT_ENDPOINT="+r.url)
-	out, err := c.CombinedOutput()
+	out, err := r.command(args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ingot %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -141,21 +140,27 @@ func (r *running) call(t *testing.T, method, path string, body any, want int) []
 // untilField waits until a field of a node is what it should become.
 func (r *running) untilField(t *testing.T, node, field string, want any) {
 	t.Helper()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	limit := time.After(30 * time.Second)
-	for {
-		var n map[string]any
+	var n map[string]any
+	patiently(t, fmt.Sprintf("%s of node %s to become %v", field, node, want), func() bool {
+		n = nil
 		if err := json.Unmarshal(r.call(t, http.MethodGet, "/v1/nodes/"+node, nil, http.StatusOK), &n); err != nil {
 			t.Fatal(err)
 		}
-		if n[field] == want {
-			return
-		}
+		return n[field] == want
+	})
+}
+
+// patiently looks again and again until so is true; what says what is waited for.
+func patiently(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	limit := time.After(30 * time.Second)
+	for !so() {
 		select {
 		case <-look.C:
 		case <-limit:
-			t.Fatalf("node %s: %s is %v, want %v; last error %v", node, field, n[field], want, n["last_error"])
+			t.Fatalf("waited in vain for %s", what)
 		}
 	}
 }

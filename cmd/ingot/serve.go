@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +20,14 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/api"
+	"ingot/internal/cli"
 	"ingot/internal/conductor"
 	"ingot/internal/config"
 	"ingot/internal/depot"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/store"
 )
@@ -72,6 +78,9 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out interface{ Wr
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil { // a core dump would hold secrets
 		return fmt.Errorf("refuse core dumps: %w", err)
 	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // a pattern that pipes dumps ignores the limit
+		return fmt.Errorf("refuse core dumps: %w", err)
+	}
 	if f.listen == "" {
 		f.listen = net.JoinHostPort(c.API.HostIP, fmt.Sprint(c.API.Port))
 	}
@@ -83,7 +92,7 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out interface{ Wr
 		return err
 	}
 	defer unlock()
-	key, err := store.LoadKey(filepath.Join(f.data, "ingot.key"))
+	key, err := store.KeyFor(filepath.Join(f.data, "ingot.db"), filepath.Join(f.data, "ingot.key"))
 	if err != nil {
 		return err
 	}
@@ -177,6 +186,16 @@ func (o *offers) BootISO(node, boot string, until time.Time) (string, error) {
 	return o.offer(depot.Offer{Node: node, Generation: boot, Expires: until, MaxFetches: 16})
 }
 
+// Check renders what the boot ISO would be overlaid with.
+func (o *offers) Check(boot agentapi.BootConfig, kernelParams string) error {
+	t, err := o.depot.BootISO()
+	if err != nil {
+		return err
+	}
+	_, _, err = t.Overlay(boot, kernelParams)
+	return err
+}
+
 func (o *offers) File(path string, until time.Time) (string, error) {
 	return o.offer(depot.Offer{Path: path, Expires: until})
 }
@@ -186,12 +205,48 @@ func (o *offers) offer(what depot.Offer) (string, error) {
 	return o.url + p, err
 }
 
-// Reachable asks for this server's own answer at the boot URL, and for a ramdisk to offer there.
-func (o *offers) Reachable(ctx context.Context) error {
+// Reachable asks for this server's own answer at the boot URL, and for a ramdisk to offer there. That a
+// BMC elsewhere reaches the URL cannot be proved from here, but that it cannot is plain for a URL on loopback.
+func (o *offers) Reachable(ctx context.Context, n *metal.Node) error {
+	if err := beyondLoopback(ctx, o.url, n.DriverInfo.Public("redfish_address")); err != nil {
+		return err
+	}
 	if _, err := o.depot.BootISO(); err != nil {
+		if said, ok := fault.PublicOf(err); ok { // trying again does not help: a person must build it
+			return fault.Wrap(fault.Invalid, err, "%s", said)
+		}
 		return err
 	}
 	return o.depot.CheckReachable(ctx, o.url)
+}
+
+// beyondLoopback refuses a boot URL on this host's loopback for a BMC that is elsewhere. bmc is its URL or
+// host, "" if there is none.
+func beyondLoopback(ctx context.Context, bootURL, bmc string) error {
+	u, err := url.Parse(bootURL)
+	if err != nil || bmc == "" || !onLoopback(ctx, u.Hostname()) {
+		return nil
+	}
+	if !strings.Contains(bmc, "://") {
+		bmc = "https://" + bmc
+	}
+	b, err := url.Parse(bmc)
+	if err != nil || b.Hostname() == "" || onLoopback(ctx, b.Hostname()) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "The boot URL %s is on the server's loopback, where the BMC at %s and its machine cannot reach it. "+
+		"Start the server with --boot-listen and --agent-listen at an address of the provisioning network, or give --boot-url.", u.Redacted(), b.Hostname())
+}
+
+// onLoopback tells whether a host is this host itself. A name that cannot be resolved counts as elsewhere.
+func onLoopback(ctx context.Context, host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // a name server that is down delays a deploy by this
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err == nil && len(ips) > 0 && !slices.ContainsFunc(ips, func(ip netip.Addr) bool { return !ip.Unmap().IsLoopback() })
 }
 
 // doors are the listeners of one server and how machines reach them.
@@ -210,7 +265,7 @@ func openDoors(f serveFlags, c config.Config) (*doors, error) {
 		ln, err := net.Listen("tcp", l.at)
 		if err != nil {
 			d.close()
-			return nil, fmt.Errorf("%s %s: %w", l.flag, l.at, err)
+			return nil, notListening(l.flag, l.at, err)
 		}
 		*l.into = ln
 	}
@@ -227,6 +282,11 @@ func openDoors(f serveFlags, c config.Config) (*doors, error) {
 		d.close()
 		return nil, fmt.Errorf("--boot-url %q is no URL with a host", d.bootURL)
 	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
+		d.close()
+		return nil, cli.Hint(fmt.Errorf("the boot URL %s names no address that a machine could ask", d.bootURL),
+			"with --boot-listen on all addresses, give --boot-url http://ADDRESS:PORT as BMCs and machines reach it")
+	}
 	_, port, err := net.SplitHostPort(d.agent.Addr().String())
 	if err != nil {
 		d.close()
@@ -235,6 +295,20 @@ func openDoors(f serveFlags, c config.Config) (*doors, error) {
 	d.agentHost = u.Hostname()
 	d.agentURL = "https://" + net.JoinHostPort(d.agentHost, port)
 	return d, nil
+}
+
+// notListening says why there is no door, and what to do.
+func notListening(flag, at string, err error) error {
+	said := fmt.Errorf("%s %s: %w", flag, at, err)
+	switch {
+	case errors.Is(err, unix.EADDRINUSE):
+		return cli.Hint(said, "another program, perhaps another ingot serve, has this address: end it (ss -ltnp shows which it is), or choose another with %s", flag)
+	case errors.Is(err, unix.EADDRNOTAVAIL):
+		return cli.Hint(said, "this host has no such address: ip address shows those it has")
+	case errors.Is(err, unix.EACCES):
+		return cli.Hint(said, "ports below 1024 are for root: choose another with %s", flag)
+	}
+	return said
 }
 
 func (d *doors) close() {
@@ -271,7 +345,8 @@ func loopbackOnly(listen string) error {
 		return fmt.Errorf("--listen %q: want ADDRESS:PORT: %w", listen, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("--listen %s: the API has no authentication yet, so it may only listen on loopback, such as 127.0.0.1:6385", listen)
+		return cli.Hint(fmt.Errorf("--listen %s: the API has no authentication yet, so it may only listen on loopback", listen),
+			"use 127.0.0.1:6385, and reach it from elsewhere through ssh -L 6385:127.0.0.1:6385")
 	}
 	return nil
 }
@@ -280,15 +355,15 @@ func loopbackOnly(listen string) error {
 // conductor of the same name.
 func lockData(dir string) (func(), error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the data folder: %w", err)
+		return nil, cli.Hint(fmt.Errorf("make the data folder: %w", err), "--data names the folder; it must be one that this user may write to")
 	}
 	l, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock the data folder: %w", err)
+		return nil, cli.Hint(fmt.Errorf("lock the data folder: %w", err), "--data names the folder; it must be one that this user may write to")
 	}
 	if err := unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		l.Close()
-		return nil, fmt.Errorf("the data folder %s is in use by another server", dir)
+		return nil, cli.Hint(fmt.Errorf("the data folder %s is in use by another server", dir), "end that server, or give this one a folder of its own with --data")
 	}
 	return func() { l.Close() }, nil
 }

@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/url"
 	"os"
 
 	"ingot/internal/cli"
@@ -29,9 +33,26 @@ func probe(ctx context.Context, url string) (cli.Probe, error) {
 	return out, nil
 }
 
+// checksum finds an image's checksum; a file of this host is read for it.
 func checksum(ctx context.Context, imageURL, spec string) (cli.Checksum, error) {
+	if u, err := url.Parse(imageURL); err == nil && u.Scheme == "file" && spec == "auto" {
+		return hashed(u.Path)
+	}
 	d, err := source.Checksum(ctx, imageURL, spec, source.Options{})
 	return cli.Checksum{Algo: d.Algorithm, Value: d.Hex, Source: d.Origin}, err
+}
+
+func hashed(path string) (cli.Checksum, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return cli.Checksum{}, err
+	}
+	defer f.Close() // read-only: nothing is lost
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return cli.Checksum{}, err
+	}
+	return cli.Checksum{Algo: source.SHA256, Value: hex.EncodeToString(h.Sum(nil)), Source: "the file itself"}, nil
 }
 
 func settings(file string) ([]cli.Setting, error) {

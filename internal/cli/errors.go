@@ -36,6 +36,9 @@ func hint(err error, format string, args ...any) error {
 	return &failure{err: err, hint: fmt.Sprintf(format, args...)}
 }
 
+// Hint adds what to do next to the error of a command that is not of this room.
+func Hint(err error, format string, args ...any) error { return hint(err, format, args...) }
+
 // usagef is an error in how a command was called.
 func usagef(format string, args ...any) error {
 	return &failure{err: fmt.Errorf(format, args...), code: exitUsage}

@@ -14,14 +14,27 @@ import (
 )
 
 // screen shows lines that stay and, below them, one that changes. Where nobody can rewrite a line (a file,
-// a pipe, a log) the changing one is written only when it says something new.
+// a pipe, a log) the changing one is written only when it says something new, and no oftener than it asks.
 type screen struct {
 	w     io.Writer
 	live  bool
-	width func() int // columns; called when live
-	shown string     // the changing line as it stands; live only
-	key   string     // what the changing line was about
+	width func() int       // columns; called when live
+	now   func() time.Time // nil: time.Now
+	shown string           // the changing line as it stands; live only
+	key   string           // what the changing line was about
+	at    time.Time        // when it was last written; not live
 }
+
+// status is the changing line.
+type status struct {
+	key   string        // what it is about, without the numbers that run
+	text  string        // "write image: 1.0 GiB of 2.0 GiB (50%), 100 MiB/s, 10s left"
+	age   time.Duration // how long it has been so: what is over at once is not worth a line that stays
+	every time.Duration // how often it is written again where lines stay; 0: never
+}
+
+// patience is how long something is under way before it gets a line that stays.
+const patience = 3 * time.Second
 
 func newScreen(w io.Writer) *screen {
 	s := &screen{w: w}
@@ -43,14 +56,11 @@ func (s *screen) line(text string) {
 	fmt.Fprintln(s.w, oneLine(text))
 }
 
-// status sets the changing line. key is what it is about, without the numbers that run.
-func (s *screen) status(key, text string) {
-	text = oneLine(text)
+// status sets the changing line.
+func (s *screen) status(st status) {
+	text := oneLine(st.text)
 	if !s.live {
-		if key != s.key {
-			fmt.Fprintln(s.w, text)
-		}
-		s.key = key
+		s.note(st, text)
 		return
 	}
 	if text == s.shown {
@@ -58,7 +68,21 @@ func (s *screen) status(key, text string) {
 	}
 	s.wipe()
 	fmt.Fprint(s.w, cut(text, s.width()-1))
-	s.shown, s.key = text, key
+	s.shown, s.key = text, st.key
+}
+
+// note writes the changing line where it stays, if it is worth it.
+func (s *screen) note(st status, text string) {
+	now := time.Now()
+	if s.now != nil {
+		now = s.now()
+	}
+	news := st.key != s.key
+	if st.age < patience || !news && (st.every == 0 || now.Sub(s.at) < st.every) {
+		return
+	}
+	s.key, s.at = st.key, now
+	fmt.Fprintln(s.w, now.Local().Format(time.TimeOnly)+"  "+text)
 }
 
 // finish leaves the cursor at the start of an empty line.
@@ -77,43 +101,6 @@ func cut(text string, n int) string {
 		return text
 	}
 	return string([]rune(text)[:n])
-}
-
-// whyLine is what a node's operation is doing, in one line. The key changes with the step, what it waits
-// for and every tenth of its progress.
-func whyLine(w *metal.Why, now time.Time) (key, text string) {
-	head := w.Step
-	if w.StepsTotal > 0 {
-		head = fmt.Sprintf("[%d/%d] %s", stepNumber(w), w.StepsTotal, w.Step)
-	}
-	if w.Undoing {
-		head += " (undoing)"
-	}
-	key = head + "|" + w.WaitingFor
-	var parts []string
-	if p := w.Progress; p != nil {
-		parts = append(parts, progressText(p))
-		if p.Total > 0 {
-			key += fmt.Sprintf("|%s %d", p.What, p.Done*10/p.Total)
-		}
-	}
-	if w.WaitingFor != "" {
-		t := "waiting for " + w.WaitingFor
-		if w.Since != nil {
-			t += " for " + span(now.Sub(*w.Since))
-		}
-		if w.Limit != nil {
-			t += ", " + span(w.Limit.Sub(now)) + " left"
-		}
-		parts = append(parts, t)
-	}
-	if w.Attempts > 1 {
-		parts = append(parts, fmt.Sprintf("try %d", w.Attempts))
-	}
-	if len(parts) > 0 {
-		head += ": " + strings.Join(parts, "; ")
-	}
-	return key, head
 }
 
 // stepNumber counts from one, as people do; StepIndex counts from zero.
@@ -140,30 +127,6 @@ func progressText(p *metal.Progress) string {
 		}
 	}
 	return strings.TrimSpace(out)
-}
-
-// eventLine is one line of history for somebody who waits; false for what the changing line says already.
-func eventLine(e metal.HistoryEvent) (string, bool) {
-	var text string
-	switch e.Kind {
-	case "step":
-		text = "step " + e.Step
-	case "transition":
-		text = string(e.From) + " -> " + string(e.To)
-	case "takeover":
-		text = "taken over by " + e.Who
-	case "error":
-		text = "error"
-		if e.Step != "" {
-			text += " in step " + e.Step
-		}
-	default:
-		return "", false
-	}
-	if e.Why != "" {
-		text += ": " + e.Why
-	}
-	return e.At.Local().Format(time.TimeOnly) + "  " + text, true
 }
 
 // span writes a duration for people: "350ms", "42s", "3m05s", "2h10m". Negative is "0s": clocks differ.

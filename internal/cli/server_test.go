@@ -251,7 +251,7 @@ func (s *server) remove(w http.ResponseWriter, _ *http.Request, m *machine) {
 func (s *server) states(w http.ResponseWriter, _ *http.Request, m *machine) {
 	if op := m.op; op != nil {
 		if op.at >= 0 && op.at < len(op.steps) {
-			m.tell("step", op.steps[op.at], "done")
+			m.tell("step", op.steps[op.at], fmt.Sprintf("Step %q is done.", op.steps[op.at]))
 		}
 		if op.at++; op.at > len(op.steps) {
 			m.op, m.TargetProvisionState, m.TargetPowerState = nil, "", ""
@@ -281,6 +281,8 @@ func (m *machine) why() metal.Why {
 		at := max(0, op.at)
 		w.Verb, w.Step, w.StepIndex, w.StepsTotal = op.verb, op.steps[at], at, len(op.steps)
 		w.Next = "the step after it"
+		since := time.Now().Add(-5 * time.Second)
+		w.Since = &since
 		if w.Step == "write image" {
 			w.Progress = &metal.Progress{What: "writing", Done: 512 << 20, Total: 2 << 30, Unit: "bytes", Rate: 64 << 20}
 		} else {

@@ -121,7 +121,7 @@ func (a *app) nodeEvents() *cobra.Command {
 			return a.print(cmd, events, func(w io.Writer) {
 				var rows [][]string
 				for _, e := range events {
-					rows = append(rows, []string{e.At.Local().Format(time.DateTime), e.Who, eventWhat(e), e.Why})
+					rows = append(rows, []string{e.At.Local().Format(time.DateTime), e.Who, eventWhat(e), eventWhy(e)})
 				}
 				table(w, []string{"WHEN", "WHO", "WHAT", "WHY"}, rows)
 			})
@@ -147,6 +147,14 @@ func eventWhat(e metal.HistoryEvent) string {
 		out += strings.TrimRight(" "+string(e.From), " ") + " -> " + string(e.To)
 	}
 	return out
+}
+
+// eventWhy is the fourth column: what the third has not said already.
+func eventWhy(e metal.HistoryEvent) string {
+	if rest, ok := ofStep(e); ok {
+		return rest
+	}
+	return e.Why
 }
 
 func (a *app) nodeLogs() *cobra.Command {

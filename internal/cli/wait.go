@@ -53,6 +53,7 @@ type follower struct {
 	screen *screen
 	after  string // the newest event that is told or older than the operation
 	story  bool   // the server has why and events; an upstream Ironic has not
+	teller teller
 }
 
 // follow begins before the verb is sent, so that no event of it is missed and none before it is told.
@@ -99,7 +100,8 @@ func (f *follower) until(ctx context.Context, what string, g goal, limit time.Du
 			if time.Since(lostSince) > lostLimit {
 				return err
 			}
-			f.screen.status("lost", "the server does not answer; the operation is its own, waiting for it to come back")
+			f.screen.status(status{key: "lost", age: patience, every: waitingEvery,
+				text: "the server does not answer; the operation is its own, waiting for it to come back"})
 		case err != nil:
 			return err
 		default:
@@ -121,7 +123,7 @@ func (f *follower) look(ctx context.Context) (*client.States, error) {
 	s, err := f.c.States(ctx, f.ident)
 	if err != nil || !f.story {
 		if err == nil {
-			f.screen.status(string(s.ProvisionState), string(s.ProvisionState))
+			f.screen.status(status{key: string(s.ProvisionState), text: string(s.ProvisionState), age: patience})
 		}
 		return s, err
 	}
@@ -131,7 +133,7 @@ func (f *follower) look(ctx context.Context) (*client.States, error) {
 	}
 	for _, e := range events {
 		f.after = e.UUID
-		if line, ok := eventLine(e); ok {
+		if line, ok := f.teller.line(e); ok {
 			f.screen.line(line)
 		}
 	}
@@ -139,11 +141,11 @@ func (f *follower) look(ctx context.Context) (*client.States, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.Step != "" || w.WaitingFor != "" {
-		key, text := whyLine(w, time.Now())
-		f.screen.status(key, text)
-	} else if s.TargetProvisionState != "" || s.TargetPowerState != "" {
-		f.screen.status(w.Next, w.Next) // accepted, and nobody works on it yet
+	switch {
+	case w.Step != "" || w.WaitingFor != "":
+		f.screen.status(whyStatus(w, time.Now()))
+	case w.Holder == "" && w.Since != nil: // accepted, and nobody works on it yet
+		f.screen.status(status{key: "accepted", text: "accepted, waiting for a conductor" + lasting(w, time.Now()), age: time.Since(*w.Since), every: waitingEvery})
 	}
 	return s, nil
 }

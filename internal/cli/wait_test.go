@@ -39,7 +39,7 @@ func TestWaitOutlivesTheServer(t *testing.T) {
 	if n := strings.Count(out.String(), "the server does not answer"); n != 1 {
 		t.Errorf("said %d times that the server is away:\n%s", n, out)
 	}
-	if !strings.Contains(out.String(), "step erase: done") {
+	if !strings.Contains(out.String(), "erase  done") {
 		t.Errorf("the end was not told:\n%s", out)
 	}
 }
@@ -81,7 +81,7 @@ func TestGoals(t *testing.T) {
 	}
 }
 
-func TestWhyLine(t *testing.T) {
+func TestWhyStatus(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	since, limit := now.Add(-72*time.Second), now.Add(28*time.Minute)
 	for _, tc := range []struct {
@@ -90,36 +90,90 @@ func TestWhyLine(t *testing.T) {
 	}{
 		{metal.Why{Step: "boot ramdisk", StepIndex: 1, StepsTotal: 9, WaitingFor: "the agent", Since: &since, Limit: &limit, Attempts: 2},
 			"[2/9] boot ramdisk|the agent", "[2/9] boot ramdisk: waiting for the agent for 1m12s, 28m00s left; try 2"},
-		{metal.Why{Step: "write image", StepIndex: 8, StepsTotal: 9, Progress: &metal.Progress{What: "writing image", Done: 1 << 30, Total: 2 << 30, Unit: "bytes", Rate: 100 << 20}},
-			"[9/9] write image||writing image 5", "[9/9] write image: writing image 1.0 GiB of 2.0 GiB (50%), 100 MiB/s, 10s left"},
+		{metal.Why{Step: "write image", StepIndex: 8, StepsTotal: 9, WaitingFor: "the agent to write the image", Since: &since, Limit: &limit,
+			Progress: &metal.Progress{What: "writing image", Done: 1 << 30, Total: 2 << 30, Unit: "bytes", Rate: 100 << 20}},
+			"[9/9] write image|writing image", "[9/9] write image: writing image 1.0 GiB of 2.0 GiB (50%), 100 MiB/s, 10s left"},
 		{metal.Why{Step: "erase", Progress: &metal.Progress{What: "erasing", Done: 1, Unit: "devices"}},
-			"erase|", "erase: erasing 1 devices"},
+			"erase|erasing", "erase: erasing 1 devices"},
+		{metal.Why{Step: "set boot device", Since: &since, Limit: &limit}, "set boot device|", "set boot device: under way for 1m12s, 28m00s left"},
+		{metal.Why{Step: "power on", WaitingFor: "the next try, after: no", Since: &since}, "power on|the next try", "power on: waiting for the next try for 1m12s"},
 		{metal.Why{Step: "power off", Undoing: true}, "power off (undoing)|", "power off (undoing)"},
 	} {
-		if key, text := whyLine(&tc.w, now); key != tc.key || text != tc.text {
-			t.Errorf("got  %q %q\nwant %q %q", key, text, tc.key, tc.text)
+		if st := whyStatus(&tc.w, now); st.key != tc.key || st.text != tc.text {
+			t.Errorf("got  %q %q\nwant %q %q", st.key, st.text, tc.key, tc.text)
 		}
 	}
 }
 
-// On a terminal one line is rewritten and never wraps; elsewhere only news is written.
-func TestScreen(t *testing.T) {
-	tell := func(s *screen) {
-		s.status("a", "step a, 1s")
-		s.status("a", "step a, 2s")
-		s.line("a is done\x1b[2J")
-		s.status("b", "step b is long")
-		s.finish()
+// A deploy that fails, as it is told line by line: nothing twice, nothing of no use.
+func TestTeller(t *testing.T) {
+	at := time.Date(2026, 11, 23, 9, 15, 50, 0, time.Local)
+	var teller teller
+	for _, tc := range []struct {
+		after time.Duration
+		e     metal.HistoryEvent
+		want  string
+	}{
+		{0, metal.HistoryEvent{Kind: "transition", From: metal.Available, To: metal.Deploying, Why: `operator asked for "active".`}, `09:15:50  available -> deploying: operator asked for "active"`},
+		{time.Second, metal.HistoryEvent{Kind: "step", Step: "check boot url", Why: `Step "check boot url" is done.`}, "09:15:51  check boot url  done"},
+		{8 * time.Second, metal.HistoryEvent{Kind: "step", Step: "power on", Why: `Step "power on" is done.`}, "09:15:59  power on  done (8s)"},
+		{0, metal.HistoryEvent{Kind: "transition", Step: "wait for agent", From: metal.Deploying, To: metal.DeployWait, Why: "It waits for the agent to call back."}, ""},
+		{time.Minute, metal.HistoryEvent{Kind: "transition", Step: "wait for agent", From: metal.DeployWait, To: metal.Deploying, Why: "The machine has answered."}, ""},
+		{0, metal.HistoryEvent{Kind: "step", Step: "wait for agent", Why: `Step "wait for agent" is done.`}, "09:16:59  wait for agent  done (1m00s)"},
+		{2 * time.Second, metal.HistoryEvent{Kind: "step", Step: "run clean steps", Why: "Clean step deploy.erase is done (1 of 2)."}, "09:17:01  Clean step deploy.erase is done (1 of 2) (2s)"},
+		{3 * time.Second, metal.HistoryEvent{Kind: "step", Step: "run clean steps", Why: "Clean step deploy.verify is done (2 of 2)."}, "09:17:04  Clean step deploy.verify is done (2 of 2) (3s)"},
+		{0, metal.HistoryEvent{Kind: "step", Step: "run clean steps", Why: `Step "run clean steps" is done.`}, "09:17:04  run clean steps  done (5s)"},
+		{time.Second, metal.HistoryEvent{Kind: "retry", Step: "write image", Why: `Step "write image" failed (1 of 3 tries): no route`}, "09:17:05  write image  failed (1 of 3 tries): no route"},
+		{0, metal.HistoryEvent{Kind: "error", Step: "write image", Why: `Step "write image" failed: the hash is wrong`}, "09:17:05  write image  failed: the hash is wrong"},
+		{0, metal.HistoryEvent{Kind: "undo", Step: "power on", Why: `Step "power on" was undone.`}, "09:17:05  power on  undone"},
+		{0, metal.HistoryEvent{Kind: "error", Step: "power on", Why: `Step "power on" could not be undone: it is gone`}, "09:17:05  power on  not undone: it is gone"},
+		{0, metal.HistoryEvent{Kind: "transition", From: metal.Deploying, To: metal.DeployFailed, Why: "deploy: step …: the hash is wrong"}, "09:17:05  deploying -> deploy failed"},
+		{0, metal.HistoryEvent{Kind: "takeover", Step: "power on", Why: `Conductor a took the operation over from b at step "power on".`}, `09:17:05  Conductor a took the operation over from b at step "power on"`},
+		{0, metal.HistoryEvent{Kind: "agent", Why: "The agent called back."}, ""},
+	} {
+		at = at.Add(tc.after)
+		tc.e.At = at
+		got, ok := teller.line(tc.e)
+		if ok != (tc.want != "") || (ok && got != tc.want) {
+			t.Errorf("got  %q %v\nwant %q", got, ok, tc.want)
+		}
 	}
-	var live, plain bytes.Buffer
-	tell(&screen{w: &live, live: true, width: func() int { return 11 }})
-	tell(&screen{w: &plain})
+}
+
+// On a terminal one line is rewritten and never wraps.
+func TestLiveScreen(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{w: &out, live: true, width: func() int { return 11 }}
+	s.status(status{key: "a", text: "step a, 1s"})
+	s.status(status{key: "a", text: "step a, 2s"})
+	s.line("a is done\x1b[2J")
+	s.status(status{key: "b", text: "step b is long"})
+	s.finish()
 	const wipe = "\r\x1b[K"
-	if want := "step a, 1s" + wipe + "step a, 2s" + wipe + "a is done?[2J\n" + "step b is " + wipe; live.String() != want {
-		t.Errorf("live:\n%q\nwant\n%q", live.String(), want)
+	if want := "step a, 1s" + wipe + "step a, 2s" + wipe + "a is done?[2J\n" + "step b is " + wipe; out.String() != want {
+		t.Errorf("got\n%q\nwant\n%q", out.String(), want)
 	}
-	if want := "step a, 1s\na is done?[2J\nstep b is long\n"; plain.String() != want {
-		t.Errorf("plain:\n%q\nwant\n%q", plain.String(), want)
+}
+
+// Elsewhere a line is written when something has been under way for a while, and again when it is news or
+// has lasted.
+func TestPlainScreen(t *testing.T) {
+	var out bytes.Buffer
+	begun := time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local)
+	now := begun
+	s := &screen{w: &out, now: func() time.Time { return now }}
+	for at := time.Duration(0); at <= 25*time.Second; at += 700 * time.Millisecond {
+		now = begun.Add(at)
+		s.status(status{key: "write", text: "write " + span(at), age: at, every: progressEvery})
+	}
+	s.line("write is done")
+	s.status(status{key: "brief", text: "brief", age: time.Second})
+	for range 3 {
+		s.status(status{key: "wait", text: "wait", age: patience})
+	}
+	s.finish()
+	if want := "12:00:03  write 3s\n12:00:14  write 14s\n12:00:24  write 24s\nwrite is done\n12:00:24  wait\n"; out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}
 }
 

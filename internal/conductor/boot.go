@@ -41,13 +41,13 @@ func writeLimit(c *Config) time.Duration     { return c.WriteLimit }
 func cleanLimit(c *Config) time.Duration     { return c.CleanLimit }
 
 // noRamdisk: this node's deploy interface boots nothing.
-func noRamdisk(op *Op) bool { return op.Node.Interfaces["deploy"] != "direct" }
+func noRamdisk(op *Op) bool { return !op.Rec.Ramdisk }
 
 func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.Media == nil || r.hw.Boot == nil {
 		return Outcome{}, fault.New(fault.Invalid, "driver %s cannot boot a ramdisk", op.Node.Driver)
 	}
-	return done, r.c.depot.Reachable(ctx)
+	return done, r.c.depot.Reachable(ctx, op.Node)
 }
 
 // askHardOff asks for off, whatever the caller's power request was.
@@ -58,6 +58,14 @@ func (r *runner) askHardOff(ctx context.Context, op *Op) (Outcome, error) {
 // prepareBoot makes the boot's identity: a new generation and a new token. An earlier boot's token is
 // worth nothing from here on.
 func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
+	token := store.NewToken()
+	config, params, err := r.c.bootConfig(op.Node, token)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := r.c.depot.Check(config, params); err != nil {
+		return Outcome{}, err
+	}
 	boot := uuid.NewString()
 	until := time.Now().Add(max(r.c.config.DeployCallbackLimit, r.c.config.CleanCallbackLimit) + time.Hour)
 	url, err := r.c.depot.BootISO(op.Node.UUID, boot, until)
@@ -65,7 +73,6 @@ func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	op.Rec.Boot, op.Rec.MediaURL = boot, url
-	token := store.NewToken()
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
 	})
@@ -156,11 +163,11 @@ func (r *runner) awaitOff(ctx context.Context, op *Op) (Outcome, error) {
 	if op.Rec.AskedAt.IsZero() {
 		op.Rec.AskedAt = time.Now()
 	}
-	if time.Since(op.Rec.AskedAt) > r.c.config.SoftOffLimit && !op.Rec.Off {
-		op.Rec.Off = true
+	if time.Since(op.Rec.AskedAt) > r.c.config.SoftOffLimit && time.Since(op.Rec.OffAt) > r.c.config.PowerGrace {
 		if err := r.hw.Power.SetPower(ctx, op.Node, metal.PowerOff); err != nil {
 			return Outcome{}, err
 		}
+		op.Rec.OffAt = time.Now()
 	}
 	return again(r.c.config.Poll, "the machine to switch itself off"), nil
 }

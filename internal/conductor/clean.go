@@ -40,12 +40,7 @@ func unless(cond func(*Op) bool, steps []step) []step {
 }
 
 // notCleaned: the operator switched automated cleaning off, for this node or for all.
-func notCleaned(op *Op) bool {
-	if own := op.Node.AutomatedClean; own != nil {
-		return !*own
-	}
-	return !op.config.AutomatedClean
-}
+func notCleaned(op *Op) bool { return !op.Rec.Clean }
 
 func (r *runner) getCleanSteps(ctx context.Context, op *Op) (Outcome, error) {
 	c, err := r.agent(ctx, op)

@@ -14,6 +14,7 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/secret"
 	"ingot/internal/store"
 )
 
@@ -67,10 +68,13 @@ func Defaults() Config {
 type Depot interface {
 	// BootISO is the URL of the boot ISO made for one boot of a node.
 	BootISO(node, boot string, until time.Time) (string, error)
+	// Check tells whether the boot ISO can hold what one boot is given.
+	Check(boot agentapi.BootConfig, kernelParams string) error
 	// File is the URL of a file:// image, if the operator allows that file.
 	File(path string, until time.Time) (string, error)
-	// Reachable tells whether the boot URL answers, with an error that says what to mend.
-	Reachable(ctx context.Context) error
+	// Reachable tells whether the boot URL answers and the node's BMC could reach it, with an error that
+	// says what to mend.
+	Reachable(ctx context.Context, n *metal.Node) error
 }
 
 // Conductor claims operations and walks their plans.
@@ -169,6 +173,7 @@ func (c *Conductor) claimAll(ctx context.Context, slots chan struct{}, work *syn
 		default:
 			return // all workers are busy; the end of one announces itself as a change
 		}
+		claimed := time.Now()
 		row, err := c.claim(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.log.Warn("operations cannot be claimed", "error", err)
@@ -181,7 +186,7 @@ func (c *Conductor) claimAll(ctx context.Context, slots chan struct{}, work *syn
 		go func() {
 			defer work.Done()
 			defer func() { <-slots }()
-			c.work(ctx, row)
+			c.work(ctx, row, claimed)
 		}()
 	}
 }
@@ -216,7 +221,7 @@ func (c *Conductor) claim(ctx context.Context) (row *store.Operation, err error)
 // fault.NotFound: its token is worth nothing.
 func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi.BootConfig, string, error) {
 	var out agentapi.BootConfig
-	params := c.config.KernelParams
+	var params string
 	err := c.db.Read(ctx, func(tx *store.Tx) error {
 		n, err := tx.Node(node)
 		if err != nil {
@@ -229,16 +234,19 @@ func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi
 		if a == nil || a.Boot != boot {
 			return fault.New(fault.NotFound, "This boot of node %s is over.", node)
 		}
-		if own := n.DriverInfo.Public("kernel_append_params"); own != "" {
-			params = own
-		}
-		network, err := networkData(n)
-		if err != nil {
-			return err
-		}
-		out = agentapi.BootConfig{Version: 1, APIURL: c.config.AgentURL, CA: c.config.AgentCA, NodeUUID: n.UUID,
-			AgentToken: a.Token.Expose(), NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}
-		return nil
+		out, params, err = c.bootConfig(n, a.Token)
+		return err
 	})
 	return out, params, err
+}
+
+// bootConfig is what a boot of the node is given, and the kernel parameters of its ramdisk.
+func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.BootConfig, string, error) {
+	network, err := networkData(n)
+	params := c.config.KernelParams
+	if own := n.DriverInfo.Public("kernel_append_params"); own != "" {
+		params = own
+	}
+	return agentapi.BootConfig{Version: 1, APIURL: c.config.AgentURL, CA: c.config.AgentCA, NodeUUID: n.UUID, AgentToken: token.Expose(),
+		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}, params, err
 }

@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"path"
 	"regexp"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/seed"
 	"ingot/internal/source"
@@ -39,19 +41,19 @@ var deployPlan = plan{
 func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	info := op.Node.InstanceInfo.Expose()
 	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
-	url := text("image_source")
+	address := text("image_source")
 	spec := text("image_os_hash_value")
 	if spec == "" {
 		spec = text("image_checksum")
 	} else if algo := text("image_os_hash_algo"); algo != "" && !strings.Contains(spec, "://") {
 		spec = algo + ":" + spec
 	}
-	digest, err := source.Checksum(ctx, url, spec, source.Options{})
+	digest, err := source.Checksum(ctx, address, spec, source.Options{})
 	if err != nil {
 		return Outcome{}, err
 	}
-	if strings.HasPrefix(url, "file://") || strings.HasPrefix(url, "/") {
-		if url, err = r.c.depot.File(strings.TrimPrefix(url, "file://"), time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
+	if file, local := localFile(address); local {
+		if address, err = r.c.depot.File(file, time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -59,10 +61,48 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	if format == "" {
 		format = "raw"
 	}
-	name := path.Base(strings.SplitN(url, "?", 2)[0])
-	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{url}, DiskFormat: format, ContainerFormat: "bare",
+	if err := r.lookInto(ctx, op, address, format); err != nil {
+		return Outcome{}, err
+	}
+	name := path.Base(strings.SplitN(address, "?", 2)[0])
+	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{address}, DiskFormat: format, ContainerFormat: "bare",
 		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
 	return done, nil
+}
+
+// lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
+// machine is still as it was. A server that this host does not reach may well be reached by the machine: then
+// the agent alone looks, before it writes.
+func (r *runner) lookInto(ctx context.Context, op *Op, url, format string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	body, err := source.Open(ctx, []string{url}, source.Options{Tries: 1, Connect: 5 * time.Second, Stall: 10 * time.Second})
+	if fault.KindOf(err) == fault.Unavailable {
+		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	d, err := image.NewDecoder(body, image.Options{Declared: format})
+	if err != nil {
+		return err
+	}
+	d.Close()
+	return nil
+}
+
+// localFile is the path of an image that is a file of this server, as a path or as a file URL.
+func localFile(image string) (string, bool) {
+	if strings.HasPrefix(image, "/") {
+		return image, true
+	}
+	u, err := url.Parse(image)
+	if err != nil || u.Scheme != "file" {
+		return "", false
+	}
+	return u.Path, true
 }
 
 var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/=\s]*$`)

@@ -14,7 +14,6 @@ import (
 // outcome in one transaction.
 type Op struct {
 	row     *store.Operation
-	config  *Config
 	Node    *metal.Node
 	Ports   []*metal.Port
 	Rec     record
@@ -25,10 +24,16 @@ type Op struct {
 type record struct {
 	Ask metal.Ask `json:"ask"`
 
+	// Decided once, when the operation is first worked on: what the node or the configuration says later is
+	// for the next operation. Half a plan under other rules would be worse than either.
+	Decided bool `json:"decided,omitempty"`
+	Ramdisk bool `json:"ramdisk,omitempty"` // the node's deploy interface boots a ramdisk
+	Clean   bool `json:"clean,omitempty"`   // its disks are to be erased
+
 	Boot     string    `json:"boot,omitempty"`      // boot generation of the ramdisk
 	MediaURL string    `json:"media_url,omitempty"` // of the boot ISO
 	AskedAt  time.Time `json:"asked_at,omitzero"`   // when the machine was last asked to do something slow
-	Off      bool      `json:"off,omitempty"`       // a reboot's first half is over
+	OffAt    time.Time `json:"off_at,omitzero"`     // when a machine that did not switch itself off was last switched off
 
 	Steps    []agentapi.Step   `json:"steps,omitempty"` // in-band steps to run, in order
 	Index    int               `json:"index,omitempty"`
@@ -40,6 +45,17 @@ type record struct {
 
 	Progress   *metal.Progress `json:"progress,omitempty"`
 	ProgressAt time.Time       `json:"progress_at,omitzero"`
+}
+
+// decide fixes what the plan will do to this node.
+func (o *Op) decide(c *Config) {
+	if o.Rec.Decided {
+		return
+	}
+	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean = true, o.Node.Interfaces["deploy"] == "direct", c.AutomatedClean
+	if own := o.Node.AutomatedClean; own != nil {
+		o.Rec.Clean = *own
+	}
 }
 
 // Change asks for a change of the node, to be saved with the step's outcome.

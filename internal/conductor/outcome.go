@@ -89,7 +89,7 @@ func (r *runner) advance(ctx context.Context, op *Op, why string) error {
 	}
 	row.Step++
 	row.Attempts, row.Tried, row.WaitingFor, row.WaitingWhy, row.Progress = 0, false, "", "", ""
-	op.Rec.AskedAt, op.Rec.Progress = time.Time{}, nil
+	op.Rec.AskedAt, op.Rec.OffAt, op.Rec.Progress = time.Time{}, time.Time{}, nil
 	resume := row.Step >= len(r.plan.steps) || !r.plan.steps[row.Step].outside
 	if row.Step < len(r.plan.steps) {
 		s := r.plan.steps[row.Step]

@@ -153,11 +153,12 @@ var failingVerify = failing
 
 func (j journey) skips(t *testing.T, w *world, s step) bool {
 	t.Helper()
-	defaults := Defaults()
-	op := &Op{Node: w.node, config: &defaults}
+	op := &Op{Node: w.node}
 	if err := json.Unmarshal([]byte(j.record), &op.Rec); err != nil {
 		t.Fatal(err)
 	}
+	c := Defaults()
+	op.decide(&c)
 	return s.skip != nil && s.skip(op)
 }
 

@@ -2,10 +2,13 @@ package conductor
 
 import (
 	"context"
+	"strings"
 	"time"
 
+	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/secret"
 )
 
 // The plans of requests that are answered at once: one step, tried once, its answer in the row.
@@ -26,6 +29,9 @@ func (r *runner) validate(_ context.Context, op *Op) (Outcome, error) {
 	var driverInfo error
 	if r.hw.Validator != nil {
 		driverInfo = r.hw.Validator.Validate(op.Node)
+	}
+	if _, params, err := r.c.bootConfig(op.Node, secret.Secret{}); driverInfo == nil {
+		driverInfo = firstError(err, depot.CheckKernelParams(params))
 	}
 	verdict := func(err error) metal.Validation {
 		if err != nil {
@@ -50,7 +56,7 @@ func (r *runner) validate(_ context.Context, op *Op) (Outcome, error) {
 		case "network", "storage":
 			out[kind.Name] = verdict(nil)
 		default:
-			if op.Node.Interfaces[kind.Name] == "" {
+			if have := op.Node.Interfaces[kind.Name]; have == "" || strings.HasPrefix(have, "no-") {
 				out[kind.Name] = metal.Validation{Result: &no, Reason: "Driver " + op.Node.Driver + " does not support " + kind.Name + " (disabled or not implemented)."}
 				continue
 			}
@@ -97,4 +103,13 @@ func (r *runner) bootKinds(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return done, op.Answer(kinds)
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

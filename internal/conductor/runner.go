@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,7 @@ type runner struct {
 var errStop = errors.New("the walk stops here")
 
 // work walks a claimed operation. It never returns an error: what went wrong is in the row and the log.
-func (c *Conductor) work(ctx context.Context, row *store.Operation) {
+func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time.Time) {
 	log := c.log.With("op", row.UUID, "plan", row.Plan)
 	r := &runner{c: c, hw: c.hardware[row.Driver], log: log}
 	r.askAbort(row.Abort)
@@ -37,7 +38,7 @@ func (c *Conductor) work(ctx context.Context, row *store.Operation) {
 	go func() {
 		defer close(kept)
 		defer cancel()
-		r.keepLease(ctx, *row)
+		r.keepLease(ctx, *row, claimed)
 	}()
 	op, err := r.load(ctx, row)
 	if err == nil {
@@ -60,27 +61,33 @@ func (c *Conductor) work(ctx context.Context, row *store.Operation) {
 
 // keepLease renews until ctx ends; when it cannot in time it returns, which stops the walk: no call of ours
 // outlives the lease it was made under.
-func (r *runner) keepLease(ctx context.Context, row store.Operation) {
-	end := time.Now().Add(r.c.config.Lease)
+//
+// claimed is a moment before the lease began, so by this clock it ends no later than by the database's.
+func (r *runner) keepLease(ctx context.Context, row store.Operation, claimed time.Time) {
+	end := claimed.Add(r.c.config.Lease)
 	tick := time.NewTicker(r.c.config.Lease / 3)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-time.After(time.Until(end)):
+			return
 		case <-tick.C:
 		}
 		asked := time.Now()
 		var abort string
-		err := r.c.db.Write(ctx, func(tx *store.Tx) (err error) {
+		write, cancel := context.WithDeadline(ctx, end)
+		err := r.c.db.Write(write, func(tx *store.Tx) (err error) {
 			abort, err = tx.Renew(&row, r.c.config.Lease)
 			return err
 		})
+		cancel()
 		switch {
 		case err == nil:
 			end = asked.Add(r.c.config.Lease)
 			r.askAbort(abort)
-		case errors.Is(err, store.ErrFenced), time.Now().After(end.Add(-r.c.config.Lease / 3)):
+		case errors.Is(err, store.ErrFenced), time.Now().After(end):
 			return
 		}
 	}
@@ -93,7 +100,7 @@ func (r *runner) askAbort(who string) {
 }
 
 func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
-	op := &Op{row: row, config: &r.c.config}
+	op := &Op{row: row}
 	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
 		if op.Node, err = tx.NodeByID(row.NodeID); err != nil {
 			return err
@@ -104,9 +111,10 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(row.Record, &op.Rec); err != nil {
-		return nil, fmt.Errorf("read the record of operation %s: %w", row.UUID, err)
+	if row.Broken == nil {
+		row.Broken = json.Unmarshal(row.Record, &op.Rec)
 	}
+	op.decide(&r.c.config)
 	return op, nil
 }
 
@@ -122,10 +130,16 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 		r.event(op, "takeover", "INFO", fmt.Sprintf("Conductor %s took the operation over from %s at step %q.", r.c.config.Host, from, row.StepName))
 	}
 	row.Worker = r.c.process
+	if row.Broken != nil { // nothing is known of what was done: no step can go on from there
+		r.plan = &plan{fail: metal.EventFail}
+		r.log.Error("the operation's record cannot be read", "error", row.Broken)
+		return r.end(ctx, op, fault.New(fault.Internal, "%s: the record of the operation cannot be read; the machine was left as it is", row.Plan))
+	}
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
 		r.plan = &plan{fail: metal.EventFail}
 		return r.end(ctx, op, fault.New(fault.Internal, "this server does not know version %d of plan %q", row.PlanVersion, row.Plan))
 	}
+	row.StepsTotal = len(r.plan.steps)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -184,7 +198,7 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 		}
 	}
 	call, cancel := context.WithDeadline(ctx, row.StepLimit)
-	outcome, err := run(r, call, op)
+	outcome, err := r.guarded(func() (Outcome, error) { return run(r, call, op) })
 	cancel()
 	if ctx.Err() != nil {
 		return false, errStop // what it did stays to be found by whoever resumes
@@ -201,13 +215,24 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	return false, r.advance(ctx, op, fmt.Sprintf("Step %q is done.", s.name))
 }
 
+// guarded turns a panic of a step into an error: one BMC's odd reply must not end everybody's server.
+func (r *runner) guarded(f func() (Outcome, error)) (o Outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("step panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fault.New(fault.NotSupported, "a defect of this server: the step panicked; its log has the details")
+		}
+	}()
+	return f()
+}
+
 // undoStep undoes the current step, if it has an undo, and goes one back. An undo that keeps failing is
 // recorded and passed over: nothing is stuck.
 func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) {
 	row, s := op.row, &r.plan.steps[op.row.Step]
 	if s.undo != nil && (s.skip == nil || !s.skip(op)) {
 		call, cancel := context.WithTimeout(ctx, 2*time.Minute)
-		err := s.undo(r, call, op)
+		_, err := r.guarded(func() (Outcome, error) { return done, s.undo(r, call, op) })
 		cancel()
 		if ctx.Err() != nil {
 			return false, errStop

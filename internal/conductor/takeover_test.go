@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"ingot/internal/metal"
 	"ingot/internal/store"
@@ -64,7 +65,7 @@ func (w *world) untilItWaits(c *Conductor) {
 		if row == nil {
 			return
 		}
-		c.work(w.t.Context(), row)
+		c.work(w.t.Context(), row, time.Now())
 	}
 }
 

@@ -48,7 +48,8 @@ type world struct {
 	agent    *httptest.Server
 	token    string
 	commands []agentapi.Result
-	silent   bool // the agent never calls back
+	silent   bool          // the agent never calls back
+	later    func(*Config) // what the operator changed while no conductor ran
 }
 
 const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -104,7 +105,7 @@ var newDatabase = sync.OnceValues(func() (map[string][]byte, error) {
 	err = db.Write(context.Background(), func(tx *store.Tx) error {
 		return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
 			DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
-			InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://192.0.2.1/i.raw", "image_os_hash_value": testHash,
+			InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://127.0.0.1:1/i.raw", "image_os_hash_value": testHash,
 				"configdrive": map[string]any{"user_data": "#cloud-config\n"}})})
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
@@ -144,6 +145,9 @@ func (w *world) write(f func(*store.Tx) error) {
 func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	c := Defaults()
 	c.Host, c.Poll, c.Backoff, c.PowerGrace, c.SoftPowerLimit = host, 1, 1, 1, 1
+	if host == "successor" && w.later != nil {
+		w.later(&c)
+	}
 	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w}},
 		w, slog.New(slog.DiscardHandler))
 	cond.crash = crash
@@ -191,7 +195,7 @@ func (w *world) run(c *Conductor) {
 		if row != nil {
 			ctx := w.t.Context()
 			if (&runner{c: c}).mayCrash("claimed") == nil {
-				c.work(ctx, row)
+				c.work(ctx, row, time.Now())
 			}
 			w.write(func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) }) // only a killed one left any
 			if c.crash != nil && c.crash("dead?") != nil {
@@ -276,10 +280,11 @@ func (w *world) Inspect(context.Context, *metal.Node) (metal.HardwareInfo, error
 func (w *world) BootISO(node, boot string, _ time.Time) (string, error) {
 	return "http://192.0.2.9/" + node + "/" + boot, nil
 }
+func (w *world) Check(agentapi.BootConfig, string) error { return nil }
 func (w *world) File(path string, _ time.Time) (string, error) {
 	return "", fault.New(fault.Invalid, "%s", path)
 }
-func (w *world) Reachable(context.Context) error { return nil }
+func (w *world) Reachable(context.Context, *metal.Node) error { return nil }
 
 // callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
 func (w *world) callBack() {

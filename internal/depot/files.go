@@ -82,7 +82,7 @@ func allowed(path string, roots []string) bool {
 
 // forbidden says the same for every reason, so that nobody can explore the server's disk with it.
 func forbidden(cause error) error {
-	return fault.Wrap(fault.Forbidden, cause, "This local file may not be used as an image: it must be a regular file, links followed, below a folder the operator allowed.")
+	return fault.Wrap(fault.Forbidden, cause, "This local file may not be used as an image: it must be a regular file, links followed, below a folder that [conductor] file_url_allowed_paths names.")
 }
 
 func notThere(cause error) error {

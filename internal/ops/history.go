@@ -78,19 +78,24 @@ func (s *Service) Why(ctx context.Context, ident string) (*metal.Why, error) {
 		if err != nil {
 			return err
 		}
-		w = why(n, o, now)
+		served := true
+		if o != nil {
+			_, err := s.hardware(tx, o.Driver, o.Group)
+			served = err == nil
+		}
+		w = why(n, o, served, now)
 		return nil
 	})
 	return w, err
 }
 
-func why(n *metal.Node, o *store.Operation, now time.Time) *metal.Why {
+func why(n *metal.Node, o *store.Operation, served bool, now time.Time) *metal.Why {
 	w := &metal.Why{Node: n.UUID, State: n.ProvisionState, LastError: n.LastError}
 	if o == nil {
 		w.Next = resting(n)
 		return w
 	}
-	w.Verb, w.Plan, w.Step, w.StepIndex, w.Undoing = o.Verb, o.Plan, o.StepName, o.Step, o.Undoing
+	w.Verb, w.Plan, w.Step, w.StepIndex, w.StepsTotal, w.Undoing = o.Verb, o.Plan, o.StepName, o.Step, o.StepsTotal, o.Undoing
 	w.Attempts, w.WaitingFor = o.Attempts, o.WaitingWhy
 	since := o.StepSince
 	w.Since = &since
@@ -115,6 +120,8 @@ func why(n *metal.Node, o *store.Operation, now time.Time) *metal.Why {
 		w.Next = fmt.Sprintf("Conductor %s is working on it now.", o.LeaseOwner)
 	case o.LeaseOwner != "":
 		w.Next = fmt.Sprintf("Conductor %s stopped answering at %s; the next conductor to look takes over.", o.LeaseOwner, stamp(o.LeaseUntil))
+	case !served:
+		w.Next = fmt.Sprintf("Nobody works on it: no conductor that runs serves driver %s for conductor group %q.", o.Driver, o.Group)
 	case o.DueAt.After(now) && o.WaitingFor != "":
 		w.Next = fmt.Sprintf("It goes on as soon as that happens, and looks again at %s.", stamp(o.DueAt))
 	case o.DueAt.After(now):

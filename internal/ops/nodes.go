@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -171,6 +172,9 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if before.Reservation != "" {
 		return locked(n, nil)
 	}
+	if live, err := tx.LiveOperation(n.ID); err != nil || live != nil && plannedBy(before, n) {
+		return firstError(err, locked(n, live))
+	}
 	quiet := slices.Contains([]metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable, metal.Available}, state)
 	if before.ResourceClass != "" && n.ResourceClass != before.ResourceClass && !quiet {
 		return fault.New(fault.Conflict, "Node %s can not have its resource_class changed while in state %q.", n.UUID, state)
@@ -221,6 +225,14 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	return fillInterfaces(n, hw)
 }
 
+// plannedBy tells whether a change touches what a plan under way relies on.
+func plannedBy(before, n *metal.Node) bool {
+	return n.Driver != before.Driver || n.ConductorGroup != before.ConductorGroup || !sameStrings(n.Interfaces, before.Interfaces) ||
+		!reflect.DeepEqual(n.AutomatedClean, before.AutomatedClean) || !reflect.DeepEqual(n.NetworkData, before.NetworkData) ||
+		!reflect.DeepEqual(n.DriverInfo.Expose(), before.DriverInfo.Expose()) ||
+		!reflect.DeepEqual(n.InstanceInfo.Expose(), before.InstanceInfo.Expose())
+}
+
 func sameStrings(a, b map[string]string) bool {
 	if len(a) != len(b) {
 		return false
@@ -247,7 +259,7 @@ func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error 
 			return err
 		case n.Protected:
 			return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", n.UUID)
-		case live != nil && n.Reservation != "":
+		case live != nil: // its undo would be lost with it, and the machine left as it is
 			return locked(n, live)
 		case n.InstanceUUID != "" && !n.Maintenance:
 			return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)

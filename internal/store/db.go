@@ -53,6 +53,9 @@ func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
 	if db.read, err = openPool(dsn+"&_pragma=query_only(1)", readers); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), write.Close())
 	}
+	if err := db.Write(ctx, (*Tx).checkKey); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
+	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
 	}
@@ -90,6 +93,21 @@ func (db *DB) migrate(ctx context.Context) error {
 		return err
 	}
 	_, err = p.Up(ctx)
+	return err
+}
+
+// checkKey opens what the first start sealed: a wrong key is found now, and not when a node is needed.
+func (t *Tx) checkKey() error {
+	const text = "ingot"
+	var sealed []byte
+	err := t.row("SELECT sealed FROM key_check WHERE id = 1").Scan(&sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = t.exec("INSERT INTO key_check (id, sealed) VALUES (1, ?)", t.db.key.seal([]byte(text), "key_check", "sealed"))
+		return err
+	}
+	if err == nil {
+		_, err = t.db.key.open(sealed, "key_check", "sealed")
+	}
 	return err
 }
 

@@ -32,6 +32,7 @@ type Operation struct {
 	Status      Status
 	Step        int
 	StepName    string
+	StepsTotal  int // of the plan; 0 until it was first worked on
 	Undoing     bool
 	Record      []byte // JSON, the plan's memory; sealed at rest
 	Tried       bool   // the at-most-once effect of the current step was begun
@@ -56,6 +57,7 @@ type Operation struct {
 	CreatedAt   time.Time
 	FinishedAt  time.Time
 
+	Broken        error  // why Record could not be opened: one bad row must not stop the claims of others
 	TakenOverFrom string // set by Claim: the holder whose lease ran out, "" for none
 }
 
@@ -63,7 +65,7 @@ type Operation struct {
 var ErrFenced = errors.New("the operation's lease was lost: another holder has it")
 
 var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
-	"step_name", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
+	"step_name", "steps_total", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
 	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
 	"requested_by", "request_id", "driver", "grp", "worker", "created_at", "finished_at"}
 
@@ -139,7 +141,7 @@ func (t *Tx) Renew(o *Operation, lease time.Duration) (abort string, err error) 
 	}
 	until := now.Add(lease)
 	err = t.row(`UPDATE operations SET lease_until = ? WHERE id = ? AND generation = ? AND status = 'live'
-		RETURNING abort`, micros(until), o.ID, o.Generation).Scan(&abort)
+		AND lease_until > {{now}} RETURNING abort`, micros(until), o.ID, o.Generation).Scan(&abort)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrFenced
 	}
@@ -159,11 +161,11 @@ func (t *Tx) SaveOperation(o *Operation) error {
 	if o.Status != Live && o.FinishedAt.IsZero() {
 		o.FinishedAt = now
 	}
-	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, undoing = ?, record = ?, tried = ?,
+	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, steps_total = ?, undoing = ?, record = ?, tried = ?,
 		attempts = ?, lease_owner = ?, lease_until = ?, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
 		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?, worker = ?
 		WHERE id = ? AND generation = ? AND status = 'live'`,
-		string(o.Status), o.Step, o.StepName, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
+		string(o.Status), o.Step, o.StepName, o.StepsTotal, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
 		micros(o.LeaseUntil), micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
 		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
 	if err != nil {
@@ -254,7 +256,7 @@ func (t *Tx) opOrNil(where string, args ...any) (*Operation, error) {
 func (t *Tx) sealRecord(o *Operation) []byte { return t.db.key.seal(o.Record, o.UUID, "record") }
 
 func (t *Tx) opValues(o *Operation) []any {
-	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName,
+	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName, o.StepsTotal,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
 		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
 		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt)}
@@ -266,7 +268,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 		record                                       []byte
 		leased, due, since, limit, created, finished int64
 	)
-	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName,
+	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName, &o.StepsTotal,
 		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
 		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver, &o.Group, &o.Worker,
 		&created, &finished)
@@ -276,7 +278,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	o.LeaseUntil, o.DueAt, o.StepSince, o.StepLimit = fromMicros(leased), fromMicros(due), fromMicros(since), fromMicros(limit)
 	o.CreatedAt, o.FinishedAt = fromMicros(created), fromMicros(finished)
 	if o.Record, err = t.db.key.open(record, o.UUID, "record"); err != nil {
-		return nil, fmt.Errorf("operation %s: %w", o.UUID, err)
+		o.Broken = fmt.Errorf("operation %s: %w", o.UUID, err)
 	}
 	return &o, nil
 }

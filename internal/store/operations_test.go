@@ -50,7 +50,7 @@ func TestOperationKeepsEveryField(t *testing.T) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	o := &Operation{}
-	fill(t, o, "TakenOverFrom", "FinishedAt", "Abort")
+	fill(t, o, "Broken", "TakenOverFrom", "FinishedAt", "Abort")
 	o.UUID, o.NodeID, o.LeaseUntil, o.DueAt, o.Driver, o.Group = id(2), n.ID, time.Time{}, time.UnixMicro(7).UTC(), "fake", "far"
 	write(t, db, func(tx *Tx) error { return tx.CreateOperation(o) })
 	if o.Status != Live || o.CreatedAt.IsZero() {
@@ -106,7 +106,11 @@ func TestClaimTakesTheOldestDue(t *testing.T) {
 	far := addNode(t, db, 10, func(n *metal.Node) { n.ConductorGroup = "far" })
 	ask(t, db, far, 10, at(10))
 	var got []string
-	for o := claim(t, db, "c1", lease); o != nil; o = claim(t, db, "c1", lease) {
+	for range 10 {
+		o := claim(t, db, "c1", lease)
+		if o == nil {
+			break
+		}
 		got = append(got, o.UUID)
 		if o.LeaseOwner != "c1" || o.Generation != 1 || o.TakenOverFrom != "" {
 			t.Errorf("claimed %+v", o)
@@ -153,7 +157,7 @@ func TestClaimersNeverShare(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
-			for {
+			for range 2 * rows {
 				var o *Operation
 				err := servers[i%2].Write(t.Context(), func(tx *Tx) (err error) {
 					o, err = tx.Claim(fmt.Sprint("c", i), served, lease)

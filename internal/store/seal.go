@@ -61,26 +61,42 @@ func LoadKey(path string) (Key, error) {
 	return newKey(raw)
 }
 
+// makeKey makes the file whole or not at all: half a key would be worth nothing.
 func makeKey(path string) (Key, error) {
 	raw := make([]byte, keySize)
 	rand.Read(raw)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return Key{}, fmt.Errorf("make key file: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) { // another server was quicker: use its key
-		return LoadKey(path)
-	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
 	if err != nil {
 		return Key{}, fmt.Errorf("make key file: %w", err)
 	}
+	defer os.Remove(f.Name()) // only the link below stays
 	if _, err = f.Write(raw); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return Key{}, fmt.Errorf("make key file: %w", err)
 	}
+	err = os.Link(f.Name(), path)
+	if errors.Is(err, fs.ErrExist) { // another server was quicker: use its key
+		return LoadKey(path)
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("make key file: %w", err)
+	}
 	return newKey(raw)
+}
+
+// KeyFor is LoadKey for a database file: where the database is there and the key is not, nothing is made, for
+// a new key opens nothing that an old one sealed.
+func KeyFor(database, path string) (Key, error) {
+	_, noKey := os.Stat(path)
+	if info, err := os.Stat(database); err == nil && info.Size() > 0 && errors.Is(noKey, fs.ErrNotExist) {
+		return Key{}, fmt.Errorf("the key file %s is missing, and the database %s was written with it: put the key back from your backup", path, database)
+	}
+	return LoadKey(path)
 }
 
 func newKey(raw []byte) (Key, error) {

@@ -97,7 +97,10 @@ func TestSealedValuesStay(t *testing.T) {
 	}
 	n := nodes[0]
 	node := func(tx *Tx) error { _, err := tx.NodeByID(n.ID); return err }
-	operation := func(tx *Tx) error { _, err := tx.Operation(id(1)); return err }
+	operation := func(tx *Tx) error { // a record that does not open is the row's, and not a reader's failure
+		o, err := tx.Operation(id(1))
+		return errors.Join(err, o.Broken)
+	}
 	agent := func(tx *Tx) error { _, err := tx.Agent(n); return err }
 	log := func(tx *Tx) error { _, err := tx.LogData(n, "agent"); return err }
 	for _, c := range []struct {
@@ -139,6 +142,8 @@ func TestSealedValuesStay(t *testing.T) {
 	}
 }
 
+// A key that is not the database's is refused at once, and so is a missing one: a new one is not made beside
+// what an old one sealed.
 func TestWrongKey(t *testing.T) {
 	dir := t.TempDir()
 	db := openAt(t, dir)
@@ -146,18 +151,23 @@ func TestWrongKey(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+	database := filepath.Join(dir, "ingot.db")
 	other, err := LoadKey(filepath.Join(dir, "other key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := openWith(t, dir, other)
-	for what, f := range map[string]func(*Tx) error{
-		"show": func(tx *Tx) error { _, err := tx.Node(id(1)); return err },
-		"list": func(tx *Tx) error { _, err := tx.Nodes(NodeFilter{}, Page{}); return err },
-	} {
-		if err := stranger.Read(t.Context(), f); !errors.Is(err, ErrSealed) {
-			t.Errorf("%s with the wrong key: %v, want ErrSealed", what, err)
-		}
+	if _, err := OpenSQLite(t.Context(), database, other); !errors.Is(err, ErrSealed) {
+		t.Errorf("open with the wrong key: %v, want ErrSealed", err)
+	}
+	missing := filepath.Join(dir, "gone")
+	if _, err := KeyFor(database, missing); err == nil || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("the key of a database is missing: %v", err)
+	}
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("a new key was made beside an old database")
+	}
+	if _, err := KeyFor(filepath.Join(dir, "new.db"), missing); err != nil {
+		t.Errorf("a new database: %v", err)
 	}
 }
 

@@ -214,13 +214,13 @@ func readRoots(text string) (trust, error) {
 	if !strings.Contains(text, "-----BEGIN") {
 		b, err := readFile(strings.TrimSpace(text))
 		if err != nil {
-			return trust{}, fault.Wrap(fault.Invalid, err, "%s names a file that cannot be read", keyVerifyCA)
+			return trust{}, fault.Wrap(fault.Invalid, err, "%s is neither PEM text nor a readable file of PEM certificates on the server", keyVerifyCA)
 		}
 		text = string(b)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM([]byte(text)) {
-		return trust{}, fault.New(fault.Invalid, "%s has no PEM certificate in it", keyVerifyCA)
+		return trust{}, fault.New(fault.Invalid, "%s is neither PEM text nor a readable file of PEM certificates on the server", keyVerifyCA)
 	}
 	return trust{roots: text, pool: pool}, nil
 }

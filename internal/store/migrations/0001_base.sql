@@ -1,4 +1,10 @@
 -- +goose Up
+-- One row: a known text, sealed with the key that seals everything else.
+CREATE TABLE key_check (
+	id     INTEGER PRIMARY KEY,
+	sealed {{bytes}} NOT NULL
+);
+
 CREATE TABLE nodes (
 	id                     {{serial}},
 	uuid                   TEXT NOT NULL UNIQUE,
@@ -72,6 +78,7 @@ CREATE TABLE operations (
 	status        TEXT NOT NULL, -- live, done, failed
 	step          INTEGER NOT NULL,
 	step_name     TEXT NOT NULL,
+	steps_total   INTEGER NOT NULL, -- of the plan; 0 until it was first worked on
 	undoing       INTEGER NOT NULL,
 	record        {{bytes}} NOT NULL, -- sealed JSON object, the plan's own memory
 	tried         INTEGER NOT NULL,   -- at-most-once mark: the effect of the current step was begun
@@ -159,3 +166,4 @@ DROP TABLE events;
 DROP TABLE operations;
 DROP TABLE ports;
 DROP TABLE nodes;
+DROP TABLE key_check;

@@ -1,0 +1,108 @@
+package conductor
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/image"
+	"ingot/internal/image/imagetest"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// TestLookInto: what can be known to be wrong with an image is told before the machine is touched; a server
+// that only this host cannot reach is no reason to fail.
+func TestLookInto(t *testing.T) {
+	disk := make([]byte, 2<<20)
+	imagetest.GPT(disk, 512, imagetest.Part{Type: image.TypeLinuxData, First: 2048, Last: 4000})
+	files := map[string][]byte{"/good.raw": disk, "/qcow2.raw": append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 4096)...), "/noise.raw": []byte(strings.Repeat("noise", 1000))}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, ok := files[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(data)
+	}))
+	defer s.Close()
+	w := newWorld(t)
+	r := &runner{c: w.conductor("c1", nil), log: slog.New(slog.DiscardHandler)}
+	for _, tc := range []struct {
+		url, format string
+		ok          bool
+	}{
+		{s.URL + "/good.raw", "raw", true},
+		{s.URL + "/good.raw", "qcow2", false},
+		{s.URL + "/qcow2.raw", "raw", false},
+		{s.URL + "/noise.raw", "raw", false},
+		{s.URL + "/absent.raw", "raw", false},
+		{"ftp://127.0.0.1/good.raw", "raw", false},
+		{"http://127.0.0.1:1/good.raw", "raw", true},
+	} {
+		err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, tc.format)
+		if (err == nil) != tc.ok || err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s as %s: %v (%v)", tc.url, tc.format, err, fault.KindOf(err))
+		}
+	}
+}
+
+func liveRow() *store.Operation { return &store.Operation{UUID: "op", Exclusive: true} }
+
+// TestAPanicIsOneOperationsAffair: a step that panics fails its operation and nothing else.
+func TestAPanicIsOneOperationsAffair(t *testing.T) {
+	j := journeys[0]
+	p := plans[j.plan]
+	broken := *p
+	broken.steps = slices.Clone(p.steps)
+	broken.steps[1].run = func(*runner, context.Context, *Op) (Outcome, error) { panic("a driver's defect") }
+	plans[j.plan] = &broken
+	defer func() { plans[j.plan] = p }()
+	w := j.begin(t)
+	w.run(w.conductor("c1", nil))
+	if n, _ := w.state(); n.ProvisionState != metal.Enroll || !strings.Contains(n.LastError, "panicked") || strings.Contains(n.LastError, "a driver's defect") {
+		t.Errorf("state %q, last_error %q", n.ProvisionState, n.LastError)
+	}
+}
+
+// TestAnUnreadableRecordStopsNobodyElse: the operation fails with a reason, the node rests.
+func TestAnUnreadableRecordStopsNobodyElse(t *testing.T) {
+	j := journeys[1]
+	w := j.begin(t)
+	w.write(func(tx *store.Tx) error {
+		o, err := tx.Claim("c0", store.Scope{Drivers: []string{"test"}}, time.Minute)
+		if err != nil {
+			return err
+		}
+		o.Record, o.LeaseOwner, o.LeaseUntil = []byte("no JSON"), "", time.Time{}
+		return tx.SaveOperation(o)
+	})
+	w.run(w.conductor("c1", nil))
+	if n, _ := w.state(); n.ProvisionState != metal.CleanFailed || !strings.Contains(n.LastError, "record") {
+		t.Errorf("state %q, last_error %q", n.ProvisionState, n.LastError)
+	}
+}
+
+// TestDecidedOnce: what the configuration says in the middle of a clean does not turn it into nothing.
+func TestDecidedOnce(t *testing.T) {
+	j := journeys[1]
+	w := j.begin(t)
+	w.later = func(c *Config) { c.AutomatedClean = false }
+	saves := 0
+	w.run(w.conductor("c1", func(where string) error {
+		if where != "dead?" {
+			saves++
+		}
+		if saves > 6 {
+			return errStop
+		}
+		return nil
+	}))
+	j.arrived(t, w, "after automated_clean was switched off")
+}
