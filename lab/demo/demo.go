@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"ingot/internal/fault"
 )
 
@@ -21,6 +23,8 @@ type Options struct {
 	Program   string    // the ingot program to drive; default: this one
 	Dir       string    // everything that the demo makes; default "ingot-demo" here
 	Listen    string    // address of the server's API; default 127.0.0.1:6385
+	Lab       string    // the lab's name; default "demo"
+	Subnet    string    // of the lab, an IPv4 /24; default 198.18.77.0/24
 	MemoryMiB int       // of the machine; default 512
 	DiskGiB   int       // of the machine; default 4
 	Image     string    // folder with debian.raw.zst and SHA256SUMS; default: made by the demo
@@ -30,7 +34,6 @@ type Options struct {
 
 // The names that the demo gives; they appear in the commands that it shows.
 const (
-	labName  = "demo"
 	nodeName = "demo-1"
 	hostName = "demo-host"
 	user     = "debian" // cloud-init's default user on Debian
@@ -101,6 +104,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:6385"
+	}
+	if o.Lab == "" {
+		o.Lab = "demo"
+	}
+	if o.Subnet == "" {
+		o.Subnet = "198.18.77.0/24"
 	}
 	if o.MemoryMiB == 0 {
 		o.MemoryMiB = 512
@@ -215,8 +224,12 @@ func (d *demo) makeImage(ctx context.Context) (string, error) {
 }
 
 func (d *demo) makeRamdisk(ctx context.Context) (string, error) {
-	// The fetched packages are kept beside the data, so that a second demo does not fetch them again.
-	if _, err := d.ingot(ctx, "ramdisk", "build", "--out", d.path("data", "ramdisk"), "--work", d.path("cache")); err != nil {
+	// The fetched packages are kept where the image is, so that a second demo does not fetch them again.
+	cache, err := os.UserCacheDir()
+	if err != nil { // no HOME: a service, or a build machine
+		cache = "/var/cache"
+	}
+	if _, err := d.ingot(ctx, "ramdisk", "build", "--out", d.path("data", "ramdisk"), "--work", filepath.Join(cache, "ingot", "ramdisk")); err != nil {
 		return "", err
 	}
 	return "a signed kernel, the agent and drivers on a boot ISO", nil
@@ -225,10 +238,10 @@ func (d *demo) makeRamdisk(ctx context.Context) (string, error) {
 func (d *demo) startLab(ctx context.Context) (string, error) {
 	dir := d.path("lab")
 	d.undo = append(d.undo, func(ctx context.Context) error {
-		_, err := d.ingot(ctx, "lab", "down", "--dir", dir, "--name", labName)
+		_, err := d.ingot(ctx, "lab", "down", "--dir", dir, "--name", d.Lab)
 		return err
 	})
-	if _, err := d.ingot(ctx, "lab", "up", "--dir", dir, "--name", labName, "--images", d.Image, "--machines", "1", "--secure-boot",
+	if _, err := d.ingot(ctx, "lab", "up", "--dir", dir, "--name", d.Lab, "--subnet", d.Subnet, "--images", d.Image, "--machines", "1", "--secure-boot",
 		"--memory", fmt.Sprint(d.MemoryMiB), "--disk", fmt.Sprint(d.DiskGiB)); err != nil {
 		return "", err
 	}
@@ -285,7 +298,34 @@ func (d *demo) deploy(ctx context.Context) (string, error) {
 	}
 	_, err = d.ingot(ctx, "node", "deploy", nodeName, "--image", strings.TrimSuffix(d.images, "/")+"/debian.raw.zst", "--checksum", "auto",
 		"--ssh-key", d.login.publicFile, "--hostname", hostName, "--network-data", d.machine.NetworkDataFile, "--wait", "--timeout", "60m")
-	return "the image is on the disk, checked while it was written, and the machine boots it", err
+	if err != nil {
+		return "", err
+	}
+	size, err := imageSize(filepath.Join(d.Image, "debian.raw.zst"))
+	return fmt.Sprintf("an image of %d MiB went to the disk through %d MiB of memory, checked on its way, and the machine boots it",
+		size>>20, d.MemoryMiB), err
+}
+
+// imageSize is how many bytes a zstd file has when unpacked, as its header says.
+func imageSize(name string) (uint64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	start := make([]byte, zstd.HeaderMaxSize)
+	n, err := io.ReadFull(f, start)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	var h zstd.Header
+	if err := h.Decode(start[:n]); err != nil {
+		return 0, fmt.Errorf("read %s: %w", name, err)
+	}
+	if !h.HasFCS {
+		return 0, fmt.Errorf("%s does not say how large it is", name)
+	}
+	return h.FrameContentSize, nil
 }
 
 func (d *demo) undeploy(ctx context.Context) (string, error) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/crypto/ssh"
 
 	"ingot/internal/fault"
@@ -244,5 +245,31 @@ func TestRunNeedsRoot(t *testing.T) {
 	}
 	if err := Run(t.Context(), Options{Dir: t.TempDir()}); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestImageSize(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "i.zst")
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for _, c := range []struct {
+		content []byte
+		size    uint64
+		fails   string
+	}{
+		{z.EncodeAll(make([]byte, 3<<20), nil), 3 << 20, ""},
+		{[]byte("no such thing as a frame"), 0, "read"},
+		{nil, 0, "read"},
+	} {
+		if err := os.WriteFile(name, c.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		size, err := imageSize(name)
+		if size != c.size || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("%.20q: %d, %v", c.content, size, err)
+		}
 	}
 }

@@ -27,6 +27,7 @@ func (d *demo) logIn(ctx context.Context) (string, error) {
 		{"cloud-init status --wait | tail -n 1", nil},
 		{"mokutil --sb-state", nil},
 		{"uname -sr", nil},
+		{"grep MemTotal /proc/meminfo", nil},
 		{"uptime -p", nil},
 	} {
 		out, err := d.login.run(ctx, c.command)

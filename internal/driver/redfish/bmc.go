@@ -194,8 +194,9 @@ func (b *bmc) login(ctx context.Context) error {
 	case err == nil && t.Token != "":
 		b.token, b.session = t.Token, t.Session
 		return nil
-	case err == nil, s >= 400 && s < 500 && s != 401 && s != 403 && s != 429, s == http.StatusNotImplemented:
-		// No sessions here, or no more of them: their number is small on every BMC.
+	case err == nil, s >= 400 && s < 500 && s != 401 && s != 403 && s != 429, s == http.StatusNotImplemented, sessionsFull(err):
+		// No sessions here, or no more of them: their number is small on every BMC, and those of a server that
+		// was killed are kept until they are idle for long, half an hour as a rule.
 		if b.auth == authAuto {
 			b.basic = true
 			return nil

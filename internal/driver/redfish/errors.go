@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -31,6 +32,15 @@ func statusOf(err error) int {
 		return e.HTTPReturnedStatusCode
 	}
 	return 0
+}
+
+// sessionsFull tells whether a BMC makes no more sessions. Source: DMTF Base message registry,
+// SessionLimitExceeded; bmcweb and others answer it with 503.
+func sessionsFull(err error) bool {
+	var e *schemas.Error
+	return errors.As(err, &e) && slices.ContainsFunc(e.ExtendedInfos, func(i schemas.ErrExtendedInfo) bool {
+		return strings.HasSuffix(i.MessageID, ".SessionLimitExceeded")
+	})
 }
 
 // lost tells whether err came from the connection and not from an answer.

@@ -95,6 +95,23 @@ func TestOldSessionsMakeRoom(t *testing.T) {
 	}
 }
 
+// A server that is killed leaves its sessions behind. After the last one that the BMC has room for, basic
+// authentication must do.
+func TestNoRoomForASession(t *testing.T) {
+	r := newRig(t, quick())
+	for i := range 20 {
+		if _, err := driver(t, quick()).Power(t.Context(), r.node); err != nil {
+			t.Fatalf("beside %d others: %v", i, err)
+		}
+	}
+	n := r.bmc.Sessions()
+	if p, err := r.Power(t.Context(), r.node); err != nil || p != metal.PowerOff || n > 16 {
+		t.Errorf("with %d sessions open: %q, %v", n, p, err)
+	}
+	_, err := r.Power(t.Context(), r.with("redfish_auth_type", "session"))
+	is(t, err, fault.Unavailable)
+}
+
 func TestAuthTypes(t *testing.T) {
 	for auth, logins := range map[string]int{"basic": 0, "session": 1, "auto": 1} {
 		r := newRig(t, quick())
