@@ -108,17 +108,19 @@ func Run(ctx context.Context, c Config) error {
 	work := c.Steps
 	work.Machine, work.Log = c.Machine, c.Log
 	work.Lockdown = func() { stop(ErrLockdown) }
+	table := steps.New(work, id.node)
 	commands := server.New(ctx, server.Config{Token: id.token, Version: c.Version, Log: c.Log, Ended: heart.Force,
-		Commands: steps.New(work, id.node).Commands()})
+		Commands: table.Commands()})
 
 	c.Log.Info("agent serves commands", "url", base.String(), "node", id.node.UUID)
-	var beating sync.WaitGroup
+	var aside sync.WaitGroup
+	aside.Go(func() { table.SettleDisks(life) })
 	if id.caller != nil {
-		beating.Go(func() { heart.Run(life) })
+		aside.Go(func() { heart.Run(life) })
 	}
 	err = commands.Serve(life, l, cert)
 	stop(nil)
-	beating.Wait()
+	aside.Wait()
 	if err == nil && errors.Is(context.Cause(life), ErrLockdown) {
 		return ErrLockdown
 	}

@@ -119,6 +119,7 @@ func config(t *testing.T, p *plane) (Config, *lived) {
 		SetClock: func(t time.Time) error { l.clock = t; return nil },
 		Log:      slog.New(slog.NewTextHandler(l.ring, nil)),
 		Steps: steps.Config{
+			Patience: inventory.Patience{Quiet: 1, Limit: time.Second, Every: time.Millisecond},
 			Write: func(_ context.Context, device string, i agentapi.ImageInfo, drive string, progress func(agentapi.Progress)) (steps.Written, error) {
 				l.did <- fmt.Sprintf("write %s %s %s", filepath.Base(device), i.URLs[0], drive)
 				if i.ID == "bad" {
@@ -214,7 +215,8 @@ func TestCleaning(t *testing.T) {
 	}
 	device := filepath.Join(l.machine.Root, "dev/vdb")
 	l.must(t, "clean.execute_clean_step", params("erase_devices_metadata", map[string]string{"ingot_agent": "1"}),
-		`{"clean_result":{"`+device+`":"metadata wiped"},"clean_step":{"interface":"deploy","priority":99,"requires_ramdisk":true,"step":"erase_devices_metadata","zz":1}}`)
+		`{"clean_result":{"/dev/vda":{"serial":"first","size":8388608,"how":"left alone: it is in skip_block_devices"},`+
+			`"/dev/vdb":{"serial":"second","size":8388608,"how":"metadata wiped"}},"clean_step":{"interface":"deploy","priority":99,"requires_ramdisk":true,"step":"erase_devices_metadata","zz":1}}`)
 	disk, err := os.ReadFile(device)
 	if err != nil || len(bytes.Trim(disk[:4*mib], "\x00")) != 0 || len(bytes.Trim(disk[6*mib:6*mib+512], "\x00")) != 0 || disk[5*mib] != 'o' {
 		t.Error("metadata was not wiped as it should be")

@@ -2,14 +2,12 @@ package inventory
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"ingot/internal/agentapi"
 )
@@ -50,24 +48,6 @@ func kernelOrder(a, b string) int {
 		return len(a) - len(b)
 	}
 	return strings.Compare(a, b)
-}
-
-// WaitForDisks looks until done is satisfied with the disks, at most tries times, every apart: controllers
-// find their disks some seconds after their module was loaded. It gives what was found last.
-func (m Machine) WaitForDisks(ctx context.Context, tries int, every time.Duration, done func([]agentapi.Disk) bool) ([]agentapi.Disk, error) {
-	for try := 1; ; try++ {
-		disks, err := m.Disks()
-		if err == nil && done(disks) || try >= tries {
-			return disks, err
-		}
-		timer := time.NewTimer(every)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return disks, ctx.Err()
-		case <-timer.C:
-		}
-	}
 }
 
 // Span is a run of bytes on a disk.

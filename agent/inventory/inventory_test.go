@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -171,20 +170,6 @@ func TestBareMachine(t *testing.T) {
 	}
 	if _, err := (Machine{Root: t.TempDir()}).Collect(); err == nil {
 		t.Error("no sysfs is no error")
-	}
-}
-
-func TestWaitForDisks(t *testing.T) {
-	m := machine(t)
-	var looks int
-	disks, err := m.WaitForDisks(t.Context(), 3, 1, func([]agentapi.Disk) bool { looks++; return looks == 2 })
-	if err != nil || looks != 2 || len(disks) != 4 {
-		t.Errorf("%d looks, %d disks, %v", looks, len(disks), err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := m.WaitForDisks(ctx, 1000, 1<<40, func([]agentapi.Disk) bool { return false }); err == nil {
-		t.Error("waiting did not end with its context")
 	}
 }
 

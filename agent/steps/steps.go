@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -10,15 +11,15 @@ import (
 	"ingot/agent/inventory"
 	"ingot/agent/server"
 	"ingot/internal/agentapi"
+	"ingot/internal/fault"
 )
 
 const (
 	// manager is the hardware manager that our steps are listed under; conductors take any name.
 	manager = "IngotHardwareManager"
-	// diskTries and diskWait are how long a command waits for disks that a controller has not found yet.
-	// Source: agent protocol reference §1.2, ipa-disk-wait-attempts and -delay.
-	diskTries = 10
-	diskWait  = 3 * time.Second
+	// hintWait is how long a command waits for the disk that the root device hints mean, when the disks
+	// have settled without it. Source: agent protocol reference §1.2, ipa-disk-wait-attempts and -delay.
+	hintWait = 30 * time.Second
 )
 
 // versions is what a conductor hands back with every step, to see that the agent is still the same one.
@@ -50,12 +51,15 @@ type Config struct {
 	Lockdown func()
 	// ParallelErase is how many disks are wiped at once, unless the node says otherwise. Below 1 means 1.
 	ParallelErase int
-	Log           *slog.Logger
+	// Patience is how long disks may take to appear after the agent started.
+	Patience inventory.Patience
+	Log      *slog.Logger
 }
 
 // Steps holds what commands share. Make it with New.
 type Steps struct {
 	Config
+	settle sync.Once // the wait for disks, once in an agent's life
 
 	mu        sync.Mutex
 	node      agentapi.Node
@@ -109,17 +113,49 @@ func decode(raw json.RawMessage, into any) error {
 	return nil
 }
 
-// rootDisk waits for the disk that the node's hints mean.
+// SettleDisks waits until the machine's disks have appeared; only the first call does, and others wait for
+// it. An agent calls it when it starts, so that no command has to wait. ctx ends with the agent.
+func (s *Steps) SettleDisks(ctx context.Context) {
+	s.settle.Do(func() {
+		start := time.Now()
+		disks, err := s.Machine.Settle(ctx, s.Patience, inventory.Any)
+		if err != nil {
+			s.Log.Warn("disks not listed", "error", err) // whoever needs them lists them again
+			return
+		}
+		s.Log.Info("disks have settled", "disks", len(disks), "after", time.Since(start).Round(time.Millisecond))
+	})
+}
+
+// disks lists the disks as they are now, but never before they have settled.
+func (s *Steps) disks(ctx context.Context) ([]agentapi.Disk, error) {
+	s.SettleDisks(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return s.Machine.Disks()
+}
+
+// rootDisk is the disk that the node's hints mean, or the smallest. A disk that is not there yet is waited
+// for, and then the others are too: which one is the smallest must not depend on their order.
 func (s *Steps) rootDisk(ctx context.Context) (agentapi.Disk, error) {
 	node := s.currentNode()
-	disks, err := s.Machine.WaitForDisks(ctx, diskTries, diskWait, func(disks []agentapi.Disk) bool {
-		_, err := agentapi.RootDisk(node, disks)
-		return err == nil
-	})
+	disks, err := s.disks(ctx)
 	if err != nil {
 		return agentapi.Disk{}, err
 	}
 	disk, err := agentapi.RootDisk(node, disks)
+	if fault.KindOf(err) == fault.NotFound {
+		more := s.Patience
+		more.Limit = min(cmp.Or(more.Limit, hintWait), hintWait)
+		if disks, err = s.Machine.Settle(ctx, more, func(disks []agentapi.Disk) bool {
+			_, err := agentapi.RootDisk(node, disks)
+			return err == nil
+		}); err != nil {
+			return agentapi.Disk{}, err
+		}
+		disk, err = agentapi.RootDisk(node, disks)
+	}
 	if err != nil {
 		return agentapi.Disk{}, server.Error("DeviceNotFound", "%v", err)
 	}

@@ -75,6 +75,14 @@ type StepList struct {
 	Versions     map[string]string `json:"hardware_manager_version"`
 }
 
+// Erased is what became of one disk: the result of erase_devices and erase_devices_metadata is an object
+// of these by disk name. Upstream's agents have null in their place.
+type Erased struct {
+	Serial string `json:"serial"` // "" if the disk has none
+	Size   int64  `json:"size"`   // bytes
+	How    string `json:"how"`    // a few words
+}
+
 // Node is the part of a node an agent sees, in lookup answers and in command parameters.
 type Node struct {
 	UUID         string         `json:"uuid"`
