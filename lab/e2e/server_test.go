@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -50,15 +51,19 @@ func serve(t *testing.T, host string, options ...string) *server {
 	return s
 }
 
-// free finds an address where nobody listens now.
+// free finds an address where nobody listens now. It is below the ports that the kernel gives to outgoing
+// connections: one of those may take a port in the moment before the server does.
 func free(t *testing.T, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(10_000+rand.IntN(20_000))))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("no port is free on %s", host)
+	return ""
 }
 
 // start runs the process and returns when it answers.
