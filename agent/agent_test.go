@@ -216,7 +216,7 @@ func TestCleaning(t *testing.T) {
 	device := filepath.Join(l.machine.Root, "dev/vdb")
 	l.must(t, "clean.execute_clean_step", params("erase_devices_metadata", map[string]string{"ingot_agent": "1"}),
 		`{"clean_result":{"/dev/vda":{"serial":"first","size":8388608,"how":"left alone: it is in skip_block_devices"},`+
-			`"/dev/vdb":{"serial":"second","size":8388608,"how":"metadata wiped"}},"clean_step":{"interface":"deploy","priority":99,"requires_ramdisk":true,"step":"erase_devices_metadata","zz":1}}`)
+			`"/dev/vdb":{"serial":"second","size":8388608,"how":"metadata wiped"}},"clean_step":{"interface":"deploy","priority":99,"step":"erase_devices_metadata"}}`)
 	disk, err := os.ReadFile(device)
 	if err != nil || len(bytes.Trim(disk[:4*mib], "\x00")) != 0 || len(bytes.Trim(disk[6*mib:6*mib+512], "\x00")) != 0 || disk[5*mib] != 'o' {
 		t.Error("metadata was not wiped as it should be")
@@ -293,6 +293,33 @@ func TestDeployment(t *testing.T) {
 		if did := <-l.did; did != want {
 			t.Errorf("did %q, want %q", did, want)
 		}
+	}
+}
+
+// A config drive of 20 MiB goes through the server and the client, and the list of commands stays short.
+func TestLargeConfigDrive(t *testing.T) {
+	_, l := start(t)
+	drive := strings.Repeat("H4sI", 5*mib)
+	args := map[string]any{"configdrive": drive, "image_info": map[string]any{"id": "img", "urls": []string{"http://i"}, "os_hash_algo": "sha256", "os_hash_value": "00"}}
+	r, err := l.Run(t.Context(), "deploy.execute_deploy_step", agentapi.StepParams{Step: agentapi.Step{Interface: "deploy", Step: "write_image", Priority: 80, Args: args}}, true)
+	if err != nil || r.CommandStatus != agentapi.Succeeded {
+		t.Fatalf("%v %+v", err, r.CommandError)
+	}
+	if did := <-l.did; did != "write vdb http://i "+drive {
+		t.Errorf("the drive arrived as %d bytes", len(did))
+	}
+	list, err := l.Commands(t.Context())
+	if err != nil || len(list) != 1 || len(list[0].CommandResult) > 1<<10 {
+		t.Fatalf("%v, %d bytes", err, len(list[0].CommandResult))
+	}
+	var result struct {
+		Step agentapi.Step `json:"deploy_step"`
+	}
+	if err := json.Unmarshal(list[0].CommandResult, &result); err != nil {
+		t.Fatal(err)
+	}
+	if s := result.Step; s.Interface != "deploy" || s.Step != "write_image" || s.Priority != 80 || s.Args["image_info"] == nil || s.Args["configdrive"] != nil {
+		t.Errorf("%+v", s)
 	}
 }
 

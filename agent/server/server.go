@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// maxBody is the largest command body. A config drive travels in it, and a node may carry it again.
-	maxBody = 64 << 20
 	// headerLimit and bodyLimit are how long a client may take to send; the network is a local one.
 	headerLimit = 20 * time.Second
 	bodyLimit   = 2 * time.Minute
@@ -170,7 +168,7 @@ func (s *Server) getCommand(w http.ResponseWriter, r *http.Request, id string) {
 
 func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 	var c agentapi.Command
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, agentapi.MaxBody))
 	if err := dec.Decode(&c); err != nil || c.Name == "" || !isObject(c.Params) {
 		s.refuse(w, http.StatusBadRequest, "Invalid request body: Missing or invalid name or params")
 		return

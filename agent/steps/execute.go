@@ -61,8 +61,7 @@ func (s *Steps) list(raw json.RawMessage, all []offered) (map[string][]agentapi.
 	return map[string][]agentapi.Step{manager: steps}, nil
 }
 
-// executeParams has the step raw, because it is echoed byte for byte: the conductor compares it with what
-// it sent.
+// executeParams has the step raw, because it is echoed: the conductor compares it with what it sent.
 type executeParams struct {
 	Step          json.RawMessage   `json:"step"`
 	Node          agentapi.Node     `json:"node"`
@@ -79,7 +78,7 @@ func (s *Steps) executeCleanStep(ctx context.Context, raw json.RawMessage, progr
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"clean_result": result, "clean_step": p.Step}, nil
+	return map[string]any{"clean_result": result, "clean_step": echo(p.Step)}, nil
 }
 
 func (s *Steps) executeDeployStep(ctx context.Context, raw json.RawMessage, progress func(agentapi.Progress)) (any, error) {
@@ -91,7 +90,37 @@ func (s *Steps) executeDeployStep(ctx context.Context, raw json.RawMessage, prog
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"deploy_result": result, "deploy_step": p.Step}, nil
+	return map[string]any{"deploy_result": result, "deploy_step": echo(p.Step)}, nil
+}
+
+// maxEcho bounds the arguments that are echoed, bytes: results are listed again and again.
+const maxEcho = 64 << 10
+
+// echo is what of a step is in its result: what tells it from others, and its arguments without the
+// config drive, which may be large and hold secrets. Conductors compare interface and step. Source: agent
+// protocol reference §16.
+func echo(raw json.RawMessage) any {
+	var whole, args map[string]json.RawMessage
+	if json.Unmarshal(raw, &whole) != nil {
+		return nil // execute took it apart before
+	}
+	short := map[string]any{}
+	for _, key := range []string{"interface", "step", "priority"} {
+		if v, ok := whole[key]; ok {
+			short[key] = v
+		}
+	}
+	if json.Unmarshal(whole["args"], &args) == nil && args != nil {
+		delete(args, "configdrive")
+		size := 0
+		for key, v := range args {
+			size += len(key) + len(v)
+		}
+		if size <= maxEcho {
+			short["args"] = args
+		}
+	}
+	return short
 }
 
 // execute checks the version, finds the step and runs it. An error without a class of its own gets class.

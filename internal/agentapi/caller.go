@@ -20,8 +20,8 @@ import (
 // ErrLocked: the control plane holds the node's lock (409, fault.Locked). Try again later.
 var ErrLocked = errors.New("node is locked")
 
-// TokenHeader carries a token that the boot medium gave, so that a control plane can refuse a lookup by
-// somebody else. It is ours; upstream ignores it.
+// TokenHeader carries a token that the boot medium gave: with another boot's the control plane refuses the
+// lookup, and without one it tells little of the node. It is ours; upstream ignores it.
 const TokenHeader = "X-Ingot-Agent-Token"
 
 // Microversions an agent asks for at most, and what it assumes of a server that does not say.

@@ -30,8 +30,11 @@ var (
 )
 
 const (
-	// maxBody bounds every body read from the other side. The largest expected are collected logs.
-	maxBody = 16 << 20
+	// MaxConfigDrive is how large a config drive may be in write_image: bytes of base64.
+	MaxConfigDrive = 64 << 20
+	// MaxBody bounds every body of the protocol, either way: a command with its config drive, the node and
+	// what else there is; and an answer, because agents of another make echo the command's step whole.
+	MaxBody = MaxConfigDrive + 4<<20
 	// maxText bounds what of a stranger's error text is kept.
 	maxText = 2 << 10
 	// dialLimit is how long one TCP or TLS handshake may take; on the provisioning network both take
@@ -90,6 +93,9 @@ func (c *Client) Run(ctx context.Context, name string, params any, wait bool) (R
 	body, err := json.Marshal(map[string]any{"name": name, "params": params})
 	if err != nil {
 		return Result{}, fmt.Errorf("agent command %s: %w", name, err)
+	}
+	if len(body) > MaxBody {
+		return Result{}, fault.New(fault.TooLarge, "agent command %s has %d MiB, and %d MiB are the limit: give a large config drive as a URL", name, len(body)>>20, MaxBody>>20)
 	}
 	var r Result
 	if err := c.call(ctx, http.MethodPost, url.Values{"wait": {strconv.FormatBool(wait)}}, body, &r); err != nil {
@@ -186,19 +192,19 @@ func thin(t *http.Transport) *http.Client {
 	}
 }
 
-// exchange sends req and reads the whole answer, at most maxBody. Its errors never hold the URL.
+// exchange sends req and reads the whole answer, at most MaxBody. Its errors never hold the URL.
 func exchange(c *http.Client, req *http.Request) (status int, header http.Header, body []byte, err error) {
 	resp, err := c.Do(req)
 	if err != nil {
 		return 0, nil, nil, stripURL(err)
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err != nil {
 		return 0, nil, nil, stripURL(err)
 	}
-	if len(body) > maxBody {
-		return 0, nil, nil, fmt.Errorf("answer is larger than %d MiB", maxBody>>20)
+	if len(body) > MaxBody {
+		return 0, nil, nil, fmt.Errorf("answer is larger than %d MiB", MaxBody>>20)
 	}
 	return resp.StatusCode, resp.Header, body, nil
 }

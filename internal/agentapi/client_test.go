@@ -188,10 +188,24 @@ func TestTokenIsInNoError(t *testing.T) {
 	}
 }
 
+func TestCommandIsBounded(t *testing.T) {
+	asked := false
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer s.Close()
+	c, err := NewClient(s.URL, secret.Secret{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Run(t.Context(), "deploy.execute_deploy_step", map[string]string{"configdrive": strings.Repeat("A", MaxBody)}, false)
+	if fault.KindOf(err) != fault.TooLarge || asked {
+		t.Errorf("error %v, sent %v", err, asked)
+	}
+}
+
 func TestAnswerIsBounded(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		chunk := make([]byte, 1<<20)
-		for range 17 {
+		for range MaxBody>>20 + 1 {
 			if _, err := w.Write(chunk); err != nil {
 				return
 			}
@@ -202,7 +216,7 @@ func TestAnswerIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Commands(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than 16 MiB") {
+	if _, err := c.Commands(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than 68 MiB") {
 		t.Errorf("error %v", err)
 	}
 }

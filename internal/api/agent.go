@@ -6,6 +6,8 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
+	"ingot/internal/ops"
+	"ingot/internal/secret"
 	"ingot/internal/wire"
 )
 
@@ -27,7 +29,8 @@ func (c *call) lookup() (answer, error) {
 	if id != "" && !wire.IsUUID(id) {
 		return answer{}, invalid("Expected UUID for node_uuid.")
 	}
-	found, err := c.s.Lookup(c.r.Context(), macs, id, c.minor)
+	found, err := c.s.Lookup(c.r.Context(), ops.LookupQuestion{Addresses: macs, NodeUUID: id, Minor: c.minor,
+		Token: secret.New(c.r.Header.Get(agentapi.TokenHeader))})
 	if err != nil {
 		return answer{}, err
 	}

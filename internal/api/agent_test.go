@@ -2,8 +2,10 @@ package api
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/store"
@@ -101,4 +103,72 @@ func TestLookupAndHeartbeat(t *testing.T) {
 	}
 	ask(post, "/v1/heartbeat/"+r.node("other"), 80, beat(nil)).want(t, 400, "token")
 	ask(post, "/v1/heartbeat/nobody", 80, beat(nil)).want(t, 404)
+}
+
+// What an agent learns depends on whether it shows the token of its node's current boot.
+func TestLookupAsksForTheTokenOfTheBootMedia(t *testing.T) {
+	r := newRig(t)
+	url := r.serve(AgentHandler(r.s, Options{}))
+	id := r.node("web-1")
+	r.do(post, "/v1/ports", 80, map[string]any{"node_uuid": id, "address": "52:54:00:cf:2d:31"}).want(t, 201)
+	r.force(id, func(n *metal.Node) {
+		n.ProvisionState = metal.DeployWait
+		n.Properties = map[string]any{"root_device": map[string]any{"serial": "S1"}, "rack_code": "canary-property"}
+		n.InternalInfo = map[string]any{"disk_erasure_concurrency": 3}
+		n.InstanceInfo = secret.NewMap(map[string]any{"image_type": "whole-disk", "user": "canary-instance"})
+	})
+	ask := func(query, token string) reply {
+		h := http.Header{}
+		h.Set(wire.HeaderVersion, wire.Version(62))
+		if token != "" {
+			h.Set(agentapi.TokenHeader, token)
+		}
+		return r.send(get, url+"/v1/lookup?"+query, h, nil)
+	}
+	boot := func(token string, pregenerated bool) {
+		t.Helper()
+		err := r.db.Write(t.Context(), func(tx *store.Tx) error {
+			n, err := tx.Node(id)
+			if err != nil {
+				return err
+			}
+			return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: token, Token: secret.New(token), Pregenerated: pregenerated})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	queries := []string{"node_uuid=" + id, "addresses=52:54:00:cf:2d:31"}
+	unknown := ask("addresses=52:54:00:00:00:00", "").want(t, 404).body
+	refused := func(query, token string) {
+		t.Helper()
+		if a := ask(query, token).want(t, 404); string(a.body) != string(unknown) {
+			t.Errorf("a refusal can be told from an unknown node: %s, %s", a.body, unknown)
+		}
+	}
+	for _, query := range queries {
+		refused(query, "of-no-boot")
+	}
+	boot("first-token", true)
+	boot("second-token", true)
+	for _, query := range queries {
+		whole := ask(query, "second-token").want(t, 200, `"agent_token":"******"`, "canary-property", "disk_erasure_concurrency", "whole-disk")
+		few := ask(query, "").want(t, 200, `"agent_token":"******"`, `"uuid":"`+id, `"root_device":{"serial":"S1"}`, `"driver_internal_info":{}`, `"instance_info":{}`)
+		for _, a := range []reply{whole, few} {
+			if strings.Contains(string(a.body), "second-token") || strings.Contains(string(a.body), "canary-instance") {
+				t.Errorf("a secret is in %s", a.body)
+			}
+		}
+		if strings.Contains(string(few.body), "canary-property") {
+			t.Errorf("told a stranger %s", few.body)
+		}
+		for _, token := range []string{"first-token", "second-tokenx", "second-toke", secret.Mask} {
+			refused(query, token)
+		}
+	}
+	// A token made for the lookup itself: the first asker gets it, and a stranger's still opens nothing.
+	boot("third-token", false)
+	refused(queries[0], "second-token")
+	ask(queries[0], "").want(t, 200, `"agent_token":"third-token"`, "canary-property")
+	ask(queries[0], "third-token").want(t, 200, `"agent_token":"******"`, "canary-property")
 }

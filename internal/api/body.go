@@ -8,13 +8,14 @@ import (
 	"net/http"
 	"strings"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 )
 
 // Limits of request bodies. Source: rest-api reference §1.4, upstream's defaults.
 const (
 	maxBody      = 1 << 20
-	maxProvision = 64 << 20 // states/provision carries config drives
+	maxProvision = agentapi.MaxConfigDrive // states/provision carries config drives
 	maxDepth     = 25
 )
 

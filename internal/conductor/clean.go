@@ -107,7 +107,7 @@ func (r *runner) runCleanSteps(ctx context.Context, op *Op) (Outcome, error) {
 	op.Rec.CleanRan = true
 	op.Change(showStep(func(n *metal.Node) *map[string]any { return &n.CleanStep }, s))
 	name := s.Interface + "." + s.Step
-	_, ended, err := r.command(ctx, op, ordered{name: "clean.execute_clean_step", nth: op.Rec.Index, what: "clean step " + name},
+	res, ended, err := r.command(ctx, op, ordered{name: "clean.execute_clean_step", nth: op.Rec.Index, what: "clean step " + name},
 		agentapi.StepParams{Step: s, Node: store.AgentNode(op.Node), Ports: portsFor(op), CleanVersion: op.Rec.Versions})
 	switch {
 	case err != nil:
@@ -115,7 +115,7 @@ func (r *runner) runCleanSteps(ctx context.Context, op *Op) (Outcome, error) {
 	case !ended:
 		return again(r.c.config.Poll, "clean step %s (%d of %d) to end", name, op.Rec.Index+1, len(op.Rec.Steps)), nil
 	}
-	r.event(op, "step", "INFO", fmt.Sprintf("Clean step %s is done (%d of %d).", name, op.Rec.Index+1, len(op.Rec.Steps)))
+	r.event(op, "step", "INFO", fmt.Sprintf("Clean step %s is done (%d of %d).", name, op.Rec.Index+1, len(op.Rec.Steps))+outcomeText(res.CommandResult))
 	op.row.Attempts = 0 // tries are counted per clean step
 	op.Rec.Index++
 	return again(0, "the next clean step"), nil

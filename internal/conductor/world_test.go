@@ -348,6 +348,7 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 		res.CommandResult = json.RawMessage(`{"deploy_steps":{"M":[{"interface":"deploy","step":"write_image","priority":0}]},"hardware_manager_version":{"m":"1"}}`)
 	case "execute_clean_step":
 		res.CommandStatus, w.disk = agentapi.Running, "erased"
+		res.CommandResult = json.RawMessage(`{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped"}}}`)
 	case "execute_deploy_step":
 		var p agentapi.StepParams
 		_ = json.Unmarshal(cmd.Params, &p)

@@ -19,31 +19,68 @@ import (
 // errNoLookup is the one answer to every lookup that finds nothing: it tells a stranger nothing.
 var errNoLookup = fault.New(fault.NotFound, "Resource could not be found.")
 
+// LookupQuestion is what an agent says of itself. NodeUUID goes before Addresses.
+type LookupQuestion struct {
+	Addresses []string // MACs of its NICs
+	NodeUUID  string
+	Token     secret.Secret // of its boot media, from the header agentapi.TokenHeader; empty: it showed none
+	Minor     int           // microversion
+}
+
 // Lookup answers an agent that asks which node it runs on: by UUID, else by the MAC addresses of its NICs.
 //
 // A token that travelled on the boot media is never given; one made here is given once, to a node that
 // waits for its agent, and only from microversion 1.62 on. Ironic hands a stored token out in clear to
 // older versions; this does not.
-func (s *Service) Lookup(ctx context.Context, addresses []string, nodeUUID string, minor int) (*agentapi.LookupAnswer, error) {
-	if len(addresses) == 0 && nodeUUID == "" {
+//
+// An agent that shows a token must show the one of the node's current boot, or it learns nothing. One that
+// shows none although its boot media carry one is upstream's, which cannot, or a stranger who knows a MAC
+// address: it is told who it is and little else. A conductor's commands bring the whole node.
+func (s *Service) Lookup(ctx context.Context, q LookupQuestion) (*agentapi.LookupAnswer, error) {
+	if len(q.Addresses) == 0 && q.NodeUUID == "" {
 		return nil, fault.New(fault.Invalid, "A lookup needs the addresses of the machine's network interfaces, or node_uuid.")
 	}
 	var answer *agentapi.LookupAnswer
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := lookedUp(tx, addresses, nodeUUID)
+		n, err := lookedUp(tx, q.Addresses, q.NodeUUID)
 		if err != nil {
 			return err
 		}
-		token, err := s.tokenFor(tx, n, minor)
+		a, err := tx.Agent(n)
 		if err != nil {
 			return err
 		}
-		answer = &agentapi.LookupAnswer{Node: store.AgentNode(n), Config: agentapi.LookupConfig{
+		node := store.AgentNode(n)
+		switch {
+		case !q.Token.Empty() && (a == nil || !a.Token.Equal(q.Token.Expose())):
+			return errNoLookup
+		case q.Token.Empty() && a != nil && a.Pregenerated:
+			node = stranger(node)
+		}
+		token, err := tokenFor(tx, a, q.Minor)
+		if err != nil {
+			return err
+		}
+		answer = &agentapi.LookupAnswer{Node: node, Config: agentapi.LookupConfig{
 			HeartbeatTimeout: int(s.config.HeartbeatTimeout / time.Second), AgentToken: token, AgentTokenRequired: true,
 			Time: time.Now().UTC().Format(time.RFC3339)}}
 		return nil
 	})
 	return answer, err
+}
+
+// open are the properties that an agent without a token sees: what it chooses disks by.
+var open = []string{"root_device", "skip_block_devices", "capabilities", "cpu_arch"}
+
+// stranger is what of a node an agent is told that did not show the token its boot media carry.
+func stranger(n agentapi.Node) agentapi.Node {
+	few := map[string]any{}
+	for _, key := range open {
+		if v, ok := n.Properties[key]; ok {
+			few[key] = v
+		}
+	}
+	return agentapi.Node{UUID: n.UUID, Properties: few, InstanceInfo: map[string]any{}, InternalInfo: map[string]any{}}
 }
 
 func lookedUp(tx *store.Tx, addresses []string, nodeUUID string) (*metal.Node, error) {
@@ -76,12 +113,8 @@ func lookedUp(tx *store.Tx, addresses []string, nodeUUID string) (*metal.Node, e
 	return n, nil
 }
 
-// tokenFor gives the token to a first lookup, the mask to every other.
-func (s *Service) tokenFor(tx *store.Tx, n *metal.Node, minor int) (string, error) {
-	a, err := tx.Agent(n)
-	if err != nil {
-		return "", err
-	}
+// tokenFor gives the token to a first lookup, the mask to every other. a is nil without a boot.
+func tokenFor(tx *store.Tx, a *store.Agent, minor int) (string, error) {
 	if a == nil || minor < 62 || a.Pregenerated || a.HandedOut {
 		return secret.Mask, nil
 	}
