@@ -13,15 +13,15 @@ func TestBadImages(t *testing.T) {
 	good := wholeDisk(16 * mib)
 	for _, c := range []struct {
 		name, sum string
-		step      string // that fails: what the image itself shows is seen before the machine is booted
+		early     bool // found before the machine is touched
 		cause     []string
 	}{
-		{"good", sum([]byte("another image")), "write image", []string{"has the sha256 checksum " + sum(good), sum([]byte("another image")) + " was expected"}},
-		{"truncated", sum(good), "write image", []string{"download", "failed", "sent less than it announced"}},
-		{"large", sum(good), "write image", []string{"larger than the disk", "50331648"}},
-		{"qcow2", sum(qcow2()), "check image", []string{"qcow2"}},
-		{"noise", sum(noise(3*mib, 7)), "check image", []string{"image"}},
-		{"absent", sum(good), "check image", []string{"404"}},
+		{"good", sum([]byte("another image")), false, []string{"has the sha256 checksum " + sum(good), sum([]byte("another image")) + " was expected"}},
+		{"truncated", sum(good), false, []string{"download", "failed", "sent less than it announced"}},
+		{"large", sum(good), false, []string{"larger than the disk", "50331648"}},
+		{"qcow2", sum(qcow2()), true, []string{"qcow2"}},
+		{"noise", sum(noise(3*mib, 7)), true, []string{"image"}},
+		{"absent", sum(good), true, []string{"404"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -29,11 +29,19 @@ func TestBadImages(t *testing.T) {
 			n.available(soon)
 			i := serveImages(t, "127.0.0.1", good, diskSize+mib)
 			n.wants(i.url+c.name, c.sum)
-			n.failed(n.ends(metal.VerbActive, metal.DeployFailed, soon), append(c.cause, `step "`+c.step+`"`)...)
+			step := `step "write image"`
+			if c.early {
+				step = `step "check image"`
+			}
+			boots := len(m.Boots())
+			n.failed(n.ends(metal.VerbActive, metal.DeployFailed, soon), append(c.cause, step)...)
 			n.nothingLeft()
 			unbootable(t, m.disk())
+			if c.early && len(m.Boots()) != boots {
+				t.Errorf("the machine was booted %d times for an image that could be known to be bad", len(m.Boots())-boots)
+			}
 			agent, console := n.kept()
-			if c.step == "write image" && (!contains(agent, "image write starts") || !contains(console, "image write starts")) {
+			if !c.early && (!contains(agent, "image write starts") || !contains(console, "image write starts")) {
 				t.Errorf("of the failure there is kept the agent's log %q, the console %q", agent, console)
 			}
 
