@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -249,6 +250,8 @@ func (s *Server) write(w http.ResponseWriter, status int, v any) {
 		status, body = http.StatusInternalServerError, []byte(`{"faultcode":"Server","faultstring":"the agent's own defect"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
+	// With its length an answer is whole once it is flushed: power_off leaves no time for the end of a chunked one.
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the caller is gone: nobody is left to tell
 }

@@ -282,7 +282,20 @@ func (r *running) raw(t *testing.T, method, path, body string) (int, string, str
 	if err != nil {
 		t.Fatal(err)
 	}
+	if resp.ContentLength != int64(len(text)) {
+		t.Errorf("%s %s: the answer announces %d bytes and has %d: a machine that goes down sends no end of it", method, path, resp.ContentLength, len(text))
+	}
 	return resp.StatusCode, resp.Header.Get("Location"), string(text)
+}
+
+// TestAnswerIsWholeAtOnce: the command may be the one that powers the machine off.
+func TestAnswerIsWholeAtOnce(t *testing.T) {
+	r := start(t)
+	status, _, text := r.raw(t, http.MethodPost, "/v1/commands/?agent_token="+token, `{"name":"test.hold","params":{}}`)
+	if status != http.StatusOK || !strings.Contains(text, `"command_status":"RUNNING"`) {
+		t.Errorf("%d %s", status, text)
+	}
+	r.release <- struct{}{}
 }
 
 func TestWaitingForAResultByID(t *testing.T) {

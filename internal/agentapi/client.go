@@ -40,6 +40,9 @@ const (
 	// dialLimit is how long one TCP or TLS handshake may take; on the provisioning network both take
 	// milliseconds, and a machine that is off answers nothing at all.
 	dialLimit = 10 * time.Second
+	// answerLimit is how long an agent may take for an answer that waits for no command: one whose machine lost
+	// its power never answers, and nothing tells of that. Source: Ironic, [agent]command_timeout.
+	answerLimit = time.Minute
 )
 
 // Client drives one agent. It is safe for concurrent use.
@@ -47,6 +50,7 @@ type Client struct {
 	base  *url.URL
 	token secret.Secret
 	http  *http.Client
+	limit time.Duration // answerLimit, but in tests
 }
 
 // NewClient makes a client of the agent at base, e.g. https://192.0.2.10:9999, as the agent gave it in its
@@ -64,7 +68,7 @@ func NewClient(base string, token secret.Secret, caPEM string) (*Client, error) 
 	if t := transport.TLSClientConfig; t != nil {
 		t.MinVersion = tls.VersionTLS13
 	}
-	return &Client{base: u, token: token, http: thin(transport)}, nil
+	return &Client{base: u, token: token, http: thin(transport), limit: answerLimit}, nil
 }
 
 // Close drops idle connections. The client can still be used.
@@ -73,6 +77,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Commands lists what the agent has been asked since it started, newest last. Errors: ErrConnection, or
 // a *fault.Error with the agent's own words.
 func (c *Client) Commands(ctx context.Context) ([]Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
 	var list struct {
 		Commands []Result `json:"commands"`
 	}
@@ -85,7 +91,7 @@ func (c *Client) Commands(ctx context.Context) ([]Result, error) {
 // Run starts the command name ("<extension>.<command>") and, with wait, returns when it has ended. params
 // is marshalled to a JSON object; nil means {}. A command that ran and failed is no error here: look at
 // CommandStatus and CommandError. Errors: ErrBusy, ErrConnection, or a *fault.Error with the agent's own
-// words. It is never sent twice.
+// words. It is never sent twice. How long a command that is waited for may take is up to ctx.
 func (c *Client) Run(ctx context.Context, name string, params any, wait bool) (Result, error) {
 	if params == nil {
 		params = struct{}{}
@@ -96,6 +102,11 @@ func (c *Client) Run(ctx context.Context, name string, params any, wait bool) (R
 	}
 	if len(body) > MaxBody {
 		return Result{}, fault.New(fault.TooLarge, "agent command %s has %d MiB, and %d MiB are the limit: give a large config drive as a URL", name, len(body)>>20, MaxBody>>20)
+	}
+	if !wait {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.limit)
+		defer cancel()
 	}
 	var r Result
 	if err := c.call(ctx, http.MethodPost, url.Values{"wait": {strconv.FormatBool(wait)}}, body, &r); err != nil {

@@ -102,6 +102,10 @@ func busyLater(err error) error {
 	return err
 }
 
+// partingLimit is how long an agent may take to answer when it is told to switch off: its machine may be gone
+// before the answer is on its way.
+const partingLimit = 20 * time.Second
+
 // stopAgent asks the agent to switch its machine off, once: a machine that is off, or an agent that was
 // asked, is left alone. An agent that does not answer is going down; what follows waits for power off and
 // does without it.
@@ -114,9 +118,11 @@ func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer c.Close()
-	sent, err := c.Commands(ctx)
+	call, cancel := context.WithTimeout(ctx, partingLimit)
+	defer cancel()
+	sent, err := c.Commands(call)
 	if err == nil && !slices.ContainsFunc(sent, func(s agentapi.Result) bool { return strings.HasSuffix(s.CommandName, "power_off") }) {
-		_, err = c.Run(ctx, "standby.power_off", struct{}{}, false)
+		_, err = c.Run(call, "standby.power_off", struct{}{}, false)
 	}
 	if errors.Is(err, agentapi.ErrConnection) {
 		return done, nil
