@@ -63,7 +63,7 @@ func TestBootsUnderSecureBoot(t *testing.T) {
 	for _, want := range []string{
 		`node=3f1c7e1e-boot-test err=<nil>`,
 		`network=\{"links":\[\],"networks":\[\],"services":\[\]\} err=<nil>`,
-		`cmdline=BOOT_IMAGE=/boot/vmlinuz console=ttyS0,115200 console=tty0 boot_method=vmedia no_timer_check ingot\.test=yes\s`,
+		`cmdline=BOOT_IMAGE=/boot/vmlinuz ` + regexp.QuoteMeta(depot.BaseKernelParams+" "+kernelParams) + `\s`,
 		`secureboot=true err=<nil>`,
 		`lockdown=none \[integrity\] confidentiality`,
 		`interfaces=.*\beth0\b`,
