@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"time"
 
 	"ingot/agent/server"
 	"ingot/internal/agentapi"
@@ -14,18 +15,28 @@ func (s *Steps) sync(context.Context, json.RawMessage, func(agentapi.Progress)) 
 	return nil, nil
 }
 
-func (s *Steps) powerOff(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
-	s.Log.Info("powering off")
+// part brings everything to the disks and gives the answer to the caller its time.
+func (s *Steps) part(ctx context.Context) {
+	gone := time.After(s.Parting)
 	s.Sync()
+	select {
+	case <-gone:
+	case <-ctx.Done():
+	}
+}
+
+func (s *Steps) powerOff(ctx context.Context, _ json.RawMessage, _ func(agentapi.Progress)) (any, error) {
+	s.Log.Info("powering off")
+	s.part(ctx)
 	if err := s.PowerOff(); err != nil {
 		return nil, server.Error("SystemRebootError", "power off: %v", err)
 	}
 	return nil, nil
 }
 
-func (s *Steps) reboot(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
+func (s *Steps) reboot(ctx context.Context, _ json.RawMessage, _ func(agentapi.Progress)) (any, error) {
 	s.Log.Info("rebooting")
-	s.Sync()
+	s.part(ctx)
 	if err := s.Reboot(); err != nil {
 		return nil, server.Error("SystemRebootError", "reboot: %v", err)
 	}

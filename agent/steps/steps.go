@@ -47,6 +47,9 @@ type Config struct {
 	Sync     func()
 	PowerOff func() error
 	Reboot   func() error
+	// Parting is how long the answer to power_off or run_image may take to leave the machine before the machine
+	// goes down. Zero: it is not waited for.
+	Parting time.Duration
 	// Lockdown asks the agent to stop serving and to take its NICs down. It returns before that happens.
 	Lockdown func()
 	// ParallelErase is how many disks are wiped at once, unless the node says otherwise. Below 1 means 1.

@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"ingot/agent"
 	"ingot/agent/boot"
@@ -44,6 +45,8 @@ const (
 	memoryLimit = 192 << 20
 	// parallelErase is how many disks are wiped at once. Source: agent protocol reference §12.3.
 	parallelErase = 4
+	// parting lets the answer to power_off leave the machine: without it a conductor waits for what never comes.
+	parting = time.Second
 )
 
 func main() {
@@ -110,6 +113,7 @@ func work(m inventory.Machine, ring *journal.Ring, powerOff, reboot func() error
 		PowerOff:      powerOff,
 		Reboot:        reboot,
 		ParallelErase: parallelErase,
+		Parting:       parting,
 	}
 }
 

@@ -151,8 +151,9 @@ func (t *Tx) Renew(o *Operation, lease time.Duration) (abort string, err error) 
 	return abort, err
 }
 
-// SaveOperation writes the operation under its lease; ErrFenced if the lease was lost. Abort is left
-// alone: it belongs to the callers.
+// SaveOperation writes the operation under its lease; ErrFenced if the lease was lost. An empty LeaseOwner
+// gives the lease back; otherwise the lease stays as it was last renewed. Abort is left alone: it belongs to
+// the callers.
 func (t *Tx) SaveOperation(o *Operation) error {
 	now, err := t.Now()
 	if err != nil {
@@ -162,11 +163,11 @@ func (t *Tx) SaveOperation(o *Operation) error {
 		o.FinishedAt = now
 	}
 	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, steps_total = ?, undoing = ?, record = ?, tried = ?,
-		attempts = ?, lease_owner = ?, lease_until = ?, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
+		attempts = ?, lease_owner = ?, lease_until = CASE WHEN ? = '' THEN 0 ELSE lease_until END, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
 		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?, worker = ?
 		WHERE id = ? AND generation = ? AND status = 'live'`,
 		string(o.Status), o.Step, o.StepName, o.StepsTotal, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
-		micros(o.LeaseUntil), micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
+		o.LeaseOwner, micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
 		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
 	if err != nil {
 		return err

@@ -68,7 +68,7 @@ func TestOperationKeepsEveryField(t *testing.T) {
 	o.ID, o.UUID, o.NodeID, o.Verb, o.Generation, o.Abort = keep.ID, keep.UUID, keep.NodeID, keep.Verb, keep.Generation, "not me"
 	o.Exclusive, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.CreatedAt, o.Status = keep.Exclusive, keep.RequestedBy, keep.RequestID, keep.Driver, keep.Group, keep.CreatedAt, Done
 	write(t, db, func(tx *Tx) error { return tx.SaveOperation(o) })
-	o.Abort = ""
+	o.Abort, o.LeaseUntil = "", keep.LeaseUntil // the lease is as it was last renewed
 	same(t, stored(t, db, o.UUID), o)
 }
 
@@ -346,5 +346,29 @@ func TestPruneForgetsAnsweredRequests(t *testing.T) {
 	}
 	if stored(t, db, id(2)).Status != Live || stored(t, db, id(3)).Status != Done {
 		t.Error("more was forgotten than answered requests")
+	}
+}
+
+// A lease that was renewed during a long step stays when the step is saved: the holder's own memory of it is
+// older.
+func TestSavingKeepsARenewedLease(t *testing.T) {
+	db := open(t)
+	n := addNode(t, db, 1)
+	ask(t, db, n, 1)
+	o := claim(t, db, "c1", time.Hour)
+	kept := *o
+	write(t, db, func(tx *Tx) error { _, err := tx.Renew(&kept, 2*time.Hour); return err })
+	o.LeaseUntil = time.Unix(1, 0) // as stale as can be
+	write(t, db, func(tx *Tx) error { return tx.SaveOperation(o) })
+	if got := stored(t, db, o.UUID); !got.LeaseUntil.Equal(kept.LeaseUntil) {
+		t.Errorf("the lease ends %v, it was renewed until %v", got.LeaseUntil, kept.LeaseUntil)
+	}
+	if other := claim(t, db, "c2", time.Hour); other != nil {
+		t.Error("another holder took an operation under a live lease")
+	}
+	o.LeaseOwner = ""
+	write(t, db, func(tx *Tx) error { return tx.SaveOperation(o) })
+	if other := claim(t, db, "c2", time.Hour); other == nil || other.TakenOverFrom != "" {
+		t.Errorf("a lease that was given back: %+v", other)
 	}
 }
