@@ -28,9 +28,6 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	for _, kind := range []string{"offline", "server"} {
 		t.Run(kind, func(t *testing.T) {
-			if _, rest, err := root().Find([]string{"serve"}); kind == "server" && (err != nil || len(rest) > 0) {
-				t.Skip("this program has no serve command")
-			}
 			testscript.Run(t, testscript.Params{Dir: "testdata/" + kind, Setup: setup,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up}})
 		})

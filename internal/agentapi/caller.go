@@ -153,11 +153,13 @@ func (c *Caller) version(ctx context.Context, limit int) http.Header {
 			minor = unknownMinor
 		}
 	}
-	return http.Header{versionHeader: {"1." + strconv.Itoa(min(minor, limit))}}
+	h := http.Header{}
+	h.Set(versionHeader, "1."+strconv.Itoa(min(minor, limit)))
+	return h
 }
 
 func minorOf(h http.Header) int {
-	n, _ := strconv.Atoi(strings.TrimPrefix(h[versionHeader][0], "1."))
+	n, _ := strconv.Atoi(strings.TrimPrefix(h.Get(versionHeader), "1."))
 	return n
 }
 

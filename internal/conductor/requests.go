@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ func (r *runner) validate(_ context.Context, op *Op) (Outcome, error) {
 		driverInfo = r.hw.Validator.Validate(op.Node)
 	}
 	if _, params, err := r.c.bootConfig(op.Node, secret.Secret{}); driverInfo == nil {
-		driverInfo = firstError(err, depot.CheckKernelParams(params))
+		driverInfo = cmp.Or(err, depot.CheckKernelParams(params))
 	}
 	verdict := func(err error) metal.Validation {
 		if err != nil {
@@ -103,13 +104,4 @@ func (r *runner) bootKinds(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	return done, op.Answer(kinds)
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"reflect"
@@ -173,7 +174,7 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 		return locked(n, nil)
 	}
 	if live, err := tx.LiveOperation(n.ID); err != nil || live != nil && plannedBy(before, n) {
-		return firstError(err, locked(n, live))
+		return cmp.Or(err, locked(n, live))
 	}
 	quiet := slices.Contains([]metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable, metal.Available}, state)
 	if before.ResourceClass != "" && n.ResourceClass != before.ResourceClass && !quiet {

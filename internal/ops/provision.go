@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -235,7 +236,7 @@ func (s *Service) answer(ctx context.Context, c Caller, ident string, plan metal
 		}
 		if exclusive {
 			if live, err := tx.LiveOperation(n.ID); err != nil || live != nil {
-				return firstError(err, locked(n, live))
+				return cmp.Or(err, locked(n, live))
 			}
 		}
 		if _, err := s.hardware(tx, n.Driver, n.ConductorGroup); err != nil {
@@ -289,13 +290,4 @@ func answered(o *store.Operation) error {
 		return fault.New(f.Kind, "%s", f.Public)
 	}
 	return fault.New(fault.Internal, "%s", o.Error)
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -109,20 +109,6 @@ func (s *Service) Conductors(ctx context.Context) ([]Conductor, error) {
 	return out, err
 }
 
-// Shows tells which driver_info keys of a driver may be shown. Of a driver that no conductor knows,
-// nothing is shown.
-func (s *Service) Shows(ctx context.Context, driver string) func(key string) bool {
-	drivers, err := s.Drivers(ctx)
-	if err == nil {
-		for _, d := range drivers {
-			if d.Name == driver {
-				return d.HardwareType.Shows
-			}
-		}
-	}
-	return func(string) bool { return false }
-}
-
 // hardware finds the type of a driver among live conductors. Nobody at all is fault.Unavailable, nobody
 // for this driver fault.Invalid.
 func (s *Service) hardware(tx *store.Tx, driver, group string) (metal.HardwareType, error) {

@@ -274,8 +274,7 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 func TestCredentialsStayAtTheirOrigin(t *testing.T) {
 	other := &server{file: []byte("image")}
 	far := start(t, other)
-	var first *server
-	first = &server{spoil: func(n int, w http.ResponseWriter, r *http.Request) bool {
+	first := &server{spoil: func(n int, w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/near" {
 			http.Redirect(w, r, far+"/img", http.StatusFound)
 		} else {

@@ -156,11 +156,11 @@ func TestReservationIsTheHolderOfALease(t *testing.T) {
 	held := func() string {
 		return read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.NodeByID(n.ID) }).Reservation
 	}
-	o := ask(t, db, n, 1)
+	ask(t, db, n, 1)
 	if held() != "" {
 		t.Error("an operation that nobody works on reserves the node")
 	}
-	o = claim(t, db, "c1", lease)
+	o := claim(t, db, "c1", lease)
 	if held() != "c1" {
 		t.Errorf("reservation %q, want c1", held())
 	}
