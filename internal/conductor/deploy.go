@@ -32,7 +32,7 @@ var deployPlan = plan{
 	}, leaveAgent, []step{
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, limit: 5 * time.Minute},
-		{name: "forget config drive", class: repeatable, run: (*runner).deployed, limit: time.Minute},
+		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
 	}),
 	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },
 }
@@ -188,7 +188,8 @@ func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) 
 	return again(r.c.config.Poll, "the agent to install the boot entry"), nil
 }
 
-// deployed tidies up: what the deployment alone needed is forgotten.
+// deployed tidies up: what the deployment alone needed leaves the record. The node keeps its instance_info, the
+// config drive in it too, until it is torn down: a rebuild needs it.
 func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
 	op.Rec.ConfigDrive, op.Rec.Image = "", nil
 	op.Change(func(n *metal.Node) {
