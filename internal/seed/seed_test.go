@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -221,6 +222,17 @@ func TestXorriso(t *testing.T) {
 	iso := writeISO(t, s)
 	for _, tree := range []string{"any", "nojoliet", "norock"} {
 		to := filepath.Join(t.TempDir(), "tree")
+		t.Cleanup(func() { // xorriso makes folders that only root may empty
+			err := filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					err = os.Chmod(path, 0o700)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
 		args := []string{"-read_fs", tree, "-osirrox", "on", "-indev", iso, "-extract", "/", to}
 		out, err := exec.Command(xorriso, args...).CombinedOutput()
 		if err != nil {
