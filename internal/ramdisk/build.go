@@ -61,6 +61,17 @@ func (o *Options) check() error {
 	if o.Agent == "" || o.Out == "" {
 		return fault.New(fault.Invalid, "A ramdisk needs an agent and a folder to go to.")
 	}
+	// The packages are unpacked by programs that run in another folder.
+	for _, p := range []*string{&o.Agent, &o.Out, &o.Work, &o.Kernel, &o.Modules, &o.Shim, &o.Grub, &o.CA} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
 	if (o.Kernel == "") != (o.Modules == "") {
 		return fault.New(fault.Invalid, "A kernel and its modules belong together: give both --kernel and --modules, or neither.")
 	}
