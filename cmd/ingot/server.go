@@ -122,6 +122,7 @@ func (s *server) conductorConfig(agentCA string) (conductor.Config, error) {
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
 	cc.PowerGrace = c.Conductor.PowerStateChangeTimeout
 	cc.StepPriority = map[string]int{"erase_devices": c.Deploy.EraseDevicesPriority, "erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
+	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.AgentURL, cc.AgentCA, cc.KernelParams = s.doors.agentURL, agentCA, c.Redfish.KernelAppendParams
 	if err := depot.CheckKernelParams(cc.KernelParams); err != nil {
 		return cc, fmt.Errorf("[redfish] kernel_append_params: %w", err)

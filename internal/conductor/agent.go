@@ -122,6 +122,13 @@ func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
 	defer cancel()
 	sent, err := c.Commands(call)
 	if err == nil && !slices.ContainsFunc(sent, func(s agentapi.Result) bool { return strings.HasSuffix(s.CommandName, "power_off") }) {
+		if r.c.config.CollectLogs == LogsAlways {
+			if err := r.keepLogs(ctx, op); err != nil {
+				return Outcome{}, err
+			}
+		}
+		call, cancel := context.WithTimeout(ctx, partingLimit)
+		defer cancel()
 		_, err = c.Run(call, "standby.power_off", struct{}{}, false)
 	}
 	if errors.Is(err, agentapi.ErrConnection) {

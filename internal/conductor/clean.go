@@ -10,7 +10,6 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/store"
 )
 
 // cleanPlan is the order of work behind "provide", and after every tear down: nothing of the last user is
@@ -50,7 +49,7 @@ func (r *runner) getCleanSteps(ctx context.Context, op *Op) (Outcome, error) {
 	defer c.Close()
 	call, cancel := context.WithTimeout(ctx, time.Minute) // upstream's command_timeout
 	defer cancel()
-	res, err := c.Run(call, "clean.get_clean_steps", map[string]any{"node": store.AgentNode(op.Node), "ports": portsFor(op)}, true)
+	res, err := c.Run(call, "clean.get_clean_steps", map[string]any{"node": r.nodeFor(op), "ports": portsFor(op)}, true)
 	if err != nil {
 		return Outcome{}, busyLater(err)
 	}
@@ -108,7 +107,7 @@ func (r *runner) runCleanSteps(ctx context.Context, op *Op) (Outcome, error) {
 	op.Change(showStep(func(n *metal.Node) *map[string]any { return &n.CleanStep }, s))
 	name := s.Interface + "." + s.Step
 	res, ended, err := r.command(ctx, op, ordered{name: "clean.execute_clean_step", nth: op.Rec.Index, what: "clean step " + name},
-		agentapi.StepParams{Step: s, Node: store.AgentNode(op.Node), Ports: portsFor(op), CleanVersion: op.Rec.Versions})
+		agentapi.StepParams{Step: s, Node: r.nodeFor(op), Ports: portsFor(op), CleanVersion: op.Rec.Versions})
 	switch {
 	case err != nil:
 		return Outcome{}, err

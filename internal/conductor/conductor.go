@@ -51,6 +51,10 @@ type Config struct {
 	AutomatedClean bool
 	// StepPriority overrides the priority of in-band clean steps by name; 0 leaves a step out.
 	StepPriority map[string]int
+	// Erasure is how agents erase disks.
+	Erasure Erasure
+	// CollectLogs says when the logs of a ramdisk are kept: LogsAlways, LogsOnFailure or LogsNever.
+	CollectLogs string
 	// AgentURL is the agents' door as machines reach it, AgentCA the PEM its certificate chains to.
 	AgentURL, AgentCA string
 	// KernelParams is appended to the ramdisk's kernel command line, unless the node's driver_info has its own.
@@ -61,7 +65,8 @@ type Config struct {
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
 		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
-		AutomatedClean: true, StepPriority: map[string]int{}}
+		AutomatedClean: true, StepPriority: map[string]int{},
+		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
 }
 
 // Depot offers files to machines on the boot listener.

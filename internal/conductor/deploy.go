@@ -15,7 +15,6 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/seed"
 	"ingot/internal/source"
-	"ingot/internal/store"
 )
 
 // deployPlan is the order of work behind "active".
@@ -140,7 +139,7 @@ func (r *runner) getDeploySteps(ctx context.Context, op *Op) (Outcome, error) {
 	defer c.Close()
 	call, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	res, err := c.Run(call, "deploy.get_deploy_steps", map[string]any{"node": store.AgentNode(op.Node), "ports": portsFor(op)}, true)
+	res, err := c.Run(call, "deploy.get_deploy_steps", map[string]any{"node": r.nodeFor(op), "ports": portsFor(op)}, true)
 	if err != nil {
 		return Outcome{}, busyLater(err)
 	}
@@ -167,7 +166,7 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 		Args: map[string]any{"image_info": op.Rec.Image, "configdrive": op.Rec.ConfigDrive}}
 	op.Change(showStep(func(n *metal.Node) *map[string]any { return &n.DeployStep }, s))
 	_, ended, err := r.command(ctx, op, ordered{name: "deploy.execute_deploy_step", what: "writing the image"},
-		agentapi.StepParams{Step: s, Node: store.AgentNode(op.Node), Ports: portsFor(op), DeployVersion: op.Rec.Versions})
+		agentapi.StepParams{Step: s, Node: r.nodeFor(op), Ports: portsFor(op), DeployVersion: op.Rec.Versions})
 	if err != nil || ended {
 		return done, err
 	}

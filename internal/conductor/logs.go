@@ -28,6 +28,9 @@ const (
 // keeps one. It is the first thing undone, while the machine still runs. A log that cannot be had is no
 // more than that: nothing is left to be undone.
 func (r *runner) keepLogs(ctx context.Context, op *Op) error {
+	if r.c.config.CollectLogs == LogsNever {
+		return nil
+	}
 	stamp := time.Now().UTC().Format("20060102T150405Z")
 	var errs []error
 	if r.hw.Console != nil {

@@ -48,8 +48,9 @@ type world struct {
 	agent    *httptest.Server
 	token    string
 	commands []agentapi.Result
-	silent   bool          // the agent never calls back
-	later    func(*Config) // what the operator changed while no conductor ran
+	told     map[string]any // driver_internal_info, as the last clean step's agent got it
+	silent   bool           // the agent never calls back
+	later    func(*Config)  // what the operator changed while no conductor ran
 }
 
 const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -346,7 +347,12 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 			"hardware_manager_version":{"m":"1"}}`)
 	case "get_deploy_steps":
 		res.CommandResult = json.RawMessage(`{"deploy_steps":{"M":[{"interface":"deploy","step":"write_image","priority":0}]},"hardware_manager_version":{"m":"1"}}`)
+	case "collect_system_logs":
+		res.CommandResult = json.RawMessage(`{"system_logs":"bG9ncw=="}`)
 	case "execute_clean_step":
+		var p agentapi.StepParams
+		_ = json.Unmarshal(cmd.Params, &p)
+		w.told = p.Node.InternalInfo
 		res.CommandStatus, w.disk = agentapi.Running, "erased"
 		res.CommandResult = json.RawMessage(`{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped"}}}`)
 	case "execute_deploy_step":

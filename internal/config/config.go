@@ -12,6 +12,7 @@ type Config struct {
 	API       API       `section:"api"`
 	Conductor Conductor `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
+	Agent     Agent     `section:"agent"`
 	Redfish   Redfish   `section:"redfish"`
 }
 
@@ -67,6 +68,27 @@ type Deploy struct {
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
 	// that out.
 	EraseDevicesMetadataPriority int `key:"erase_devices_metadata_priority" min:"0"`
+	// DiskErasureConcurrency is how many disks of a machine are erased at once.
+	DiskErasureConcurrency int `key:"disk_erasure_concurrency" min:"1" max:"64"`
+	// ShredRandomOverwriteIterations is how often a disk that has to be overwritten is overwritten with random
+	// bytes. From 2 on disks are overwritten even if discarding would have emptied them.
+	ShredRandomOverwriteIterations int `key:"shred_random_overwrite_iterations" min:"0" max:"32"`
+	// ShredFinalOverwriteWithZeros ends overwriting with zeros.
+	ShredFinalOverwriteWithZeros bool `key:"shred_final_overwrite_with_zeros"`
+	// EnableATASecureErase lets SATA disks erase themselves where they can.
+	EnableATASecureErase bool `key:"enable_ata_secure_erase"`
+	// EnableNVMeSecureErase lets NVMe drives erase themselves where they can.
+	EnableNVMeSecureErase bool `key:"enable_nvme_secure_erase"`
+	// ContinueIfDiskSecureEraseFails overwrites a disk whose own erase failed; without it cleaning fails.
+	ContinueIfDiskSecureEraseFails bool `key:"continue_if_disk_secure_erase_fails"`
+	// EraseSkipReadOnly leaves write-protected disks alone; without it they make cleaning fail.
+	EraseSkipReadOnly bool `key:"erase_skip_read_only"`
+}
+
+// Agent is the section [agent].
+type Agent struct {
+	// DeployLogsCollect says when the logs of a ramdisk are kept.
+	DeployLogsCollect string `key:"deploy_logs_collect" oneof:"always,on_failure,never"`
 }
 
 // Redfish is the section [redfish].
@@ -84,6 +106,8 @@ func Defaults() Config {
 		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
 			PowerStateChangeTimeout: time.Minute},
-		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99},
+		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
+			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
+		Agent: Agent{DeployLogsCollect: "on_failure"},
 	}
 }
