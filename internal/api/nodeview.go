@@ -45,6 +45,7 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		ResourceClass:     n.ResourceClass, ConductorGroup: n.ConductorGroup, AutomatedClean: n.AutomatedClean,
 		Protected: n.Protected, ProtectedReason: n.ProtectedReason, Owner: n.Owner, Lessee: n.Lessee, Description: n.Description,
 		Retired: n.Retired, RetiredReason: n.RetiredReason, NetworkData: n.NetworkData, BootMode: n.BootMode, SecureBoot: n.SecureBoot,
+		InspectionStartedAt: wire.Time{Time: n.InspectionStartedAt}, InspectionFinishedAt: wire.Time{Time: n.InspectionFinishedAt},
 		DisablePowerOff: n.DisablePowerOff, CreatedAt: wire.Time{Time: n.CreatedAt}, UpdatedAt: wire.Time{Time: n.UpdatedAt},
 	}
 	if v.driverInfo {

@@ -49,6 +49,9 @@ type Node struct {
 	BootMode             string // "uefi", "bios" or ""
 	SecureBoot           *bool
 
+	InspectionStartedAt  time.Time // zero while no inspection is under way
+	InspectionFinishedAt time.Time // of the last one that succeeded; zero while one is under way
+
 	CreatedAt time.Time
 	UpdatedAt time.Time // zero until the first update
 

@@ -23,6 +23,7 @@ var nodeColumns = []string{
 	"maintenance", "maintenance_reason", "fault", "protected", "protected_reason", "retired",
 	"retired_reason", "disable_power_off", "clean_step", "deploy_step", "boot_mode", "secure_boot",
 	"created_at", "updated_at",
+	"inspection_started_at", "inspection_finished_at",
 }
 
 // unsortable are the columns that hold objects. Source: rest-api reference §2.1.
@@ -185,7 +186,8 @@ func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
 		micros(n.ProvisionUpdatedAt), string(n.PowerState), string(n.TargetPowerState), n.LastError,
 		number(n.Maintenance), n.MaintenanceReason, n.Fault, number(n.Protected), n.ProtectedReason,
 		number(n.Retired), n.RetiredReason, number(n.DisablePowerOff), object(n.CleanStep), object(n.DeployStep),
-		n.BootMode, orNullBool(n.SecureBoot), micros(n.CreatedAt), micros(n.UpdatedAt)}, nil
+		n.BootMode, orNullBool(n.SecureBoot), micros(n.CreatedAt), micros(n.UpdatedAt),
+		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt)}, nil
 }
 
 type scanner interface{ Scan(...any) error }
@@ -197,6 +199,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		driverInfo, instanceInfo       []byte
 		automated, secureBoot          sql.NullBool
 		provisioned, created, updated  int64
+		inspecting, inspected          int64
 		objects                        [7]string
 		maintenance, protected, retire bool
 	)
@@ -205,7 +208,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		&n.InstanceName, &n.ChassisUUID, &automated, &n.ProvisionState, &n.TargetProvisionState, &provisioned,
 		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
 		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
-		&secureBoot, &created, &updated, &n.Reservation)
+		&secureBoot, &created, &updated, &inspecting, &inspected, &n.Reservation)
 	if err != nil {
 		return nil, err
 	}
@@ -213,6 +216,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 	n.Maintenance, n.Protected, n.Retired = maintenance, protected, retire
 	n.AutomatedClean, n.SecureBoot = boolOrNil(automated), boolOrNil(secureBoot)
 	n.ProvisionUpdatedAt, n.CreatedAt, n.UpdatedAt = fromMicros(provisioned), fromMicros(created), fromMicros(updated)
+	n.InspectionStartedAt, n.InspectionFinishedAt = fromMicros(inspecting), fromMicros(inspected)
 	err = errors.Join(decode(objects[0], &n.Properties), decode(objects[1], &n.Extra), decode(objects[2], &n.InternalInfo),
 		decode(objects[3], &n.NetworkData), decode(objects[4], &n.Interfaces), decode(objects[5], &n.CleanStep), decode(objects[6], &n.DeployStep))
 	if err != nil {
