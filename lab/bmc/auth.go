@@ -132,7 +132,12 @@ func (b *BMC) login(r *http.Request) (reply, error) {
 		return reply{}, problem{http.StatusUnauthorized, "ResourceAtUriUnauthorized",
 			"While accessing the resource, the service received an authorization error: wrong user name or password."}
 	}
-	s, ok := b.sessions.open()
+	_, full := b.faults.strike(SessionLimit)
+	var s session
+	ok := !full
+	if ok {
+		s, ok = b.sessions.open()
+	}
 	if !ok {
 		return reply{}, problem{http.StatusServiceUnavailable, "SessionLimitExceeded",
 			"The session establishment failed due to the number of simultaneous sessions exceeding the limit of the implementation."}

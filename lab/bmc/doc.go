@@ -6,8 +6,8 @@
 // and it shares no code with the Redfish driver: an emulator that shares code shares mistakes. It
 // imports nothing of ours.
 //
-// What it has: service root, sessions and basic authentication, one system (power, boot override, secure
-// boot, NICs, the host's serial log), one manager with a virtual CD drive, one chassis with sensors. Every
+// What it has: service root, sessions and basic authentication, one system (power, boot override and mode, Secure
+// Boot with its keys, NICs, the host's serial log), one manager with a virtual CD drive, one chassis with sensors. Every
 // resource has an ETag, and a PATCH with If-Match is refused when the resource has changed.
 //
 // Besides Redfish the same server answers, with the BMC's user and password:

@@ -36,6 +36,12 @@ func NewFakeMachine() *FakeMachine {
 	}
 }
 
+// Pretend makes the machine one of another make, before it has a BMC.
+func (m *FakeMachine) Pretend(change func(*Inventory)) *FakeMachine {
+	change(&m.inv)
+	return m
+}
+
 // PowerOn implements Machine.
 func (m *FakeMachine) PowerOn(_ context.Context, next NextBoot) error {
 	m.mu.Lock()

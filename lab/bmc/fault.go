@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// The faults that can be planted. They act on Redfish requests only.
+// The faults that can be planted. They act on Redfish requests and on what a machine boots; those that a real
+// BMC may have for life are habits. Times counts requests, boots, handshakes or whatever the fault strikes.
 const (
 	RefusePower   = "refuse-power"                    // resets are answered with an error
 	RefuseMedia   = "refuse-media"                    // inserting media is answered with an error
@@ -19,16 +20,32 @@ const (
 	Gone          = "gone"                            // connections are closed without an answer
 	Busy          = "503-then-ok"                     // Times requests get 503 (default 3), then all is well
 	Slow          = "slow"                            // every answer is late by DelayMS (default 2000)
-	MediaEmpty    = "media-insert-accepted-but-empty" // InsertMedia succeeds and the drive stays empty
+	SessionLimit  = "session-limit"                   // no session can be made: there are too many
+	InPOST        = "refuse-during-post"              // changes are refused, as HPE's iLO does while the machine is in POST
+	NewKey        = "new-certificate"                 // handshakes show another certificate than before
 	PowerLies     = "power-lies"                      // resets succeed and the power does not change
-	PatchOnly     = "media-patch-only"                // the CD drive has no actions, only PATCH
-	NeedETag      = "etag-required"                   // a PATCH without If-Match gets 428
-	NoBootMode    = "boot-mode-refused"               // a PATCH that names BootSourceOverrideMode gets 400
+	PowerWrong    = "power-shown-wrong"               // the power state is shown as its opposite
+	MediaEmpty    = "media-insert-accepted-but-empty" // InsertMedia succeeds and the drive stays empty
+	StaleMedia    = "media-stale"                     // somebody's old image turns out to be in the empty drive, once
+	EjectIgnored  = "media-eject-ignored"             // EjectMedia succeeds and the image stays
+	MediaLost     = "media-lost-at-power-on"          // the drive is found empty by the boot it was filled for
+	BootIgnored   = "boot-override-ignored"           // the machine boots by its own order, and the override stays
+	PatchIgnored  = "setting-ignored"                 // boot mode and Secure Boot: accepted, and forgotten
+	NotApplied    = "setting-not-applied"             // the same: accepted and shown, and no boot applies it
+	AtReset       = "setting-shown-after-reset"       // habit: the same: accepted, and shown only after the next boot
+	NeedsOff      = "setting-needs-power-off"         // habit: the same: refused while the machine is on
+	PatchOnly     = "media-patch-only"                // habit: the CD drive has no actions, only PATCH
+	NeedTransfer  = "media-needs-transfer"            // habit: InsertMedia wants TransferProtocolType and TransferMethod
+	NeedETag      = "etag-required"                   // habit: a PATCH without If-Match gets 428
+	NoBootMode    = "boot-mode-refused"               // habit: a PATCH that names BootSourceOverrideMode gets 400
+	WholeBoot     = "boot-needs-all-fields"           // habit: a PATCH of Boot without target, enabled and mode gets 400
+	ImageRemains  = "media-image-remains"             // habit: after an eject the drive still names its image, NotConnected
 )
 
 // faultNames are all faults, in the order of their description.
-var faultNames = []string{RefusePower, RefuseMedia, WrongPassword, Hang, Gone, Busy, Slow, MediaEmpty, PowerLies,
-	PatchOnly, NeedETag, NoBootMode}
+var faultNames = []string{RefusePower, RefuseMedia, WrongPassword, Hang, Gone, Busy, Slow, SessionLimit, InPOST, NewKey,
+	PowerLies, PowerWrong, MediaEmpty, StaleMedia, EjectIgnored, MediaLost, BootIgnored, PatchIgnored, NotApplied, AtReset, NeedsOff,
+	PatchOnly, NeedTransfer, NeedETag, NoBootMode, WholeBoot, ImageRemains}
 
 // Fault is one planted failure.
 type Fault struct {
@@ -138,6 +155,13 @@ func (b *BMC) disturb(w http.ResponseWriter, r *http.Request) (done bool) {
 		case <-changed:
 		}
 		panic(http.ErrAbortHandler)
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && !strings.HasPrefix(r.URL.Path, sessionsPath) {
+		if _, ok := b.faults.strike(InPOST); ok {
+			// Source of the id: HPE iLO 5 and 6, github.com/ironcore-dev/metal-operator issue 997.
+			writeProblem(w, problem{http.StatusBadRequest, "iLO.2.37.UnableToModifyDuringSystemPOST", "The system is in POST; try again when it is done."})
+			return true
+		}
 	}
 	if _, ok := b.faults.strike(Busy); ok {
 		w.Header().Set("Retry-After", "1")

@@ -204,7 +204,10 @@ func writeError(w http.ResponseWriter, err error) {
 }
 
 func writeProblem(w http.ResponseWriter, p problem) {
-	id := "Base.1.13." + p.id
+	id := p.id
+	if !strings.Contains(id, ".") { // a name of the base registry
+		id = "Base.1.13." + id
+	}
 	writeJSON(w, p.status, doc{"error": doc{"code": id, "message": p.message, "@Message.ExtendedInfo": []doc{{
 		"@odata.type": "#Message.v1_1_2.Message", "MessageId": id, "Message": p.message, "MessageArgs": []string{},
 		"MessageSeverity": "Critical", "Resolution": "None.",

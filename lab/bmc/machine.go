@@ -38,6 +38,12 @@ type Boot struct {
 	// Media is the image in the CD drive: a path on this host, "" for an empty drive. A BMC without
 	// Config.MediaDir fetches nothing and gives the URL as it was asked.
 	Media string
+	// Legacy: the firmware boots as a BIOS does, not by UEFI.
+	Legacy bool
+	// SecureBoot: the firmware runs only what its keys sign, in this boot.
+	SecureBoot bool
+	// Keys: the firmware has keys for Secure Boot. Without them it is in setup mode.
+	Keys bool
 }
 
 // Inventory is what a BMC tells of its machine. Zero values are left out of the answers.
@@ -49,7 +55,8 @@ type Inventory struct {
 	MemoryMiB    int
 	CPUs         int
 	CPUModel     string
-	SecureBoot   bool     // whether the firmware enforces Secure Boot
+	SecureBoot   bool     // the firmware has keys and enforces Secure Boot, until it is told otherwise
+	Legacy       bool     // the firmware can boot as a BIOS does too
 	BootTargets  []string // what a boot override may name besides "None"
 }
 

@@ -18,6 +18,7 @@ import (
 // drive is the virtual CD drive.
 type drive struct {
 	image  string // the URL, "" when empty
+	last   string // the URL that was in it before; shown by ImageRemains
 	path   string // what the machine gets, see Boot.Media
 	busy   bool   // an insert or eject is under way
 	serial int    // names the files: two images in a row never share one
@@ -36,7 +37,22 @@ func mediaClient() *http.Client {
 	}}
 }
 
+// staleImage is what StaleMedia finds in the drive.
+const staleImage = "http://198.51.100.66/left-by-somebody.iso"
+
+// findStale puts somebody's old image into an empty drive, if that is planted.
+func (b *BMC) findStale() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.drive.image == "" && !b.drive.busy {
+		if _, ok := b.faults.strike(StaleMedia); ok {
+			b.drive.image, b.drive.path = staleImage, ""
+		}
+	}
+}
+
 func (b *BMC) getMedia(*http.Request) (doc, error) {
+	b.findStale()
 	b.mu.Lock()
 	d := b.drive
 	b.mu.Unlock()
@@ -48,6 +64,9 @@ func (b *BMC) getMedia(*http.Request) (doc, error) {
 		if u, err := url.Parse(d.image); err == nil {
 			out["ImageName"], out["TransferProtocolType"] = path.Base(u.Path), strings.ToUpper(u.Scheme)
 		}
+	}
+	if d.image == "" && d.last != "" && b.faults.has(ImageRemains) {
+		out["Image"], out["Inserted"] = d.last, true // and ConnectedVia says NotConnected
 	}
 	if !b.faults.has(PatchOnly) {
 		out["Actions"] = doc{
@@ -78,6 +97,12 @@ func (b *BMC) insertMedia(r *http.Request) (reply, error) {
 	if ask.Image == nil || *ask.Image == "" {
 		return reply{}, problem{http.StatusBadRequest, "ActionParameterMissing",
 			"The action VirtualMedia.InsertMedia requires the parameter Image to be present in the request body."}
+	}
+	for name, value := range map[string]*string{"TransferProtocolType": ask.TransferProtocolType, "TransferMethod": ask.TransferMethod} {
+		if value == nil && b.faults.has(NeedTransfer) {
+			return reply{}, problem{http.StatusBadRequest, "ActionParameterMissing",
+				"The action VirtualMedia.InsertMedia requires the parameter " + name + " to be present in the request body."}
+		}
 	}
 	return b.insert(*ask.Image)
 }
@@ -113,6 +138,7 @@ func (b *BMC) patchMedia(r *http.Request) (reply, error) {
 
 func (b *BMC) insert(image string) (reply, error) {
 	b.counters.add("InsertMedia")
+	b.findStale()
 	u, err := url.Parse(image)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || len(image) > 2048 {
 		return reply{}, problem{http.StatusBadRequest, "PropertyValueFormatError",
@@ -146,6 +172,9 @@ func (b *BMC) insert(image string) (reply, error) {
 
 func (b *BMC) eject() (reply, error) {
 	b.counters.add("EjectMedia")
+	if _, ok := b.faults.strike(EjectIgnored); ok {
+		return reply{status: http.StatusNoContent}, nil
+	}
 	return b.change(func(ctx context.Context) error {
 		b.mu.Lock()
 		old := b.drive
@@ -162,7 +191,7 @@ func (b *BMC) eject() (reply, error) {
 
 // discard removes an image that is in the drive no more.
 func (b *BMC) discard(file string) error {
-	if b.cfg.MediaDir == "" {
+	if b.cfg.MediaDir == "" || file == "" {
 		return nil
 	}
 	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -196,7 +225,7 @@ func (b *BMC) change(do func(context.Context) error) (reply, error) {
 func (b *BMC) load(ctx context.Context, image, file string, serial int) error {
 	b.mu.Lock()
 	old := b.drive
-	b.drive.image, b.drive.path, b.drive.serial = image, file, serial
+	b.drive.image, b.drive.path, b.drive.serial, b.drive.last = image, file, serial, old.image
 	b.mu.Unlock()
 	if !b.cfg.Machine.Powered() {
 		return nil

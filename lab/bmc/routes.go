@@ -7,11 +7,12 @@ import (
 
 // The paths of the BMC's own resources. Clients must find them by links; tests may use them.
 const (
-	SystemPath  = "/redfish/v1/Systems/system"
-	ManagerPath = "/redfish/v1/Managers/bmc"
-	ChassisPath = "/redfish/v1/Chassis/chassis"
-	MediaPath   = ManagerPath + "/VirtualMedia/Cd"
-	ConsolePath = SystemPath + "/LogServices/HostLogger"
+	SystemPath     = "/redfish/v1/Systems/system"
+	ManagerPath    = "/redfish/v1/Managers/bmc"
+	ChassisPath    = "/redfish/v1/Chassis/chassis"
+	MediaPath      = ManagerPath + "/VirtualMedia/Cd"
+	SecureBootPath = SystemPath + "/SecureBoot"
+	ConsolePath    = SystemPath + "/LogServices/HostLogger"
 )
 
 // routes is everything the BMC answers.
@@ -37,24 +38,25 @@ func (b *BMC) routes() *http.ServeMux {
 
 		"/redfish/v1/Systems": list("/redfish/v1/Systems", "ComputerSystem", SystemPath),
 		SystemPath:            {get: b.getSystem, patch: b.patchSystem},
-		SystemPath + "/Actions/ComputerSystem.Reset":    {post: b.reset},
-		SystemPath + "/SecureBoot":                      {get: b.getSecureBoot},
-		SystemPath + "/EthernetInterfaces":              {get: b.getNICs},
-		SystemPath + "/EthernetInterfaces/{nic}":        {get: b.getNIC},
-		SystemPath + "/LogServices":                     list(SystemPath+"/LogServices", "LogService", ConsolePath),
-		ConsolePath:                                     {get: b.getConsole},
-		ConsolePath + "/Entries":                        {get: b.getConsoleEntries},
-		ConsolePath + "/Entries/{entry}":                {get: b.getConsoleEntry},
-		"/redfish/v1/Managers":                          list("/redfish/v1/Managers", "Manager", ManagerPath),
-		ManagerPath:                                     {get: b.getManager},
-		ManagerPath + "/VirtualMedia":                   list(ManagerPath+"/VirtualMedia", "VirtualMedia", MediaPath),
-		MediaPath:                                       {get: b.getMedia, patch: b.patchMedia},
-		MediaPath + "/Actions/VirtualMedia.InsertMedia": {post: b.insertMedia},
-		MediaPath + "/Actions/VirtualMedia.EjectMedia":  {post: b.ejectMedia},
-		"/redfish/v1/Chassis":                           list("/redfish/v1/Chassis", "Chassis", ChassisPath),
-		ChassisPath:                                     {get: b.getChassis},
-		ChassisPath + "/Thermal":                        {get: b.getThermal},
-		ChassisPath + "/Power":                          {get: b.getPowerSensors},
+		SystemPath + "/Actions/ComputerSystem.Reset": {post: b.reset},
+		SecureBootPath: {get: b.getSecureBoot, patch: b.patchSecureBoot},
+		SecureBootPath + "/Actions/SecureBoot.ResetKeys": {post: b.resetKeys},
+		SystemPath + "/EthernetInterfaces":               {get: b.getNICs},
+		SystemPath + "/EthernetInterfaces/{nic}":         {get: b.getNIC},
+		SystemPath + "/LogServices":                      list(SystemPath+"/LogServices", "LogService", ConsolePath),
+		ConsolePath:                                      {get: b.getConsole},
+		ConsolePath + "/Entries":                         {get: b.getConsoleEntries},
+		ConsolePath + "/Entries/{entry}":                 {get: b.getConsoleEntry},
+		"/redfish/v1/Managers":                           list("/redfish/v1/Managers", "Manager", ManagerPath),
+		ManagerPath:                                      {get: b.getManager},
+		ManagerPath + "/VirtualMedia":                    list(ManagerPath+"/VirtualMedia", "VirtualMedia", MediaPath),
+		MediaPath:                                        {get: b.getMedia, patch: b.patchMedia},
+		MediaPath + "/Actions/VirtualMedia.InsertMedia":  {post: b.insertMedia},
+		MediaPath + "/Actions/VirtualMedia.EjectMedia":   {post: b.ejectMedia},
+		"/redfish/v1/Chassis":                            list("/redfish/v1/Chassis", "Chassis", ChassisPath),
+		ChassisPath:                                      {get: b.getChassis},
+		ChassisPath + "/Thermal":                         {get: b.getThermal},
+		ChassisPath + "/Power":                           {get: b.getPowerSensors},
 	}
 	mux := http.NewServeMux()
 	for path, res := range table {

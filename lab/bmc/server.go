@@ -55,6 +55,9 @@ type BMC struct {
 
 	mu      sync.Mutex // guards what follows
 	boot    override
+	legacy  setting // the boot mode is Legacy
+	secure  setting // Secure Boot is enforced
+	keys    setting // the firmware has keys for it
 	drive   drive
 	busy    bool               // a reset is under way
 	endSoft context.CancelFunc // ends the wait for the guest to go down; nil when there is none
@@ -97,6 +100,8 @@ func New(c Config) (*BMC, error) {
 		return nil, err
 	}
 	b.sessions.limit = c.SessionTimeout
+	factory := c.Machine.Inventory()
+	b.secure, b.keys = settled(factory.SecureBoot), settled(factory.SecureBoot)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.mux = b.routes()
 	return b, nil
@@ -110,7 +115,7 @@ func (b *BMC) Start(addr string) error {
 	}
 	srv := &http.Server{
 		Handler:           b,
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{b.cert}, MinVersion: tls.VersionTLS12},
+		TLSConfig:         &tls.Config{GetCertificate: b.certificate, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: 10 * time.Second, // a client that says nothing must not hold a connection for ever
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

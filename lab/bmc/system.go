@@ -20,11 +20,20 @@ func (b *BMC) bootTargets() []string {
 	return append([]string{"None"}, b.cfg.Machine.Inventory().BootTargets...)
 }
 
-// nextBoot implements NextBoot: it spends an override that is meant for one boot.
+// nextBoot implements NextBoot: it spends an override that is meant for one boot, and applies what was set for it.
 func (b *BMC) nextBoot() Boot {
+	_, lost := b.faults.strike(MediaLost)
+	_, ignored := b.faults.strike(BootIgnored)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	next := Boot{Media: b.drive.path}
+	if lost {
+		b.drive.image, b.drive.path = "", ""
+	}
+	b.applySettings()
+	next := Boot{Media: b.drive.path, Legacy: b.legacy.now, SecureBoot: b.secure.now, Keys: b.keys.now}
+	if ignored {
+		return next
+	}
 	if b.boot.enabled != "Disabled" && b.boot.target != "None" {
 		next.First = b.boot.target
 	}
@@ -37,8 +46,11 @@ func (b *BMC) nextBoot() Boot {
 func (b *BMC) getSystem(*http.Request) (doc, error) {
 	inv := b.cfg.Machine.Inventory()
 	power := b.powerState()
+	if _, ok := b.faults.strike(PowerWrong); ok {
+		power = map[string]string{"On": "Off", "Off": "On"}[power]
+	}
 	b.mu.Lock()
-	boot := b.boot
+	boot, mode := b.boot, modeWord(b.legacy.shown(b.faults.has(AtReset)))
 	b.mu.Unlock()
 	d := doc{
 		"@odata.id": SystemPath, "@odata.type": "#ComputerSystem.v1_16_0.ComputerSystem",
@@ -46,12 +58,12 @@ func (b *BMC) getSystem(*http.Request) (doc, error) {
 		"Status": health(power),
 		"Boot": doc{
 			"BootSourceOverrideTarget": boot.target, "BootSourceOverrideEnabled": boot.enabled,
-			"BootSourceOverrideMode":                            "UEFI",
+			"BootSourceOverrideMode":                            mode,
 			"BootSourceOverrideTarget@Redfish.AllowableValues":  b.bootTargets(),
 			"BootSourceOverrideEnabled@Redfish.AllowableValues": overrideModes,
-			"BootSourceOverrideMode@Redfish.AllowableValues":    []string{"UEFI"},
+			"BootSourceOverrideMode@Redfish.AllowableValues":    b.bootModes(),
 		},
-		"SecureBoot":         link(SystemPath + "/SecureBoot"),
+		"SecureBoot":         link(SecureBootPath),
 		"EthernetInterfaces": link(SystemPath + "/EthernetInterfaces"),
 		"LogServices":        link(SystemPath + "/LogServices"),
 		"Links":              doc{"Chassis": []doc{link(ChassisPath)}, "ManagedBy": []doc{link(ManagerPath)}},
@@ -83,7 +95,7 @@ func health(power string) doc {
 	return doc{"Health": "OK", "State": "Disabled"}
 }
 
-// patchSystem changes the boot override, the one thing that can be changed on a system.
+// patchSystem changes the boot override and the boot mode, all that can be changed on a system.
 func (b *BMC) patchSystem(r *http.Request) (reply, error) {
 	var ask struct {
 		Boot *struct {
@@ -103,11 +115,22 @@ func (b *BMC) patchSystem(r *http.Request) (reply, error) {
 			return reply{}, problem{http.StatusBadRequest, "PropertyNotWritable",
 				"The property BootSourceOverrideMode is a read only property and cannot be assigned a value."}
 		}
-		if *m != "UEFI" {
+		if !slices.Contains(b.bootModes(), *m) {
 			return reply{}, notInList("BootSourceOverrideMode", *m)
 		}
 	}
+	if ask.Boot.BootSourceOverrideMode == nil || ask.Boot.BootSourceOverrideTarget == nil || ask.Boot.BootSourceOverrideEnabled == nil {
+		if b.faults.has(WholeBoot) {
+			return reply{}, problem{http.StatusBadRequest, "PropertyMissing",
+				"BootSourceOverrideTarget, BootSourceOverrideEnabled and BootSourceOverrideMode must be given together."}
+		}
+	}
 	targets := b.bootTargets()
+	if m := ask.Boot.BootSourceOverrideMode; m != nil {
+		if err := b.set(&b.legacy, *m == "Legacy", "BootSourceOverrideMode"); err != nil {
+			return reply{}, err
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	next := b.boot
@@ -140,16 +163,6 @@ func notInList(property, value string) error {
 	}
 	return problem{http.StatusBadRequest, "PropertyValueNotInList",
 		"The value " + strconv.Quote(value) + " for the property " + property + " is not in the list of acceptable values."}
-}
-
-func (b *BMC) getSecureBoot(*http.Request) (doc, error) {
-	enabled, mode := "Disabled", "SetupMode"
-	if b.cfg.Machine.Inventory().SecureBoot {
-		enabled, mode = "Enabled", "UserMode"
-	}
-	return doc{"@odata.id": SystemPath + "/SecureBoot", "@odata.type": "#SecureBoot.v1_1_0.SecureBoot",
-		"Id": "SecureBoot", "Name": "UEFI Secure Boot", "SecureBootEnable": enabled == "Enabled",
-		"SecureBootCurrentBoot": enabled, "SecureBootMode": mode}, nil
 }
 
 const nicsPath = SystemPath + "/EthernetInterfaces"

@@ -254,8 +254,8 @@ func (c *call) insertInto(v *schemas.VirtualMedia, image *url.URL) error {
 	}
 	params := &schemas.VirtualMediaInsertMediaParameters{Image: image.String()}
 	_, err := v.InsertMedia(params)
-	for range 3 { // one round per parameter that can be missing
-		if !refused(err) || !c.addMissing(params, err, image) {
+	for range insertWords { // one round per parameter that can be missing
+		if !refused(err) || !addMissing(params, err, image) {
 			return err
 		}
 		_, err = v.InsertMedia(params)
@@ -264,21 +264,15 @@ func (c *call) insertInto(v *schemas.VirtualMedia, image *url.URL) error {
 }
 
 // addMissing adds a parameter that a refusal names, if it is one we can fill in.
-func (c *call) addMissing(p *schemas.VirtualMediaInsertMediaParameters, err error, image *url.URL) bool {
+func addMissing(p *schemas.VirtualMediaInsertMediaParameters, err error, image *url.URL) bool {
 	said := err.Error()
-	switch {
-	case p.TransferProtocolType == nil && strings.Contains(said, "TransferProtocolType"):
-		t := schemas.TransferProtocolType(strings.ToUpper(image.Scheme))
-		p.TransferProtocolType = &t
-	case p.TransferMethod == nil && strings.Contains(said, "TransferMethod"):
-		m := schemas.StreamTransferMethod
-		p.TransferMethod = &m
-	case p.MediaType == "" && strings.Contains(said, "MediaType"):
-		p.MediaType = schemas.CDVirtualMediaType
-	default:
-		return false
+	for _, w := range insertWords {
+		if w.absent(p) && strings.Contains(said, w.word) {
+			w.add(p, image)
+			return true
+		}
 	}
-	return true
+	return false
 }
 
 // sawInserted waits until the drive shows an image. It was empty before, so one under a name of the BMC's
