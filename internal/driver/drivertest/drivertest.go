@@ -52,6 +52,15 @@ type Inspector interface {
 	Inspect(ctx context.Context, n *metal.Node) (metal.HardwareInfo, error)
 }
 
+// Firmware reads and changes how a machine's firmware boots.
+type Firmware interface {
+	BootMode(ctx context.Context, n *metal.Node) (string, error)
+	SetBootMode(ctx context.Context, n *metal.Node, mode string) (shown bool, err error)
+	SecureBoot(ctx context.Context, n *metal.Node) (metal.SecureBoot, error)
+	SetSecureBoot(ctx context.Context, n *metal.Node, on bool) (shown bool, err error)
+	ResetSecureBootKeys(ctx context.Context, n *metal.Node, how metal.KeyReset) error
+}
+
 // Console gives what a machine printed.
 type Console interface {
 	ConsoleLog(ctx context.Context, n *metal.Node, limit int) ([]byte, error)
@@ -66,6 +75,7 @@ type Bench struct {
 	Media     Media
 	Inspector Inspector
 	Console   Console
+	Firmware  Firmware // the bench's machine boots by UEFI, has keys and knows both modes
 
 	Node *metal.Node
 	// Images are two URLs that the machine's BMC can fetch; needed with Media.
@@ -84,7 +94,7 @@ func Run(t *testing.T, setup func(t *testing.T) Bench) {
 		run  func(*testing.T, Bench)
 	}{
 		{"type", describes}, {"validate", validates}, {"power", switches}, {"boot", boots},
-		{"media", media}, {"inspect", inspects}, {"console", prints}, {"ended context", endedContext},
+		{"media", media}, {"inspect", inspects}, {"console", prints}, {"firmware", firmware}, {"ended context", endedContext},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) { p.run(t, setup(t)) })

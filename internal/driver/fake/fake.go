@@ -32,6 +32,9 @@ type Driver struct {
 type machine struct {
 	power metal.Power
 	boot  metal.BootDevice
+	bios  bool // the boot mode
+	// Secure Boot: the setting, and what the last boot made of it.
+	secure, enforced bool
 }
 
 // fresh is a machine that was told nothing yet.
@@ -89,6 +92,9 @@ func (d *Driver) SetPower(ctx context.Context, n *metal.Node, want metal.Power) 
 		if m.power == metal.PowerOff && to == metal.PowerOn && !m.boot.Persistent {
 			m.boot = fresh.boot // an override for one boot is used up by it
 		}
+		if m.power == metal.PowerOff && to == metal.PowerOn {
+			m.enforced = m.secure
+		}
 		m.power = to
 	})
 }
@@ -110,6 +116,49 @@ func (d *Driver) SetBootDevice(ctx context.Context, n *metal.Node, dev metal.Boo
 // BootDevices lists what SetBootDevice takes.
 func (d *Driver) BootDevices(ctx context.Context, _ *metal.Node) ([]string, error) {
 	return slices.Clone(devices), ctx.Err()
+}
+
+// BootMode tells how the machine boots.
+func (d *Driver) BootMode(ctx context.Context, n *metal.Node) (string, error) {
+	m, err := d.machine(ctx, n)
+	if m.bios {
+		return metal.BIOS, err
+	}
+	return metal.UEFI, err
+}
+
+// SetBootMode takes metal.UEFI and metal.BIOS; Secure Boot ends with UEFI.
+func (d *Driver) SetBootMode(ctx context.Context, n *metal.Node, mode string) (shown bool, err error) {
+	if mode != metal.UEFI && mode != metal.BIOS {
+		return false, fault.New(fault.Invalid, "%q is not a boot mode: use uefi or bios", mode)
+	}
+	return true, d.change(ctx, n, func(m *machine) {
+		m.bios = mode == metal.BIOS
+		m.secure = m.secure && !m.bios
+	})
+}
+
+// SecureBoot tells how Secure Boot stands.
+func (d *Driver) SecureBoot(ctx context.Context, n *metal.Node) (metal.SecureBoot, error) {
+	m, err := d.machine(ctx, n)
+	return metal.SecureBoot{On: m.secure, Booted: &m.enforced}, err
+}
+
+// SetSecureBoot changes it for the next boot; it needs boot mode uefi.
+func (d *Driver) SetSecureBoot(ctx context.Context, n *metal.Node, on bool) (shown bool, err error) {
+	m, err := d.machine(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	if on && m.bios {
+		return false, fault.New(fault.Invalid, "Secure Boot needs boot mode uefi")
+	}
+	return true, d.change(ctx, n, func(m *machine) { m.secure = on })
+}
+
+// ResetSecureBootKeys changes nothing: a fake machine has no keys to lose.
+func (d *Driver) ResetSecureBootKeys(ctx context.Context, _ *metal.Node, _ metal.KeyReset) error {
+	return ctx.Err()
 }
 
 // Inspect describes a small machine with one NIC. The serial number and the MAC (locally administered)

@@ -11,7 +11,7 @@ import (
 func TestContract(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Bench {
 		d := fake.New()
-		return drivertest.Bench{Type: d.Type(), Validator: d, Power: d, Boot: d, Inspector: d,
+		return drivertest.Bench{Type: d.Type(), Validator: d, Power: d, Boot: d, Inspector: d, Firmware: d,
 			Node: &metal.Node{UUID: "a5c2a0f2-7d7e-4b43-9f0e-2b9d8a4f3f10"}}
 	})
 }

@@ -109,7 +109,17 @@ func TestEveryQuirkHasASource(t *testing.T) {
 			t.Errorf("quirk %+v", q)
 		}
 	}
-	if q := quirkOf("Dell Inc.", "PowerEdge R650"); q != (quirk{}) {
+	for _, w := range busyWords {
+		if w.id == "" || w.why == "" || w.source == "" {
+			t.Errorf("busy word %+v", w)
+		}
+	}
+	for _, w := range insertWords {
+		if w.word == "" || w.source == "" {
+			t.Errorf("insert word %q", w.word)
+		}
+	}
+	if q := quirkOf("HPE", "ProLiant DL380 Gen11"); q != (quirk{}) {
 		t.Errorf("an ordinary machine has a quirk: %+v", q)
 	}
 }

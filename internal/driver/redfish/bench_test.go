@@ -31,8 +31,13 @@ func quick() redfish.Config {
 }
 
 func newRig(t *testing.T, cfg redfish.Config) *rig {
+	return rigOf(t, cfg, func(*bmc.Inventory) {})
+}
+
+// rigOf is a rig whose machine pretends to be of another make.
+func rigOf(t *testing.T, cfg redfish.Config, change func(*bmc.Inventory)) *rig {
 	t.Helper()
-	m := bmc.NewFakeMachine()
+	m := bmc.NewFakeMachine().Pretend(change)
 	b, err := bmc.New(bmc.Config{User: "admin", Password: drivertest.Canary, Machine: m})
 	if err != nil {
 		t.Fatal(err)
@@ -92,9 +97,9 @@ func is(t *testing.T, err error, want fault.Kind) string {
 
 func TestContract(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Bench {
-		r := newRig(t, quick())
+		r := rigOf(t, quick(), func(i *bmc.Inventory) { i.Legacy = true })
 		r.machine.Print("Linux version 6.1\nlogin: ")
-		return drivertest.Bench{Type: r.Type(), Validator: r, Power: r, Boot: r, Media: r, Inspector: r, Console: r,
+		return drivertest.Bench{Type: r.Type(), Validator: r, Power: r, Boot: r, Media: r, Inspector: r, Console: r, Firmware: r,
 			Node: r.node, Printed: "Linux version 6.1",
 			Images: [2]string{"http://192.0.2.1/one.iso?sig=1", "http://192.0.2.1/two.iso?sig=2"}}
 	})

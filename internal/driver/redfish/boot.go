@@ -116,7 +116,7 @@ func (c *call) setBoot(dev metal.BootDevice) error {
 	if err != nil {
 		return err
 	}
-	q := quirkOf(s.Manufacturer, s.Model)
+	q := c.quirk
 	now := overrideOf(s.Boot)
 	if q.keepDisk && dev.Device == "disk" && dev.Persistent && now.Mode != "Legacy" && now.Enabled != "Continuous" {
 		return nil
@@ -169,6 +169,9 @@ func (c *call) writeBoot(s *schemas.ComputerSystem, now, want override) error {
 		places = append(places, l.Settings.SettingsObject.URI) // Dell iDRAC10 takes it only there (gofish, computersystem.go)
 	}
 	forms := []override{want}
+	if c.quirk.wholeBoot {
+		forms[0].Mode = firstOf(want.Mode, string(schemas.UEFIBootSourceOverrideMode))
+	}
 	if want.Mode != "" {
 		// Supermicro falls back to Legacy unless the mode is sent along (github.com/DMTF/Redfishtool pull 106);
 		// others refuse to be told it.

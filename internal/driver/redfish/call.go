@@ -25,6 +25,7 @@ type call struct {
 	doing string   // completes "the BMC refuses to …"
 	hide  []string // what no error may show
 	asked int      // requests so far
+	quirk quirk    // of the machine, once it was read
 }
 
 var _ schemas.Client = (*call)(nil)

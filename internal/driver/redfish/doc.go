@@ -1,7 +1,7 @@
 // Package redfish drives machines through a BMC that speaks Redfish: power, boot device, virtual media,
-// inventory and the console log.
+// inventory, the console log, boot mode and Secure Boot.
 //
-// It is for the conductor, which takes *Driver by shape (Power, Booter, Media, Inspector, Console,
+// It is for the conductor, which takes *Driver by shape (Power, Booter, Media, Inspector, Console, BootModer, SecureBooter,
 // Validator) from the one list in cmd/ingot; it never imports the conductor. It is also for "ingot bmc
 // probe", which asks Probe what is at an address before any credential is sent there. It is not for other
 // ways to reach a BMC, it keeps nothing on disk and decides nothing about a node's life.

@@ -59,6 +59,8 @@ func unparsed(err error) bool {
 // connection. A timeout is not passing: it has used the patience there was.
 func passing(err error) bool {
 	switch s := statusOf(err); {
+	case busyWhy(err) != "":
+		return true
 	case s == http.StatusConflict, s == http.StatusTooManyRequests: // busy, often in POST
 		return true
 	case s == http.StatusNotImplemented:
@@ -92,6 +94,9 @@ func nonsense(err error) bool {
 
 // refused tells whether the BMC understood and said no to what was asked in this form.
 func refused(err error) bool {
+	if busyWhy(err) != "" {
+		return false
+	}
 	s := statusOf(err)
 	return s >= 400 && s < 500 && s != http.StatusUnauthorized && s != http.StatusForbidden &&
 		s != http.StatusTooManyRequests && s != http.StatusConflict || s == http.StatusNotImplemented
@@ -114,6 +119,8 @@ func (c *call) fault(err error) error {
 	var pin *pinError
 	var cert *tls.CertificateVerificationError
 	switch s := statusOf(err); {
+	case busyWhy(err) != "":
+		return fault.Wrap(fault.Locked, cause, "the BMC at %s refuses to %s for now, because %s%s: it will be asked again", host, c.doing, busyWhy(err), c.said(err))
 	case s == http.StatusUnauthorized:
 		return fault.Wrap(fault.Invalid, cause, "the BMC at %s refuses user %s: check %s and %s", host, scrub(b.user, c.hide), keyUser, keyPassword)
 	case s == http.StatusForbidden:
@@ -167,6 +174,19 @@ func (c *call) said(err error) string {
 		return ": the BMC says: " + m
 	}
 	return ""
+}
+
+// messageIDs are the names of the messages in a refusal.
+func messageIDs(err error) []string {
+	var e *schemas.Error
+	if !errors.As(err, &e) {
+		return nil
+	}
+	ids := []string{e.Code}
+	for _, info := range e.ExtendedInfos {
+		ids = append(ids, info.MessageID)
+	}
+	return ids
 }
 
 // message is what a refusal says in words: the extended messages if there are any, else the general one.

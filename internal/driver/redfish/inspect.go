@@ -29,12 +29,7 @@ func (d *Driver) Inspect(ctx context.Context, n *metal.Node) (metal.HardwareInfo
 		if gib := s.MemorySummary.TotalSystemMemoryGiB; gib != nil && *gib > 0 && *gib < 1<<20 {
 			info.MemoryMiB = int(math.Round(*gib * 1024))
 		}
-		switch s.Boot.BootSourceOverrideMode {
-		case schemas.UEFIBootSourceOverrideMode:
-			info.BootMode = "uefi"
-		case schemas.LegacyBootSourceOverrideMode:
-			info.BootMode = "bios"
-		}
+		info.BootMode = modeOf(s.Boot.BootSourceOverrideMode)
 		steps := []func() error{
 			func() (err error) { info.CPUs, info.CPUArch, err = c.processors(s, l.Processors.URI); return },
 			func() (err error) { info.SecureBoot, err = c.secureBoot(l.SecureBoot.URI); return },

@@ -140,7 +140,7 @@ func (c *call) drivesAt(uri string) ([]*schemas.VirtualMedia, error) {
 		if err != nil {
 			return nil, err
 		}
-		if takesCDs(v) {
+		if takesCDs(v) && strings.HasPrefix(v.ID, c.quirk.slots) {
 			drives = append(drives, v)
 		}
 	}
@@ -153,6 +153,10 @@ func (c *call) drive(uri string) (*schemas.VirtualMedia, error) {
 		return nil, err
 	}
 	v.ODataID = uri
+	if c.quirk.emptyGhost && v.ConnectedVia == schemas.NotConnectedConnectedVia {
+		empty := false
+		v.Inserted, v.Image, v.ImageName = &empty, "", ""
+	}
 	return v, nil
 }
 

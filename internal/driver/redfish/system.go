@@ -25,6 +25,7 @@ type link struct {
 // links are the parts of a ComputerSystem that the library reads but does not give: where its own
 // resources are. We fetch them ourselves, to keep their order and to bound their number.
 type links struct {
+	Bios               link
 	EthernetInterfaces link
 	LogServices        link
 	Processors         link
@@ -54,6 +55,7 @@ func (c *call) system() (*schemas.ComputerSystem, error) {
 		return nil, err
 	}
 	s.ODataID = uri // what it calls itself is no reason to write elsewhere
+	c.quirk = quirkOf(s.Manufacturer, s.Model)
 	return s, nil
 }
 
