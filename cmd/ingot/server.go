@@ -64,7 +64,7 @@ func (s *server) build(ctx context.Context) (err error) {
 // run serves until ctx ends or a room fails.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit}
+	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done()}
 	local := options
 	local.LocalOnly = true
 	listen(ctx, g, s.doors.api, api.Server(api.New(s.service, local), s.log))

@@ -229,6 +229,9 @@ func TestHistoryAndOurs(t *testing.T) {
 	event := last["uuid"].(string)
 	r.do(get, "/v1/nodes/web-1/history/"+event, 80, nil).want(t, 200, `"event_type":"manage"`, `"conductor":null,"user":"operator"`)
 	r.do(get, "/v1/nodes/web-1/history/"+event, 115, nil).want(t, 200, `"state":"verifying"`)
+	r.do(get, "/v1/nodes/web-1/history/"+event, 115, nil).want(t, 200, `"target_provision_state":"manageable"`, `"duration_seconds":null`)
+	r.node("web-2")
+	r.do(get, "/v1/nodes/web-2/history/"+event, 80, nil).want(t, 404, "history record")
 	r.do(get, "/v1/nodes/web-1/history/"+id, 80, nil).want(t, 404, "history record")
 	r.do(get, "/v1/nodes/web-1/history?limit=1&detail=true", 80, nil).want(t, 200, `"next":"`+r.url, "marker=")
 	r.do(get, "/v1/nodes/web-1/history/detail", 80, nil).want(t, 200, `"event_type":"manage"`)
@@ -238,11 +241,22 @@ func TestHistoryAndOurs(t *testing.T) {
 	if why["provision_state"] != "verifying" || why["plan"] != "verify" || why["next"] == "" {
 		t.Errorf("%v", why)
 	}
+	op := r.do(get, "/v1/nodes/web-1/operation", 0, nil).want(t, 200).json(t)
+	for k, want := range map[string]any{"status": "live", "plan": "verify", "verb": "manage", "requested_by": "operator", "driver": "fake-hardware", "node": id} {
+		if op[k] != want {
+			t.Errorf("%s of the operation: %v, want %v", k, op[k], want)
+		}
+	}
+	r.do(get, "/v1/nodes/web-2/operation", 0, nil).want(t, 404, "has had no operation")
+	r.do(get, "/v1/operations", 0, nil).want(t, 200, `"node_name":"web-1"`)
+	r.do(get, "/v1/operations?provision_state=verifying&limit=1", 0, nil).want(t, 200, op["uuid"].(string))
+	r.do(get, "/v1/operations?holder=c9", 0, nil).want(t, 200, `{"operations":[]}`)
+	r.do(get, "/v1/operations?provision_state=x", 0, nil).want(t, 400, "no provision state")
 	events := r.do(get, "/ingot/v1/nodes/web-1/events", 0, nil).want(t, 200).json(t)["events"].([]any)
 	if len(events) != 2 || events[1].(map[string]any)["uuid"] != event {
 		t.Errorf("%v", events)
 	}
-	r.do(get, "/ingot/v1/nodes/web-1/events?after="+event, 0, nil).want(t, 200, `{"events":[]}`)
+	r.do(get, "/ingot/v1/nodes/web-1/events?after="+event, 0, nil).want(t, 200, `{"events":[],"next":"3"}`)
 	r.do(get, "/ingot/v1/nodes/web-1/events?after=x", 0, nil).want(t, 400, "Expected UUID")
 	r.do(get, "/ingot/v1/nodes/web-1/events?limit=1", 0, nil).want(t, 200, events[0].(map[string]any)["uuid"].(string))
 

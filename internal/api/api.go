@@ -23,6 +23,12 @@ type Options struct {
 	// LocalOnly refuses requests that do not name a loopback address as their host: for a door without
 	// authentication, against pages that lead a browser on this host to it.
 	LocalOnly bool
+	// Ending is closed when the server ends: streams end with it. Nil: never.
+	Ending <-chan struct{}
+	// MaxFollowers is how many clients may follow events at a time. 0 means 100.
+	MaxFollowers int
+	// Patience is how long a client that follows events may leave what it is sent unread. 0 means 10 s.
+	Patience time.Duration
 	// AgentOnPublic also serves lookup and heartbeat on the handler of New.
 	AgentOnPublic bool
 }
@@ -33,6 +39,8 @@ type api struct {
 	o      Options
 	mux    *http.ServeMux
 	agents bool // lookup and heartbeat are served here
+
+	followers chan struct{} // a place for each client that follows events
 }
 
 // New is the handler for operators and their tools. It needs no authentication: whoever reaches it is the
@@ -61,8 +69,14 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 	if o.RequestLimit == 0 {
 		o.RequestLimit = time.Minute
 	}
+	if o.MaxFollowers == 0 {
+		o.MaxFollowers = 100
+	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
+	}
 	o.PublicEndpoint = strings.TrimRight(o.PublicEndpoint, "/")
-	a := &api{s: s, o: o, mux: http.NewServeMux(), agents: agents}
+	a := &api{s: s, o: o, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers)}
 	entries := map[string]entry{}
 	for _, rt := range table {
 		if entries[rt.path] == nil {

@@ -42,10 +42,11 @@ func pageOf(all []ops.Conductor, p ops.Page) ([]ops.Conductor, error) {
 	return all[:min(len(all), p.Limit)], nil
 }
 
-// historyEntry shows one event as Ironic's clients know them.
-func (c *call) historyEntry(node string, e metal.HistoryEvent) wire.HistoryEntry {
+// historyEntry shows one event as Ironic's clients know them. The user is who asked for the operation, the
+// conductor who acted; what a caller did without one has no conductor.
+func (c *call) historyEntry(node string, e ops.Record) wire.HistoryEntry {
 	w := wire.HistoryEntry{UUID: e.UUID, CreatedAt: wire.Time{Time: e.At}, Severity: e.Severity, Event: e.Why, EventType: e.Kind,
-		State: string(e.To), Links: []wire.Link{{Href: c.base() + "/v1/nodes/" + node + "/history/" + e.UUID, Rel: "self"}}}
+		State: string(e.To), User: e.User, Links: []wire.Link{{Href: c.base() + "/v1/nodes/" + node + "/history/" + e.UUID, Rel: "self"}}}
 	if e.Verb != "" {
 		w.EventType = e.Verb
 	}
@@ -53,6 +54,13 @@ func (c *call) historyEntry(node string, e metal.HistoryEvent) wire.HistoryEntry
 		w.User = e.Who
 	} else {
 		w.Conductor = e.Who
+	}
+	if e.To != "" {
+		w.TargetProvisionState = string(metal.Target(e.To, ""))
+	}
+	if !e.Before.IsZero() {
+		took := e.At.Sub(e.Before).Seconds()
+		w.Duration = &took
 	}
 	return w
 }
@@ -75,7 +83,7 @@ func (c *call) history(all bool) (answer, error) {
 	default:
 		return answer{}, invalid("The sort_key value %q is an invalid field for sorting", clip(page.SortKey))
 	}
-	found, err := c.s.History(c.r.Context(), c.node(), ops.HistoryQuery{Page: page})
+	found, err := c.s.History(c.r.Context(), c.node(), page)
 	if err != nil {
 		return answer{}, err
 	}
@@ -87,24 +95,12 @@ func (c *call) history(all bool) (answer, error) {
 	return answer{status: http.StatusOK, raw: wire.AppendList(nil, "history", out, shape, next)}, nil
 }
 
-// showHistory looks for one event, newest first, a page at a time.
+// showHistory is one record of a node; another node's is not found.
 func (c *call) showHistory() (answer, error) {
-	want := c.r.PathValue("uuid")
-	q := ops.HistoryQuery{Page: ops.Page{Limit: 500, SortDir: "desc"}}
-	for {
-		found, err := c.s.History(c.r.Context(), c.node(), q)
-		if err != nil {
-			return answer{}, err
-		}
-		for _, e := range found {
-			if e.UUID == want {
-				w := c.historyEntry(c.node(), e)
-				return answer{status: http.StatusOK, raw: wire.Full(wire.HistoryFields, c.minor).Append(nil, &w)}, nil
-			}
-		}
-		if len(found) < q.Limit {
-			return answer{}, fault.New(fault.NotFound, "Node history record %s could not be found.", want)
-		}
-		q.After = found[len(found)-1].UUID
+	e, err := c.s.Record(c.r.Context(), c.node(), c.r.PathValue("uuid"))
+	if err != nil {
+		return answer{}, err
 	}
+	w := c.historyEntry(c.node(), e)
+	return answer{status: http.StatusOK, raw: wire.Full(wire.HistoryFields, c.minor).Append(nil, &w)}, nil
 }

@@ -10,7 +10,7 @@ import (
 	"ingot/internal/wire"
 )
 
-// The four resources that Ironic does not have. Clients find them under /ingot/v1.
+// The resources that Ironic does not have: what a node is doing, and what became of it.
 
 func (c *call) why() (answer, error) {
 	w, err := c.s.Why(c.r.Context(), c.node())
@@ -20,24 +20,35 @@ func (c *call) why() (answer, error) {
 	return answer{status: http.StatusOK, json: w}, nil
 }
 
-// events answers {"events": [metal.HistoryEvent]}, oldest first, those after the one named by after.
-func (c *call) events() (answer, error) {
+// operation answers metal.Operation: the live operation of a node, or the last.
+func (c *call) operation() (answer, error) {
+	o, err := c.s.Operation(c.r.Context(), c.node())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, json: o}, nil
+}
+
+// operations answers {"operations": [metal.Operation]}: the live ones, oldest first; marker is the UUID of the
+// last one seen.
+func (c *call) operations() (answer, error) {
 	page, err := paging[wire.HistoryEntry](c, nil, rules{})
 	if err != nil {
 		return answer{}, err
 	}
-	after := c.param("after")
-	if after != "" && !wire.IsUUID(after) {
-		return answer{}, invalid("Expected UUID for after.")
+	q := ops.OperationQuery{State: metal.State(c.param("provision_state")), Event: c.param("waiting_for"), Holder: c.param("holder"),
+		Marker: page.Marker, Limit: page.Limit}
+	if _, known := metal.States[q.State]; q.State != "" && !known {
+		return answer{}, invalid("There is no provision state %q.", clip(string(q.State)))
 	}
-	list, err := c.s.History(c.r.Context(), c.node(), ops.HistoryQuery{Page: page, After: after})
+	list, err := c.s.Operations(c.r.Context(), q)
 	if err != nil {
 		return answer{}, err
 	}
 	if list == nil {
-		list = []metal.HistoryEvent{}
+		list = []*metal.Operation{}
 	}
-	return answer{status: http.StatusOK, json: map[string]any{"events": list}}, nil
+	return answer{status: http.StatusOK, json: map[string]any{"operations": list}}, nil
 }
 
 // logs answers {"logs": [{"name", "at", "size"}]}, newest first; size is bytes.

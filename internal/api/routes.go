@@ -86,6 +86,10 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	// Ours. Their version is in the path; microversions do not change them.
 	{method: get, path: "/ingot/v1/nodes/{node}/why", rule: "ingot:node:why", do: (*call).why},
 	{method: get, path: "/ingot/v1/nodes/{node}/events", rule: "ingot:node:events", takes: "after limit", do: (*call).events},
+	{method: get, path: "/v1/nodes/{node}/operation", rule: "ingot:node:operation", do: (*call).operation},
+	{method: get, path: "/v1/operations", rule: "ingot:operation:list", takes: "limit marker provision_state waiting_for holder", do: (*call).operations},
+	{method: get, path: "/v1/events", rule: "ingot:events", takes: "node after limit", do: (*call).allEvents},
+	{method: post, path: "/v1/events", rule: "public_api", do: (*call).networkEvents},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
 }...)

@@ -26,10 +26,11 @@ type call struct {
 	*api
 	w        http.ResponseWriter
 	r        *http.Request
-	id       string // request id
-	minor    int    // microversion in effect
-	path     string // as routed: with /v1, without trailing slash and stripped suffix
-	stripped bool   // a ".json" was taken off the path
+	whole    *http.Request // as it came, without the limit of one request
+	id       string        // request id
+	minor    int           // microversion in effect
+	path     string        // as routed: with /v1, without trailing slash and stripped suffix
+	stripped bool          // a ".json" was taken off the path
 	query    url.Values
 	body     []byte // empty if there is none
 	status   int
@@ -47,6 +48,7 @@ type answer struct {
 	location string // path under the base, "" for none
 	allow    string
 	private  bool // must not be kept by anybody on the way
+	sent     bool // the handler has written it itself
 }
 
 // ServeHTTP is the whole way of a request: everything before the route is known happens here, the rest in
@@ -58,7 +60,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Errors here mean the connection cannot have deadlines (a test's recorder): then only ctx limits it.
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.o.RequestLimit))
 
-	c := &call{api: a, w: w, r: r.WithContext(ctx), id: "req-" + uuid.NewString()}
+	c := &call{api: a, w: w, r: r.WithContext(ctx), whole: r, id: "req-" + uuid.NewString()}
 	h := w.Header()
 	h.Set(wire.HeaderRequest, c.id)
 	h.Set(wire.HeaderRequestX, c.id)
@@ -190,7 +192,7 @@ func (c *call) checkIdent(rt route) error {
 		switch {
 		case key == "uuid" && !wire.IsUUID(v), !wire.IsIdent(v):
 			return &routeError{status: http.StatusBadRequest, text: "Expected a UUID or name, and got " + strconv.Quote(clip(v)) + "."}
-		case key == "node" && c.minor < 5 && !wire.IsUUID(v) && !strings.HasPrefix(rt.path, "/ingot/"):
+		case key == "node" && c.minor < 5 && !wire.IsUUID(v) && !strings.HasPrefix(string(rt.rule), "ingot:"):
 			return fault.New(fault.NotFound, "Node %s could not be found. Names of nodes need API version 1.5 or newer.", v)
 		}
 	}
@@ -222,6 +224,9 @@ func (c *call) fail(err error) {
 // send writes an answer. A write that fails means the client is gone; the access log still has the status.
 func (c *call) send(a answer) {
 	c.status = a.status
+	if a.sent {
+		return
+	}
 	h := c.w.Header()
 	body := a.raw
 	if a.json != nil {

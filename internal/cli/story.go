@@ -97,41 +97,6 @@ func clock(t, now time.Time) string {
 	return t.Format(time.DateTime)
 }
 
-func (a *app) nodeEvents() *cobra.Command {
-	var last int
-	var after string
-	c := &cobra.Command{
-		Use:   "events NODE",
-		Short: "Show a node's history: who did what, when and why",
-		Example: `  ingot node events rack1-u3
-  ingot node events rack1-u3 --last 20 -o json`,
-		Args:              exactly("NODE"),
-		ValidArgsFunction: a.completeNodes,
-		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
-			if last < 0 {
-				return usagef("--last %d is negative", last)
-			}
-			events, err := c.Events(cmd.Context(), args[0], after)
-			if err != nil {
-				return err
-			}
-			if last > 0 && len(events) > last {
-				events = events[len(events)-last:]
-			}
-			return a.print(cmd, events, func(w io.Writer) {
-				var rows [][]string
-				for _, e := range events {
-					rows = append(rows, []string{e.At.Local().Format(time.DateTime), e.Who, eventWhat(e), eventWhy(e)})
-				}
-				table(w, []string{"WHEN", "WHO", "WHAT", "WHY"}, rows)
-			})
-		}),
-	}
-	c.Flags().IntVar(&last, "last", 0, "only this many, the newest; 0 shows all")
-	c.Flags().StringVar(&after, "after", "", "only events after the one with this UUID")
-	return c
-}
-
 // eventWhat is the third column of the history.
 func eventWhat(e metal.HistoryEvent) string {
 	out := e.Kind

@@ -119,27 +119,11 @@ func (c *Client) do(ctx context.Context, k call) error {
 }
 
 func (c *Client) once(ctx context.Context, k call, body []byte) error {
-	u := *c.base
-	u.RawPath = u.EscapedPath() + k.path
-	path, err := url.PathUnescape(u.RawPath)
+	req, err := c.request(ctx, k, body)
 	if err != nil {
-		return fmt.Errorf("path %q: %w", k.path, err)
-	}
-	u.Path, u.RawQuery = path, k.query.Encode()
-	var r io.Reader
-	if body != nil {
-		r = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, k.method, u.String(), r)
-	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return err
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.agent)
-	req.Header.Set(wire.HeaderVersion, Microversion)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return c.lost(ctx, err)
@@ -152,6 +136,31 @@ func (c *Client) once(ctx context.Context, k call, body []byte) error {
 		return refused(resp)
 	}
 	return c.take(ctx, k, resp.Body)
+}
+
+// request makes the HTTP request of a call.
+func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Request, error) {
+	u := *c.base
+	u.RawPath = u.EscapedPath() + k.path
+	path, err := url.PathUnescape(u.RawPath)
+	if err != nil {
+		return nil, fmt.Errorf("path %q: %w", k.path, err)
+	}
+	u.Path, u.RawQuery = path, k.query.Encode()
+	var r io.Reader
+	if body != nil {
+		r = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, k.method, u.String(), r)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set("User-Agent", c.agent)
+	req.Header.Set(wire.HeaderVersion, Microversion)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
 }
 
 // take moves a good answer to where the call wants it.

@@ -28,6 +28,60 @@ func (c *Client) Why(ctx context.Context, ident string) (*metal.Why, error) {
 	return &w, c.get(ctx, storyPath(ident, "/why"), nil, &w)
 }
 
+// Operation tells of a node's live operation or, if there is none, of the last.
+func (c *Client) Operation(ctx context.Context, ident string) (*metal.Operation, error) {
+	if ident == "" {
+		return nil, missing("node")
+	}
+	var o metal.Operation
+	return &o, c.get(ctx, "/v1/nodes/"+seg(ident)+"/operation", nil, &o)
+}
+
+// OperationQuery chooses among the live operations; empty fields do not choose.
+type OperationQuery struct {
+	State, WaitingFor, Holder string
+}
+
+// Operations lists the live operations of all nodes, oldest first.
+func (c *Client) Operations(ctx context.Context, by OperationQuery) ([]metal.Operation, error) {
+	q := url.Values{"limit": {strconv.Itoa(eventPage)}}
+	for k, v := range map[string]string{"provision_state": by.State, "waiting_for": by.WaitingFor, "holder": by.Holder} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	out := []metal.Operation{}
+	for range maxPages {
+		var page struct {
+			Operations []metal.Operation `json:"operations"`
+		}
+		if err := c.get(ctx, "/v1/operations", q, &page); err != nil {
+			return nil, err
+		}
+		if len(page.Operations) == 0 {
+			break
+		}
+		out = append(out, page.Operations...)
+		q.Set("marker", out[len(out)-1].UUID)
+	}
+	return out, nil
+}
+
+// EventPage is one page of the events of all nodes, or of one: those after a place, an event's UUID or "start".
+// Next is the after of the next page.
+func (c *Client) EventPage(ctx context.Context, node, after string, limit int) (events []metal.HistoryEvent, next string, err error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}, "after": {after}}
+	if node != "" {
+		q.Set("node", node)
+	}
+	var page struct {
+		Events []metal.HistoryEvent `json:"events"`
+		Next   string               `json:"next"`
+	}
+	err = c.get(ctx, "/v1/events", q, &page)
+	return page.Events, page.Next, err
+}
+
 // eventPage is how many events are asked for at once.
 const eventPage = 500
 

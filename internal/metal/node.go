@@ -109,6 +109,7 @@ type HistoryEvent struct {
 	Step      string    `json:"step,omitempty"`
 	From      State     `json:"from,omitempty"`
 	To        State     `json:"to,omitempty"`
-	Why       string    `json:"why"`      // a sentence
-	Severity  string    `json:"severity"` // INFO or ERROR
+	Why       string    `json:"why"`             // a sentence
+	Severity  string    `json:"severity"`        // INFO or ERROR
+	Place     int64     `json:"place,omitempty"` // in the feed of all nodes' events, where a reader goes on from; 0: not read as a feed yet
 }

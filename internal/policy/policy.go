@@ -54,6 +54,9 @@ var rules = map[Rule]rights{
 	"ingot:node:why":           operator,
 	"ingot:node:events":        operator,
 	"ingot:node:logs":          operator,
+	"ingot:node:operation":     operator,
+	"ingot:operation:list":     operator,
+	"ingot:events":             operator,
 }
 
 // Known tells whether the table has the rule.

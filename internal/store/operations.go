@@ -56,6 +56,7 @@ type Operation struct {
 	Worker      string // the process that walked it last, as the conductor names it; "" before the first
 	CreatedAt   time.Time
 	FinishedAt  time.Time
+	TraceParent string // W3C traceparent of the request, "" for untraced
 
 	Broken        error  // why Record could not be opened: one bad row must not stop the claims of others
 	TakenOverFrom string // set by Claim: the holder whose lease ran out, "" for none
@@ -67,7 +68,7 @@ var ErrFenced = errors.New("the operation's lease was lost: another holder has i
 var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
 	"step_name", "steps_total", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
 	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
-	"requested_by", "request_id", "driver", "grp", "worker", "created_at", "finished_at"}
+	"requested_by", "request_id", "driver", "grp", "worker", "created_at", "finished_at", "trace_parent"}
 
 var opSelect = "SELECT id, " + strings.Join(opColumns, ", ") + " FROM operations "
 
@@ -260,7 +261,7 @@ func (t *Tx) opValues(o *Operation) []any {
 	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName, o.StepsTotal,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
 		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
-		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt)}
+		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt), o.TraceParent}
 }
 
 func (t *Tx) opRow(row scanner) (*Operation, error) {
@@ -272,7 +273,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName, &o.StepsTotal,
 		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
 		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver, &o.Group, &o.Worker,
-		&created, &finished)
+		&created, &finished, &o.TraceParent)
 	if err != nil {
 		return nil, err
 	}

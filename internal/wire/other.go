@@ -57,7 +57,9 @@ type HistoryEntry struct {
 	Project              string `json:"project"`
 	State                string `json:"state"`
 	TargetProvisionState string `json:"target_provision_state"`
-	Links                []Link `json:"links"`
+	// Duration is seconds since the node entered the state it was in before; nil: unknown.
+	Duration *float64 `json:"duration_seconds"`
+	Links    []Link   `json:"links"`
 }
 
 // HistoryFields is every key of a history entry. Source: rest-api reference §3.11.
@@ -72,7 +74,7 @@ var HistoryFields = []Field[HistoryEntry]{
 	{Name: "project", Min: 113, Value: func(e *HistoryEntry) any { return &e.Project }},
 	{Name: "state", Min: 115, Value: func(e *HistoryEntry) any { return &e.State }},
 	{Name: "target_provision_state", Min: 115, Value: func(e *HistoryEntry) any { return &e.TargetProvisionState }},
-	{Name: "duration_seconds", Min: 115, Value: func(*HistoryEntry) any { return nil }},
+	{Name: "duration_seconds", Min: 115, Value: func(e *HistoryEntry) any { return e.Duration }},
 	{Name: "links", Min: 78, Flags: Basic | Unsorted, Value: func(e *HistoryEntry) any { return e.Links }},
 }
 
