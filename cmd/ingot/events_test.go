@@ -11,7 +11,6 @@ import (
 func TestEventsAreFollowedOverARestart(t *testing.T) {
 	dir := t.TempDir()
 	r := serving(t, dir)
-	address := strings.TrimPrefix(r.url, "http://")
 	follower := begin(t, dir, []string{"INGOT_ENDPOINT=" + r.url}, "events", "--follow", "--after", "start")
 	told := func(what string) func() bool {
 		return func() bool { return strings.Contains(follower.log.String(), what) }
@@ -26,8 +25,11 @@ func TestEventsAreFollowedOverARestart(t *testing.T) {
 		t.Errorf("the server ended with %d:\n%s", code, r.log)
 	}
 	patiently(t, "the loss to be told", told("waiting for it to come back"))
-	r = serving(t, dir, "--listen", address)
-	r.url = "http://" + address
+	url := r.url
+	r = begin(t, dir, nil, "serve", "--listen", strings.TrimPrefix(url, "http://"), "--agent-listen", "127.0.0.1:0", "--boot-listen", "127.0.0.1:0")
+	if r.url = url; answering(url) != nil {
+		t.Fatalf("no answer after the restart:\n%s", r.log)
+	}
 	change("n2")
 	patiently(t, "the event after the restart", told("reason of n2"))
 	for i := range 2 {
