@@ -188,6 +188,18 @@ func (l *lived) must(t *testing.T, name string, params any, want string) {
 	}
 }
 
+// lists asks for steps, and sees that these are among them, in the form conductors read. All of them are
+// listed in the steps' own tests.
+func (l *lived) lists(t *testing.T, command string, params any, begin string, steps ...string) {
+	t.Helper()
+	r := l.ask(t, command, params)
+	for _, want := range append(steps, begin, `]},"hardware_manager_version":{"ingot_agent":"`) {
+		if r.CommandStatus != agentapi.Succeeded || !strings.Contains(string(r.CommandResult), want) {
+			t.Errorf("%s: %s %v %s lacks %s", command, r.CommandStatus, r.CommandError, r.CommandResult, want)
+		}
+	}
+}
+
 func TestLookup(t *testing.T) {
 	p, l := start(t)
 	r := <-p.asked
@@ -206,9 +218,9 @@ func TestCleaning(t *testing.T) {
 	_, l := start(t)
 	node := map[string]any{"uuid": nodeID, "properties": map[string]any{"skip_block_devices": []any{map[string]string{"serial": "first"}}},
 		"instance_info": map[string]any{}, "driver_internal_info": map[string]any{"disk_erasure_concurrency": 2}}
-	l.must(t, "clean.get_clean_steps", map[string]any{"node": node, "ports": []any{}},
-		`{"clean_steps":{"IngotHardwareManager":[{"interface":"deploy","step":"erase_devices_metadata","priority":99,"reboot_requested":false,"abortable":true},`+
-			`{"interface":"deploy","step":"erase_devices","priority":10,"reboot_requested":false,"abortable":true}]},"hardware_manager_version":{"ingot_agent":"1"}}`)
+	l.lists(t, "clean.get_clean_steps", map[string]any{"node": node, "ports": []any{}}, `{"clean_steps":{"IngotHardwareManager":[`,
+		`{"interface":"deploy","step":"erase_devices_metadata","priority":99,"reboot_requested":false,"abortable":true}`,
+		`{"interface":"deploy","step":"erase_devices","priority":10,"reboot_requested":false,"abortable":true}`)
 	params := func(step string, version map[string]string) map[string]any {
 		return map[string]any{"step": map[string]any{"step": step, "interface": "deploy", "priority": 99, "zz": 1, "requires_ramdisk": true},
 			"node": node, "ports": []any{}, "clean_version": version}
@@ -251,9 +263,9 @@ func TestCleaning(t *testing.T) {
 func TestDeployment(t *testing.T) {
 	_, l := start(t)
 	l.must(t, "standby.get_partition_uuids", nil, `{}`)
-	l.must(t, "deploy.get_deploy_steps", map[string]any{"node": map[string]any{}},
-		`{"deploy_steps":{"IngotHardwareManager":[{"interface":"deploy","step":"erase_devices_metadata","priority":0,"reboot_requested":false},`+
-			`{"interface":"deploy","step":"write_image","priority":0,"reboot_requested":false}]},"hardware_manager_version":{"ingot_agent":"1"}}`)
+	l.lists(t, "deploy.get_deploy_steps", map[string]any{"node": map[string]any{}}, `{"deploy_steps":{"IngotHardwareManager":[`,
+		`{"interface":"deploy","step":"erase_devices_metadata","priority":0,"reboot_requested":false}`,
+		`{"interface":"deploy","step":"write_image","priority":0,"reboot_requested":false}`)
 	write := func(id, sum string) map[string]any {
 		return map[string]any{"step": map[string]any{"step": "write_image", "args": map[string]any{"configdrive": "H4sI",
 			"image_info": map[string]any{"id": id, "urls": []string{"http://i"}, "os_hash_algo": "sha256", "os_hash_value": sum}}}}

@@ -102,33 +102,6 @@ func (d *device) close() error {
 	return errors.Join(d.file.Close(), d.direct.Close(), unix.Munmap(d.aligned))
 }
 
-// clear makes s read as zero by the mildest means that works, and tells whether anything had to be
-// overwritten. verified counts bytes.
-func (d *device) clear(ctx context.Context, s Span, verified func(int64)) (overwrote bool, err error) {
-	for _, means := range []func(Span) error{nil, d.zeroOut, d.write} {
-		if means != nil {
-			if err := means(s); errors.Is(err, errUnsupported) {
-				continue
-			} else if err != nil {
-				return true, fmt.Errorf("write zeros at %d: %w", s.Start, err)
-			}
-			overwrote = true
-		}
-		if err := d.settle(s); err != nil {
-			return overwrote, err
-		}
-		zero, err := d.zero(ctx, s)
-		if err != nil {
-			return overwrote, err
-		}
-		if zero {
-			verified(s.Size)
-			return overwrote, nil
-		}
-	}
-	return overwrote, fmt.Errorf("bytes at %d are not zero after they were overwritten", s.Start)
-}
-
 // zero reads s back and tells whether it is all zero.
 func (d *device) zero(ctx context.Context, s Span) (bool, error) {
 	from, buf := d.file, d.buf
@@ -187,16 +160,22 @@ func (d *device) settle(s Span) error {
 }
 
 // errUnsupported: the disk has no such function.
-var errUnsupported = errors.New("not supported by this disk")
+var errUnsupported = errors.New("not supported by this device")
 
-// discard tells the disk that nothing on it is needed. A disk without that function is none the worse.
+// discard tells the disk that nothing on it is needed, and if it knows the word, that copies of it are not
+// either. A disk without that function is none the worse.
 func (d *device) discard(ctx context.Context) error {
+	request := uintptr(unix.BLKSECDISCARD)
 	for at := int64(0); at < d.size; at += chunk * 16 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		s := Span{at, min(chunk*16, d.size-at)}
-		err := d.ask(s, unix.BLKDISCARD, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE)
+		err := d.ask(s, request, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE)
+		if errors.Is(err, errUnsupported) && request == unix.BLKSECDISCARD {
+			request = unix.BLKDISCARD
+			err = d.ask(s, request, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE)
+		}
 		if errors.Is(err, errUnsupported) {
 			return nil
 		}

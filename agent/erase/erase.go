@@ -1,19 +1,9 @@
-// Package erase removes what is on disks: quickly, so that nothing finds an old partition table or file
-// system (Metadata), or wholly, so that nothing can be read back (Everything).
-//
-// Wiping wholly means: ask the disk to discard, read everything back, and overwrite with zeros whatever
-// is not zero. A disk that reads zero after a discard is trusted to have discarded; a disk's own secure
-// erase (ATA, NVMe) is not used. Which disks are wiped is the caller's choice, after skip lists; a disk
-// that is in use, and a cluster file system on shared storage, are refused here.
-//
-// The agent's clean steps call it. It works on regular files too, which is how most of it is tested.
 package erase
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,7 +15,21 @@ type Disk struct {
 	Path       string
 	ReadOnly   bool
 	Partitions []Span // as the kernel sees them
+	Kind       Kind
+	// Controller names what an NVMe namespace hangs on: namespaces of one erase themselves one after another.
+	Controller string
+	// Shared: the controller has more namespaces, which are not to be erased.
+	Shared bool
 }
+
+// Kind is the commands that a disk understands beside reading and writing.
+type Kind int
+
+const (
+	Plain Kind = iota
+	NVMe
+	ATA
+)
 
 // Span is a run of bytes on a disk.
 type Span struct{ Start, Size int64 }
@@ -38,16 +42,30 @@ type Options struct {
 	Unguarded bool
 	// Parallel is how many disks are wiped at once; below 1 means 1.
 	Parallel int
+	// Iterations is how often what has to be overwritten is overwritten with random bytes. From 2 on a disk is
+	// overwritten even if it reads zero after a discard: somebody wants it.
+	Iterations int
+	// Zeroize writes zeros after the random bytes. Without either zeros are written.
+	Zeroize bool
+	// ATA and NVMe let disks erase themselves.
+	ATA, NVMe bool
+	// Continue overwrites a disk whose own erase failed; without it that is an error. A disk that has none is
+	// overwritten in any case.
+	Continue bool
+	// Sample reads samples back after a discard, not everything.
+	Sample bool
 	// Progress is called while work goes on, from several goroutines. May be nil.
 	Progress func(agentapi.Progress)
+
+	wires wires // nil: the kernel's
 }
 
-// What became of a disk.
+// What became of a disk. What a disk did by itself, and how it was overwritten, is worded where it is done.
 const (
-	Wiped       = "metadata wiped"
-	Discarded   = "discarded, and verified to be zero"
-	Overwritten = "overwritten with zeros, and verified"
-	Skipped     = "skipped: read-only"
+	Wiped     = "metadata wiped"
+	Discarded = "discarded, and verified to be zero"
+	Sampled   = "discarded, and samples verified to be zero"
+	Skipped   = "skipped: read-only"
 )
 
 // ErrProtected: the disk holds a cluster file system that other machines may be using.
@@ -65,69 +83,66 @@ const (
 // Metadata zeroes both ends of every disk and of every partition on it, partitions first, so that an
 // interrupted wipe still has the table that leads to them. Every disk is tried; the errors are joined.
 func Metadata(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
-	var done atomic.Int64
+	t := o.tally("wiping metadata", "devices", disks)
 	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (string, error) {
-		var spans []Span
-		for _, p := range disk.Partitions {
-			spans = append(spans, ends(p, d.size)...)
-		}
-		spans = append(spans, ends(Span{0, d.size}, d.size)...)
-		for _, s := range spans {
-			if err := ctx.Err(); err != nil {
-				return "", err
-			}
-			if err := d.write(s); err != nil {
-				return "", err
-			}
-		}
-		if err := d.settle(Span{0, d.size}); err != nil {
+		if err := d.wipe(ctx, disk.Partitions); err != nil {
 			return "", err
 		}
-		for _, s := range spans {
-			if zero, err := d.zero(ctx, s); err != nil {
-				return "", err
-			} else if !zero {
-				return "", fmt.Errorf("bytes at %d are not zero after they were written", s.Start)
-			}
-		}
-		o.report("wiping metadata", done.Add(1), int64(len(disks)), "devices")
+		t.add(disk.Path, 1)
 		return Wiped, nil
 	})
 }
 
-// Everything makes every byte of every disk read as zero, and checks it. Every disk is tried; the errors
-// are joined.
-func Everything(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
-	var total, done atomic.Int64
-	for _, disk := range disks {
-		if size, err := sizeOf(disk.Path); err == nil { // opening it will tell the error
-			total.Add(size)
-		}
-	}
+// Express lets NVMe drives erase themselves, and wipes the metadata of every other disk. Every disk is tried;
+// the errors are joined. Source: agent protocol reference §12.5.
+func Express(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
+	t, one := o.tally("erasing disks", "devices", disks), newTurns(disks)
+	o.ATA = false
 	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (string, error) {
-		how := Discarded
-		if err := d.discard(ctx); err != nil {
-			return "", err
-		}
-		for at := int64(0); at < d.size; at += chunk {
-			overwrote, err := d.clear(ctx, Span{at, min(chunk, d.size-at)}, func(n int64) {
-				o.report("erasing disks", done.Add(n), total.Load(), "bytes")
-			})
-			if err != nil {
+		how, err := o.secure(ctx, d, disk, one)
+		if err != nil {
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			if err := d.wipe(ctx, disk.Partitions); err != nil {
 				return "", err
 			}
-			if overwrote {
-				how = Overwritten
-			}
+			how = Wiped + why(disk, err)
 		}
+		t.add(disk.Path, 1)
 		return how, nil
 	})
 }
 
-func (o Options) report(what string, done, total int64, unit string) {
-	if o.Progress != nil {
-		o.Progress(agentapi.Progress{What: what, Done: done, Total: total, Unit: unit})
+// Everything makes every disk such that nothing can be read back, and checks it: by the disk's own means, or
+// by discarding, or by overwriting. Every disk is tried; the errors are joined.
+func Everything(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
+	t, one := o.tally("erasing disks", "bytes", disks), newTurns(disks)
+	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (string, error) {
+		how, err := o.secure(ctx, d, disk, one)
+		switch {
+		case err == nil:
+			t.add(disk.Path, d.size)
+			return how, nil
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case !errors.Is(err, errUnsupported) && !o.Continue:
+			return "", err
+		}
+		how, overwritten := o.clear(ctx, d, func(n int64) { t.add(disk.Path, n) })
+		if overwritten != nil {
+			return "", overwritten
+		}
+		return how + why(disk, err), nil
+	})
+}
+
+// why tells why a disk that has means of its own did not use them.
+func why(disk Disk, err error) string {
+	if disk.Kind == Plain || errors.Is(err, errSwitchedOff) {
+		return ""
 	}
+	return fmt.Sprintf(" (its own secure erase: %v)", err)
 }
 
 // ends are the first and last bytes of s, within a disk of size bytes.

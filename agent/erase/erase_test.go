@@ -103,7 +103,7 @@ func TestWhatIsNotZeroIsOverwritten(t *testing.T) {
 		clear func(d *device) error
 	}{
 		{"as a discard that did nothing leaves it", func(d *device) error {
-			overwrote, err := d.clear(t.Context(), Span{0, d.size}, func(int64) {})
+			overwrote, err := Options{}.empty(t.Context(), d, Span{0, d.size})
 			if err == nil && !overwrote {
 				err = errors.New("nothing was overwritten")
 			}

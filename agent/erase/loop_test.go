@@ -70,7 +70,7 @@ func TestOnALoopDevice(t *testing.T) {
 	if _, err := d.file.WriteAt([]byte("old data"), 70<<20); err != nil {
 		t.Fatal(err)
 	}
-	if overwrote, err := d.clear(t.Context(), Span{64 << 20, 16 << 20}, func(int64) {}); err != nil || !overwrote || !allZero(read(t, path)) {
+	if overwrote, err := (Options{}).empty(t.Context(), d, Span{64 << 20, 16 << 20}); err != nil || !overwrote || !allZero(read(t, path)) {
 		t.Errorf("overwriting: %v %v", overwrote, err)
 	}
 	if _, err := Everything(t.Context(), disks, Options{}); err == nil || err.Error() != name+": the disk is in use" {

@@ -42,6 +42,34 @@ func (m Machine) Disks() ([]agentapi.Disk, error) {
 	return disks, nil
 }
 
+// NoDisks tells of drives that hold something and are not among the disks, by their device's name: why.
+// Loops, memory and empty drives are not worth telling.
+func (m Machine) NoDisks() map[string]string {
+	names, err := m.list("sys/block")
+	if err != nil {
+		return nil // whoever lists the disks tells
+	}
+	why := map[string]string{}
+	for _, name := range names {
+		dir := filepath.Join("sys/block", name)
+		size := m.number(dir+"/size") * sector
+		if size <= 0 {
+			continue
+		}
+		device := "/dev/" + strings.ReplaceAll(name, "!", "/")
+		switch {
+		case strings.HasPrefix(name, "sr") || m.text(dir+"/device/type") == "5":
+			why[device] = "a CD drive"
+		case strings.HasPrefix(name, "mmcblk") && notDisks.MatchString(name):
+			why[device] = "a boot area of an eMMC"
+		case notDisks.MatchString(name) || m.text(dir+"/hidden") == "1":
+		case virtualMedia(m.disk(name, dir, size)):
+			why[device] = "a virtual drive of the BMC"
+		}
+	}
+	return why
+}
+
 // kernelOrder puts sdb before sdaa, as the kernel named them.
 func kernelOrder(a, b string) int {
 	if strings.HasPrefix(a, "sd") && strings.HasPrefix(b, "sd") && len(a) != len(b) {

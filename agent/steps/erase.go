@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,22 +16,31 @@ import (
 	"ingot/internal/agentapi"
 )
 
-// The names that a conductor knows these steps' knobs by, in the node's driver_internal_info. Source:
-// agent protocol reference §12.3.
-const (
-	knobSkipReadOnly = "agent_erase_skip_read_only"
-	knobParallel     = "disk_erasure_concurrency"
-	knobUnguarded    = "wipe_special_filesystems" // false skips the guard: the name is upside down upstream too
-)
-
 type eraser func(context.Context, []erase.Disk, erase.Options) (map[string]string, error)
 
 func (s *Steps) eraseMetadata(ctx context.Context, _ json.RawMessage, progress func(agentapi.Progress)) (any, error) {
 	return s.eraseDisks(ctx, erase.Metadata, progress)
 }
 
-func (s *Steps) eraseEverything(ctx context.Context, _ json.RawMessage, progress func(agentapi.Progress)) (any, error) {
-	return s.eraseDisks(ctx, erase.Everything, progress)
+func (s *Steps) eraseExpress(ctx context.Context, _ json.RawMessage, progress func(agentapi.Progress)) (any, error) {
+	return s.eraseDisks(ctx, erase.Express, progress)
+}
+
+// eraseEverything takes one argument, ours: verify, "all" (what it does without) or "samples".
+func (s *Steps) eraseEverything(ctx context.Context, raw json.RawMessage, progress func(agentapi.Progress)) (any, error) {
+	var args struct {
+		Verify string `json:"verify"`
+	}
+	if err := decode(raw, &args); err != nil {
+		return nil, err
+	}
+	if args.Verify != "" && args.Verify != "all" && args.Verify != "samples" {
+		return nil, server.Error("InvalidCommandParamsError", "verify is %q, and must be all or samples", args.Verify)
+	}
+	return s.eraseDisks(ctx, func(ctx context.Context, disks []erase.Disk, o erase.Options) (map[string]string, error) {
+		o.Sample = args.Verify == "samples"
+		return erase.Everything(ctx, disks, o)
+	}, progress)
 }
 
 // excluded is what became of a disk that the node's skip_block_devices names.
@@ -50,7 +61,7 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	if err != nil {
 		return nil, err
 	}
-	disks, err := s.toErase(wanted)
+	disks, err := s.toErase(found, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -58,9 +69,9 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	s.Log.Info("disks wiped", "result", how, "disks", len(disks))
 	switch {
 	case errors.Is(err, erase.ErrProtected):
-		return nil, server.Error("ProtectedDeviceError", "%v", err)
+		return nil, server.Error("ProtectedDeviceError", "%v%s", err, meanwhile(how))
 	case err != nil:
-		return nil, server.Error("BlockDeviceEraseError", "%v", err)
+		return nil, server.Error("BlockDeviceEraseError", "%v%s", err, meanwhile(how))
 	}
 	late, err := s.late(found)
 	if err != nil {
@@ -77,18 +88,37 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 		}
 		result[d.Name] = e
 	}
+	for name, why := range s.Machine.NoDisks() {
+		result[name] = agentapi.Erased{How: "left alone: " + why}
+	}
 	return result, nil
 }
 
-// toErase joins disks with their partitions.
-func (s *Steps) toErase(wanted []agentapi.Disk) ([]erase.Disk, error) {
+// meanwhile tells what became of the other disks when one could not be wiped.
+func meanwhile(how map[string]string) string {
+	var all []string
+	for _, path := range slices.Sorted(maps.Keys(how)) {
+		all = append(all, filepath.Base(path)+" "+how[path])
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "; meanwhile: " + strings.Join(all, ", ")
+}
+
+// toErase joins disks with their partitions and with what they can do by themselves. found are all disks.
+func (s *Steps) toErase(found, wanted []agentapi.Disk) ([]erase.Disk, error) {
 	var disks []erase.Disk
 	for _, d := range wanted {
 		parts, err := s.Machine.Partitions(d.Name)
 		if err != nil {
 			return nil, err
 		}
-		disk := erase.Disk{Path: s.Machine.Device(d.Name), ReadOnly: d.ReadOnly}
+		disk := erase.Disk{Path: s.Machine.Device(d.Name), ReadOnly: d.ReadOnly, Kind: kindOf(d), Controller: controllerOf(d)}
+		disk.Shared = disk.Controller != "" && slices.ContainsFunc(found, func(other agentapi.Disk) bool {
+			return controllerOf(other) == disk.Controller &&
+				!slices.ContainsFunc(wanted, func(w agentapi.Disk) bool { return w.Name == other.Name && !other.ReadOnly })
+		})
 		for _, p := range parts {
 			disk.Partitions = append(disk.Partitions, erase.Span(p))
 		}
@@ -107,16 +137,4 @@ func (s *Steps) late(before []agentapi.Disk) ([]string, error) {
 		}
 	}
 	return names, err
-}
-
-func (s *Steps) eraseOptions(node agentapi.Node, progress func(agentapi.Progress)) erase.Options {
-	o := erase.Options{Parallel: s.ParallelErase, Progress: progress}
-	o.SkipReadOnly, _ = node.InternalInfo[knobSkipReadOnly].(bool)
-	if guard, ok := node.InternalInfo[knobUnguarded].(bool); ok {
-		o.Unguarded = !guard
-	}
-	if n, ok := node.InternalInfo[knobParallel].(float64); ok && n >= 1 && n <= 64 {
-		o.Parallel = int(n)
-	}
-	return o
 }

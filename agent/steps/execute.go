@@ -24,6 +24,7 @@ func (s *Steps) cleanSteps() []offered {
 	return []offered{
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_metadata", Priority: 99, Abortable: true}, s.eraseMetadata},
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices", Priority: 10, Abortable: true}, s.eraseEverything},
+		{agentapi.Step{Interface: "deploy", Step: "erase_devices_express", Abortable: true}, s.eraseExpress},
 	}
 }
 

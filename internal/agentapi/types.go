@@ -48,6 +48,14 @@ type Progress struct {
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
 	Unit  string `json:"unit"`
+	Parts []Part `json:"parts,omitempty"` // of work on several disks at once: each of them
+}
+
+// Part is how far one of several things is that are worked on at once.
+type Part struct {
+	Name  string `json:"name"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
 }
 
 // Fault is the body of an HTTP error of the agent.

@@ -1,0 +1,129 @@
+package erase
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"sync"
+)
+
+// wires make the ways to send commands to an open disk.
+type wires interface {
+	nvme(*os.File) nvmeWire
+	ata(*os.File) ataWire
+}
+
+// kernel sends commands by ioctl.
+type kernel struct{}
+
+func (kernel) nvme(f *os.File) nvmeWire { return nvmeFile{f} }
+func (kernel) ata(f *os.File) ataWire   { return ataFile{f} }
+
+// errSwitchedOff: the operator does not want the disk's own erase.
+var errSwitchedOff = fmt.Errorf("%w: switched off", errUnsupported)
+
+// turns let the namespaces of one controller erase themselves one after another.
+type turns map[string]*sync.Mutex
+
+func newTurns(disks []Disk) turns {
+	t := turns{}
+	for _, d := range disks {
+		t[d.Controller] = &sync.Mutex{}
+	}
+	return t
+}
+
+// secure lets a disk erase itself, sees that it did, and words how. Errors: errUnsupported if the disk cannot
+// or the operator does not want it.
+func (o Options) secure(ctx context.Context, d *device, disk Disk, turn turns) (how string, err error) {
+	w := o.wires
+	if w == nil {
+		if !d.block {
+			return "", errUnsupported // a file
+		}
+		w = kernel{}
+	}
+	var run func() (string, error)
+	switch {
+	case disk.Kind == NVMe && o.NVMe:
+		run = func() (string, error) {
+			turn[disk.Controller].Lock()
+			defer turn[disk.Controller].Unlock()
+			return eraseNVMe(ctx, w.nvme(d.file), disk.Shared)
+		}
+	case disk.Kind == ATA && o.ATA:
+		run = func() (string, error) { return eraseATA(w.ata(d.file)) }
+	default:
+		return "", errSwitchedOff
+	}
+	before := d.remember()
+	if how, err = waited(ctx, run); err != nil {
+		return "", err
+	}
+	if err := d.settle(Span{0, d.size}); err != nil {
+		return "", err
+	}
+	if at, same, err := d.unchanged(before); err != nil {
+		return "", err
+	} else if same {
+		return "", fmt.Errorf("the disk said that it erased itself (%s), and the data at %d is still there", how, at)
+	}
+	// What a disk reads after a change of its key is noise; what begins with noise must not be taken for a table.
+	return how + ", samples verified", d.wipe(ctx, nil)
+}
+
+// waited gives up waiting when ctx ends: a disk that erases itself cannot be stopped. It goes on then, and
+// the process is about to end.
+func waited(ctx context.Context, run func() (string, error)) (string, error) {
+	type end struct {
+		how string
+		err error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		how, err := run()
+		ended <- end{how, err}
+	}()
+	select {
+	case e := <-ended:
+		return e.how, e.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// remembered is a page as it was before a disk erased itself.
+type remembered struct {
+	at   int64
+	page []byte
+}
+
+// remember reads some pages that hold data; what cannot be read is left out.
+func (d *device) remember() (all []remembered) {
+	for _, s := range samples(d.size, max(d.size/64, samplePage)) {
+		page := make([]byte, samplePage)
+		if _, err := d.file.ReadAt(page, s.Start); err != nil || bytes.Count(page, page[:1]) == len(page) {
+			continue
+		}
+		all = append(all, remembered{s.Start, page})
+	}
+	return all
+}
+
+// unchanged tells whether one of the pages is as it was, and which.
+func (d *device) unchanged(before []remembered) (at int64, same bool, err error) {
+	page := make([]byte, samplePage)
+	for _, r := range before {
+		if _, err := d.file.ReadAt(page, r.at); err != nil {
+			return 0, false, fmt.Errorf("read back at %d: %w", r.at, err)
+		}
+		if bytes.Equal(page, r.page) {
+			return r.at, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// unsupported says that a disk cannot do it, and why.
+func unsupported(why string) error { return fmt.Errorf("%w: %s", errUnsupported, why) }
