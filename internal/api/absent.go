@@ -31,7 +31,6 @@ var missing = map[string]string{
 	"vmedia":           "virtual media requests",
 	"bios":             "BIOS settings",
 	"firmware":         "firmware components",
-	"inventory":        "inspection data",
 	"children":         "child nodes",
 	"vendor_passthru":  "vendor passthru",
 	"raid":             "RAID configuration",
@@ -40,8 +39,6 @@ var missing = map[string]string{
 	"secure_boot":      "secure boot changes",
 	"inject_nmi":       "non-maskable interrupts",
 	"indicators":       "indicators",
-
-	"continue_inspection": "in-band inspection",
 }
 
 // absent answers every path that has no route.
@@ -58,7 +55,7 @@ func (c *call) absent(seg []string) error {
 	if seg[0] != "v1" || len(seg) < 2 {
 		return notHere("The resource could not be found: this API begins at /v1.")
 	}
-	if !c.agents && (seg[1] == "lookup" || seg[1] == "heartbeat") {
+	if !c.agents && (seg[1] == "lookup" || seg[1] == "heartbeat" || seg[1] == "continue_inspection") {
 		return notHere("Agents are served on a listener of their own; see agent_listen in the server's configuration.")
 	}
 	last := seg[len(seg)-1]

@@ -34,14 +34,19 @@ func (c *call) lookup() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return answer{status: http.StatusOK, private: true, json: c.lookedUp(found)}, nil
+}
+
+// lookedUp is the body of a lookup's answer.
+func (c *call) lookedUp(found *agentapi.LookupAnswer) any {
 	type node struct {
 		agentapi.Node
 		Links []wire.Link `json:"links"`
 	}
-	return answer{status: http.StatusOK, private: true, json: struct {
+	return struct {
 		Node   node                  `json:"node"`
 		Config agentapi.LookupConfig `json:"config"`
-	}{node{found.Node, wire.Links(c.base(), "nodes/"+found.Node.UUID)}, found.Config}}, nil
+	}{node{found.Node, wire.Links(c.base(), "nodes/"+found.Node.UUID)}, found.Config}
 }
 
 // heartbeatSince are the arguments that came with a version of their own; before, they are refused.

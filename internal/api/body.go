@@ -45,7 +45,7 @@ func (c *call) readBody(rt route) error {
 	}
 	// A web page can make a browser send anything anywhere, but not with this type unless we say so: it is
 	// what protects an API without authentication on a loopback address. PATCH never comes unasked.
-	if rt.method != http.MethodPatch && !isJSON(c.r.Header.Get("Content-Type")) {
+	if rt.method != http.MethodPatch && !rt.untold && !isJSON(c.r.Header.Get("Content-Type")) {
 		return fault.New(fault.Invalid, "The request has a body that does not say it is JSON: send the header Content-Type: application/json.")
 	}
 	if deeper(body, maxDepth) {

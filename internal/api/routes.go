@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/policy"
 )
@@ -16,6 +17,7 @@ type route struct {
 	below  int    // status for older requests; 0 is 404
 	takes  string // query parameters; for actions, keys of the body as well
 	limit  int64  // of the body in bytes; 0 is maxBody
+	untold bool   // the body is JSON although the request does not say so
 	do     func(*call) (answer, error)
 }
 
@@ -66,6 +68,7 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/nodes/{node}/history", rule: "node:history:get", min: 78, takes: paged + " detail", do: (*call).listHistory},
 	{method: get, path: "/v1/nodes/{node}/history/detail", rule: "node:history:get", min: 78, takes: paged, do: (*call).detailHistory},
 	{method: get, path: "/v1/nodes/{node}/history/{uuid}", rule: "node:history:get", min: 78, do: (*call).showHistory},
+	{method: get, path: "/v1/nodes/{node}/inventory", rule: "node:inventory:get", min: 81, do: (*call).inventory},
 	{method: get, path: "/v1/nodes/{node}/ports", rule: "port:list", takes: chosen, do: (*call).nodePorts},
 	{method: post, path: "/v1/nodes/{node}/ports", rule: "port:create", do: (*call).malformed},
 	{method: get, path: "/v1/nodes/{node}/ports/detail", rule: "port:list", takes: paged, do: (*call).nodePortsDetail},
@@ -100,6 +103,8 @@ var agentRoutes = []route{
 	{method: get, path: "/v1/lookup", rule: "driver:ipa_lookup", min: 22, takes: "addresses node_uuid", do: (*call).lookup},
 	{method: post, path: "/v1/heartbeat/{node}", rule: "node:ipa_heartbeat", min: 22,
 		takes: "callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message", do: (*call).heartbeat},
+	{method: post, path: "/v1/continue_inspection", rule: "driver:ipa_continue_inspection", takes: "node_uuid",
+		limit: agentapi.MaxReport, untold: true, do: (*call).continueInspection},
 }
 
 // hidden is the answer to a request that is older than the route.

@@ -113,6 +113,9 @@ func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
 	if is, err := r.power(ctx, op); err != nil || is == metal.PowerOff {
 		return done, err
 	}
+	if a, err := r.agentRow(ctx, op); err == nil && a.URL == "" {
+		return done, nil // a machine that was only heard of is switched off by its BMC
+	}
 	c, err := r.agent(ctx, op)
 	if err != nil {
 		return Outcome{}, err

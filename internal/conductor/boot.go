@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,10 +36,21 @@ var leaveAgent = []step{
 	{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
 }
 
-func deployCallback(c *Config) time.Duration { return c.DeployCallbackLimit }
-func cleanCallback(c *Config) time.Duration  { return c.CleanCallbackLimit }
-func writeLimit(c *Config) time.Duration     { return c.WriteLimit }
-func cleanLimit(c *Config) time.Duration     { return c.CleanLimit }
+// longestCallback is how long a boot ISO may be needed; a machine that may call back whenever it likes boots
+// within a month.
+func (c *Config) longestCallback() time.Duration {
+	limits := []time.Duration{c.DeployCallbackLimit, c.CleanCallbackLimit, c.InspectCallbackLimit}
+	if slices.Min(limits) <= 0 {
+		return 30 * 24 * time.Hour
+	}
+	return slices.Max(limits)
+}
+
+func deployCallback(c *Config) time.Duration  { return c.DeployCallbackLimit }
+func cleanCallback(c *Config) time.Duration   { return c.CleanCallbackLimit }
+func inspectCallback(c *Config) time.Duration { return c.InspectCallbackLimit }
+func writeLimit(c *Config) time.Duration      { return c.WriteLimit }
+func cleanLimit(c *Config) time.Duration      { return c.CleanLimit }
 
 // noRamdisk: this node's deploy interface boots nothing.
 func noRamdisk(op *Op) bool { return !op.Rec.Ramdisk }
@@ -67,7 +79,7 @@ func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	boot := uuid.NewString()
-	until := time.Now().Add(max(r.c.config.DeployCallbackLimit, r.c.config.CleanCallbackLimit) + time.Hour)
+	until := time.Now().Add(r.c.config.longestCallback() + time.Hour)
 	url, err := r.c.depot.BootISO(op.Node.UUID, boot, until)
 	if err != nil {
 		return Outcome{}, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,10 +34,18 @@ type Config struct {
 	Poll time.Duration
 	// Backoff is the pause before a failed step is tried again; it doubles. Default 2s.
 	Backoff time.Duration
-	// DeployCallbackLimit is how long a machine may take to call back after power-on in a deploy. Default 30m.
+	// DeployCallbackLimit is how long a machine may take to call back after power-on in a deploy; 0: for ever.
+	// Default 30m.
 	DeployCallbackLimit time.Duration
 	// CleanCallbackLimit is the same in cleaning. Default 30m.
 	CleanCallbackLimit time.Duration
+	// InspectCallbackLimit is the same in an inspection. Default 30m.
+	InspectCallbackLimit time.Duration
+	// VouchLimit is how long an inspection waits for the agent once a report has come without the token of the
+	// boot. Default 2m.
+	VouchLimit time.Duration
+	// Inspect is what an inspection does with what it finds.
+	Inspect InspectConfig
 	// WriteLimit is how long writing an image may take. Default 4h.
 	WriteLimit time.Duration
 	// CleanLimit is how long all clean steps together may take. Default 24h.
@@ -64,7 +73,8 @@ type Config struct {
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
-		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
+		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
+		Inspect: InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true}, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
 		AutomatedClean: true, StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
 }
@@ -251,6 +261,9 @@ func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.Boo
 	params := c.config.KernelParams
 	if own := n.DriverInfo.Public("kernel_append_params"); own != "" {
 		params = own
+	}
+	if n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait { // upstream's agents report there
+		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + c.config.AgentURL + "/v1/continue_inspection")
 	}
 	return agentapi.BootConfig{Version: 1, APIURL: c.config.AgentURL, CA: c.config.AgentCA, NodeUUID: n.UUID, AgentToken: token.Expose(),
 		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}, params, err

@@ -29,6 +29,7 @@ type record struct {
 	Decided bool `json:"decided,omitempty"`
 	Ramdisk bool `json:"ramdisk,omitempty"` // the node's deploy interface boots a ramdisk
 	Clean   bool `json:"clean,omitempty"`   // its disks are to be erased
+	StayOn  bool `json:"stay_on,omitempty"` // after an inspection the machine goes on running
 
 	Boot     string    `json:"boot,omitempty"`      // boot generation of the ramdisk
 	MediaURL string    `json:"media_url,omitempty"` // of the boot ISO
@@ -55,6 +56,9 @@ func (o *Op) decide(c *Config) {
 	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean = true, o.Node.Interfaces["deploy"] == "direct", c.AutomatedClean
 	if own := o.Node.AutomatedClean; own != nil {
 		o.Rec.Clean = *own
+	}
+	if o.row != nil && metal.Plan(o.row.Plan) == metal.PlanInspect { // it boots one whatever deploys the node
+		o.Rec.Ramdisk, o.Rec.StayOn = true, !c.Inspect.PowerOff
 	}
 }
 

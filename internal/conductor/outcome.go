@@ -93,7 +93,7 @@ func (r *runner) advance(ctx context.Context, op *Op, why string) error {
 	resume := row.Step >= len(r.plan.steps) || !r.plan.steps[row.Step].outside
 	if row.Step < len(r.plan.steps) {
 		s := r.plan.steps[row.Step]
-		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), time.Now().Add(s.within(&r.c.config))
+		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), s.until(&r.c.config, time.Now())
 	}
 	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
 		if resume {
@@ -133,7 +133,11 @@ func missed(tx *store.Tx, n *metal.Node, op *Op, event string) (bool, error) {
 		return false, nil
 	}
 	a, err := tx.Agent(n)
-	return a != nil && a.Boot == op.Rec.Boot && !a.LastHeartbeat.IsZero(), err
+	if err != nil || a == nil || a.Boot != op.Rec.Boot || !a.LastHeartbeat.IsZero() {
+		return a != nil && a.Boot == op.Rec.Boot, err
+	}
+	rep, err := tx.Report(n.ID, a.Boot)
+	return rep != nil, err
 }
 
 // end closes the operation and moves the node: by the plan's done event, or by fail with the cause as
@@ -183,6 +187,7 @@ func (r *runner) move(tx *store.Tx, n *metal.Node, op *Op, e metal.Event, why st
 	}
 	from := n.ProvisionState
 	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, ""), now
+	n.StampInspection(from, now)
 	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "transition", Who: r.c.config.Host, Verb: op.row.Verb,
 		Step: op.row.StepName, From: from, To: to, Why: why})
 }

@@ -27,7 +27,7 @@ type step struct {
 	verify func(*runner, context.Context, *Op) (Outcome, error)
 	undo   func(*runner, context.Context, *Op) error
 	limit  time.Duration // from entering the step to its end, waiting included; 0: as limitOf says
-	// limitOf is the limit where the operator sets it.
+	// limitOf is the limit where the operator sets it; 0 from it is no limit.
 	limitOf func(*Config) time.Duration
 	tries   int // how often run may fail; 0: three times
 	skip    func(*Op) bool
@@ -41,6 +41,14 @@ func (s *step) within(c *Config) time.Duration {
 		return s.limitOf(c)
 	}
 	return s.limit
+}
+
+// until is when the step fails if it was entered now; zero: never.
+func (s *step) until(c *Config, now time.Time) time.Time {
+	if within := s.within(c); within > 0 {
+		return now.Add(within)
+	}
+	return time.Time{}
 }
 
 // plan is the order of work behind a verb.
@@ -57,6 +65,9 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanVerify:    &verifyPlan,
 	metal.PlanClean:     &cleanPlan,
 	metal.PlanDeploy:    &deployPlan,
+	metal.PlanInspect:   &inspectPlan,
+	metal.PlanProbe:     &probePlan,
+	metal.PlanAdopt:     &adoptPlan,
 	metal.PlanTearDown:  &tearDownPlan,
 	metal.PlanPower:     &powerPlan,
 	metal.PlanValidate:  &validatePlan,

@@ -32,6 +32,10 @@ var journeys = []journey{
 	{"provide", metal.PlanClean, metal.Manageable, metal.EventProvide, "{}", metal.Available, metal.CleanFailed, true, false, "erased"},
 	{"deploy", metal.PlanDeploy, metal.Available, metal.EventDeploy, "{}", metal.Active, metal.DeployFailed, false, true, "image " + testHash},
 	{"undeploy", metal.PlanTearDown, metal.Active, metal.EventDelete, "{}", metal.Available, metal.Error, true, false, "erased"},
+	{"rebuild", metal.PlanDeploy, metal.Active, metal.EventRebuild, "{}", metal.Active, metal.DeployFailed, true, true, "image " + testHash},
+	{"inspect", metal.PlanInspect, metal.Manageable, metal.EventInspect, "{}", metal.Manageable, metal.InspectFailed, true, false, "user data"},
+	{"inspect out of band", metal.PlanProbe, metal.Manageable, metal.EventInspect, "{}", metal.Manageable, metal.InspectFailed, true, true, "user data"},
+	{"adopt", metal.PlanAdopt, metal.Manageable, metal.EventAdopt, "{}", metal.Active, metal.AdoptFailed, true, true, "user data"},
 	{"power on", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power on"}}`, metal.Active, metal.Active, false, true, "user data"},
 	{"power off", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power off"}}`, metal.Active, metal.Active, true, false, "user data"},
 	{"reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
@@ -153,7 +157,7 @@ var failingVerify = failing
 
 func (j journey) skips(t *testing.T, w *world, s step) bool {
 	t.Helper()
-	op := &Op{Node: w.node}
+	op := &Op{row: &store.Operation{Plan: string(j.plan)}, Node: w.node}
 	if err := json.Unmarshal([]byte(j.record), &op.Rec); err != nil {
 		t.Fatal(err)
 	}

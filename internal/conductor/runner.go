@@ -177,13 +177,13 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	}
 	now := time.Now()
 	if row.StepName != s.name {
-		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, now.Add(s.within(&r.c.config)), 0, false
+		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, s.until(&r.c.config, now), 0, false
 		row.WaitingFor, row.WaitingWhy, row.Progress = "", "", ""
 		if err := r.save(ctx, op, nil); err != nil {
 			return false, err
 		}
 	}
-	if now.After(row.StepLimit) {
+	if !row.StepLimit.IsZero() && now.After(row.StepLimit) {
 		return false, r.fail(ctx, op, r.overdue(op, s))
 	}
 	run := s.run
@@ -197,7 +197,10 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 			}
 		}
 	}
-	call, cancel := context.WithDeadline(ctx, row.StepLimit)
+	call, cancel := context.WithCancel(ctx)
+	if !row.StepLimit.IsZero() {
+		call, cancel = context.WithDeadline(ctx, row.StepLimit)
+	}
 	outcome, err := r.guarded(func() (Outcome, error) { return run(r, call, op) })
 	cancel()
 	if ctx.Err() != nil {
@@ -210,7 +213,11 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	case "again":
 		return true, r.park(ctx, op, s, time.Now().Add(outcome.after), "", outcome.why)
 	case "wait":
-		return true, r.park(ctx, op, s, row.StepLimit, outcome.event, outcome.why)
+		due := row.StepLimit
+		if due.IsZero() { // it may wait for ever; the event makes it due, and a look now and then does no harm
+			due = time.Now().Add(time.Hour)
+		}
+		return true, r.park(ctx, op, s, due, outcome.event, outcome.why)
 	}
 	return false, r.advance(ctx, op, fmt.Sprintf("Step %q is done.", s.name))
 }

@@ -53,6 +53,11 @@ type world struct {
 	later    func(*Config)  // what the operator changed while no conductor ran
 }
 
+const testInventory = `{"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:01", "ipv4_address": "192.0.2.10"},
+	{"name": "eno2", "mac_address": "52:54:00:00:00:02"}], "cpu": {"count": 4, "architecture": "x86_64"}, "memory": {"physical_mb": 8192},
+	"disks": [{"name": "/dev/sda", "size": 107374182400}, {"name": "/dev/sdb", "size": 1099511627776}],
+	"system_vendor": {"manufacturer": "ACME"}, "boot": {"current_boot_mode": "uefi", "secure_boot": true}}`
+
 const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 func newWorld(t *testing.T) *world {
@@ -168,7 +173,9 @@ func (w *world) ask(p metal.Plan, e metal.Event, rec string) {
 			if !ok {
 				return fmt.Errorf("%s does not lead on from %s", e, n.ProvisionState)
 			}
+			from := n.ProvisionState
 			n.ProvisionState, n.TargetProvisionState = to, metal.Target(to, "")
+			n.StampInspection(from, time.Now())
 		}
 		n.LastError = ""
 		if err := tx.SaveNode(n); err != nil {
@@ -273,7 +280,7 @@ func (w *world) EjectMedia(context.Context, *metal.Node) error {
 }
 
 func (w *world) Inspect(context.Context, *metal.Node) (metal.HardwareInfo, error) {
-	return metal.HardwareInfo{Manufacturer: "ACME", MACs: []string{"52:54:00:00:00:01"}}, nil
+	return metal.HardwareInfo{Manufacturer: "ACME", CPUArch: "x86_64", MACs: []string{"52:54:00:00:00:01"}}, nil
 }
 
 // The depot.
@@ -360,6 +367,8 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 		_ = json.Unmarshal(cmd.Params, &p)
 		info, _ := p.Step.Args["image_info"].(map[string]any)
 		res.CommandStatus, w.disk = agentapi.Running, fmt.Sprint("image ", info["os_hash_value"])
+	case "get_hardware_info":
+		res.CommandResult = json.RawMessage(testInventory)
 	case "install_bootloader":
 		res.CommandStatus = agentapi.Running
 	case "power_off":
@@ -375,5 +384,13 @@ func (w *world) effects() map[string]int {
 	out := maps.Clone(w.counters)
 	delete(out, "agent get_clean_steps")
 	delete(out, "agent get_deploy_steps")
+	delete(out, "agent get_hardware_info")
 	return out
+}
+
+// off is a machine that nobody answers for: its agent is gone with its power.
+func (w *world) off() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.on = false
 }

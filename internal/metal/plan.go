@@ -9,6 +9,9 @@ const (
 	PlanVerify    Plan = "verify"
 	PlanClean     Plan = "clean"
 	PlanDeploy    Plan = "deploy"
+	PlanInspect   Plan = "inspect" // by the agent
+	PlanProbe     Plan = "inspect out of band"
+	PlanAdopt     Plan = "adopt"
 	PlanTearDown  Plan = "tear down"
 	PlanPower     Plan = "power"
 	PlanValidate  Plan = "validate"

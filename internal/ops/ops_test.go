@@ -28,8 +28,8 @@ func service(t *testing.T) (*Service, *store.DB) {
 	t.Cleanup(func() { db.Close() })
 	err = db.Write(t.Context(), func(tx *store.Tx) error {
 		return tx.SaveConductor("c1", "", []metal.HardwareType{
-			{Name: "fake-hardware", Interfaces: map[string][]string{"deploy": {"fake"}, "power": {"fake"}}},
-			{Name: "redfish", Interfaces: map[string][]string{"deploy": {"direct"}, "power": {"redfish"}}},
+			{Name: "fake-hardware", Interfaces: map[string][]string{"deploy": {"fake"}, "inspect": {"fake", "no-inspect"}, "power": {"fake"}}},
+			{Name: "redfish", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"redfish", "agent", "no-inspect"}, "power": {"redfish"}}},
 		})
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ var supported = map[metal.Verb]metal.Plan{
 	metal.VerbManage: metal.PlanVerify, metal.VerbProvide: metal.PlanClean, metal.VerbActive: metal.PlanDeploy,
 	metal.VerbDeploy: metal.PlanDeploy, metal.VerbRebuild: metal.PlanDeploy, metal.VerbDeleted: metal.PlanTearDown,
 	metal.VerbUndeploy: metal.PlanTearDown, metal.VerbAbort: "",
+	metal.VerbInspect: metal.PlanInspect, metal.VerbAdopt: metal.PlanAdopt,
 }
 
 // SetProvision accepts a verb: the node's transition and the operation that does the work are written
@@ -73,6 +74,11 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 		}
 		if p.Verb == metal.VerbProvide && n.Retired {
 			return fault.New(fault.Invalid, "The provide operation can't be performed on node %s because it is retired.", n.UUID)
+		}
+		if plan == metal.PlanInspect {
+			if plan, err = inspection(n); err != nil {
+				return err
+			}
 		}
 		if deploys {
 			if err := prepareDeploy(n, p.ConfigDrive); err != nil {

@@ -148,6 +148,7 @@ func transition(tx *store.Tx, n *metal.Node, e metal.Event, want metal.State, c 
 	}
 	from := n.ProvisionState
 	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, want), now
+	n.StampInspection(from, now)
 	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: operation, Kind: "transition", Who: c.who(), Verb: verb,
 		From: from, To: to, Why: why})
 }
