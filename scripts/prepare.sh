@@ -18,6 +18,7 @@ packages=(
 	mtools                # copying into a FAT without a mount
 	openssh-client        # logging in to what was deployed
 	ovmf                  # UEFI firmware with Microsoft's keys enrolled
+	postgresql            # the store's tests start a private server of their own
 	python3-ironicclient  # the baremetal command: a client that is not ours; brings openstack with it
 	qemu-system-x86       # machines
 	qemu-utils            # qemu-img, to compare with
@@ -47,5 +48,11 @@ if ! command -v apt-get >/dev/null; then
 fi
 echo "prepare: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+case " ${missing[*]} " in
+*" postgresql "*) # only the programs are wanted, no server that runs
+	mkdir -p /etc/postgresql-common/createcluster.d
+	echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+	;;
+esac
 apt-get -qq update
 apt-get -qq -y --no-install-recommends install "${missing[@]}" </dev/null >/dev/null

@@ -11,7 +11,9 @@ import (
 	"ingot/internal/secret"
 )
 
-func TestAgentIsOfOneBoot(t *testing.T) {
+func TestAgentIsOfOneBoot(t *testing.T) { each(t, testAgentIsOfOneBoot) }
+
+func testAgentIsOfOneBoot(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	agent := func() *Agent { return read(t, db, func(tx *Tx) (*Agent, error) { return tx.Agent(n) }) }
@@ -34,7 +36,9 @@ func TestAgentIsOfOneBoot(t *testing.T) {
 	}
 }
 
-func TestConductors(t *testing.T) {
+func TestConductors(t *testing.T) { each(t, testConductors) }
+
+func testConductors(t *testing.T, open opener) {
 	db := open(t)
 	list := func(limit time.Duration) []Conductor {
 		return read(t, db, func(tx *Tx) ([]Conductor, error) { return tx.Conductors(limit) })
@@ -63,7 +67,9 @@ func TestConductors(t *testing.T) {
 	}
 }
 
-func TestHistoryIsPagedInOrder(t *testing.T) {
+func TestHistoryIsPagedInOrder(t *testing.T) { each(t, testHistoryIsPagedInOrder) }
+
+func testHistoryIsPagedInOrder(t *testing.T, open opener) {
 	db := open(t)
 	n, other := addNode(t, db, 1), addNode(t, db, 2)
 	want := metal.HistoryEvent{Operation: "op", Kind: "transition", Who: "c1", Verb: "manage", Step: "s", From: metal.Enroll, To: metal.Verifying, Why: "0", Severity: "ERROR"}
@@ -106,7 +112,9 @@ func TestHistoryIsPagedInOrder(t *testing.T) {
 	}
 }
 
-func TestLogsKeepTheNewest(t *testing.T) {
+func TestLogsKeepTheNewest(t *testing.T) { each(t, testLogsKeepTheNewest) }
+
+func testLogsKeepTheNewest(t *testing.T, open opener) {
 	db := open(t)
 	n, other := addNode(t, db, 1), addNode(t, db, 2)
 	write(t, db, func(tx *Tx) error {

@@ -3,25 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
-	"testing/fstest"
 	"time"
-
-	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
 
 	"ingot/internal/fault"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // readers is how many transactions may read at a time.
 const readers = 8
@@ -33,86 +21,14 @@ type DB struct {
 	key         Key
 	changed     changes
 	types       sync.Map // host name to knownTypes
-}
-
-// OpenSQLite opens the database file, making and migrating it as needed. One connection writes; readers
-// have their own. An accepted request survives a power cut (synchronous=FULL).
-func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	dsn := "file:" + path + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
-	write, err := openPool(dsn+"&_txlock=immediate", 1)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	db := &DB{write: write, dialect: &sqliteDialect, key: key}
-	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate database %s: %w", path, err), write.Close())
-	}
-	if db.read, err = openPool(dsn+"&_pragma=query_only(1)", readers); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", err), write.Close())
-	}
-	if err := db.Write(ctx, (*Tx).checkKey); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
-	}
-	return db, nil
-}
-
-// openPool gives connections that stay open: a new one costs a schema read and every statement's parsing.
-func openPool(dsn string, conns int) (*sql.DB, error) {
-	c, err := sqlite.NewConnector(dsn)
-	if err != nil {
-		return nil, err
-	}
-	pool := sql.OpenDB(preparing{c})
-	pool.SetMaxOpenConns(conns)
-	pool.SetMaxIdleConns(conns)
-	return pool, nil
-}
-
-func (db *DB) migrate(ctx context.Context) error {
-	files := fstest.MapFS{}
-	tokens := strings.NewReplacer("{{serial}}", db.dialect.serial, "{{bytes}}", db.dialect.bytes)
-	names, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		text, err := migrations.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		files[filepath.Base(name)] = &fstest.MapFile{Data: []byte(tokens.Replace(string(text)))}
-	}
-	p, err := goose.NewProvider(goose.Dialect(db.dialect.name), db.write, files)
-	if err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
-}
-
-// checkKey opens what the first start sealed: a wrong key is found now, and not when a node is needed.
-func (t *Tx) checkKey() error {
-	const text = "ingot"
-	var sealed []byte
-	err := t.row("SELECT sealed FROM key_check WHERE id = 1").Scan(&sealed)
-	if errors.Is(err, sql.ErrNoRows) {
-		_, err = t.exec("INSERT INTO key_check (id, sealed) VALUES (1, ?)", t.db.key.seal([]byte(text), "key_check", "sealed"))
-		return err
-	}
-	if err == nil {
-		_, err = t.db.key.open(sealed, "key_check", "sealed")
-	}
-	return err
+	stop        func()   // ends what runs beside; nil if nothing does
 }
 
 // Close ends all connections.
 func (db *DB) Close() error {
+	if db.stop != nil {
+		db.stop()
+	}
 	err := db.write.Close()
 	if db.read != nil {
 		err = errors.Join(err, db.read.Close())
@@ -125,27 +41,49 @@ type Tx struct {
 	tx     *sql.Tx
 	db     *DB
 	ctx    context.Context //nolint:containedctx // a Tx lives no longer than the call it was made for
+	writes bool            // made by Write: what it reads may be what it changes
+	held   map[int64]bool  // nodes whose rows are locked
 	wrote  bool
 	moment time.Time
 }
 
-// Write runs f in a transaction that may change things; an error from f undoes it all.
+// Write runs f in a transaction that may change things; an error from f undoes it all. f runs once: what it
+// changes outside the database is changed once too. Two that change the same node follow each other, for the
+// first look at a node holds it until the end (see locks.go).
 func (db *DB) Write(ctx context.Context, f func(*Tx) error) error {
-	return db.run(ctx, db.write, nil, f)
+	return db.run(ctx, db.write, &sql.TxOptions{Isolation: db.dialect.writing}, f)
 }
 
 // Read runs f in a transaction that sees one consistent state and changes nothing.
 func (db *DB) Read(ctx context.Context, f func(*Tx) error) error {
-	return db.run(ctx, db.read, &sql.TxOptions{ReadOnly: true}, f)
+	return db.run(ctx, db.read, &sql.TxOptions{Isolation: db.dialect.reading, ReadOnly: true}, f)
 }
 
 func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f func(*Tx) error) error {
-	tx, err := pool.BeginTx(ctx, o)
+	call := ctx
+	if db.dialect.limit > 0 {
+		var cancel context.CancelFunc
+		call, cancel = context.WithTimeout(ctx, db.dialect.limit)
+		defer cancel()
+	}
+	err := db.attempt(call, pool, o, f)
+	if err != nil && ctx.Err() == nil && call.Err() != nil {
+		return fault.Wrap(fault.Unavailable, err, "The database did not answer within %s; please retry.", db.dialect.limit)
+	}
+	return db.explain(err)
+}
+
+func (db *DB) attempt(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f func(*Tx) error) error {
+	tx, err := db.begin(ctx, pool, o)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	t := &Tx{tx: tx, db: db, ctx: ctx}
-	if err := f(t); err != nil {
+	t := &Tx{tx: tx, db: db, ctx: ctx, writes: !o.ReadOnly}
+	err = f(t)
+	if err == nil && t.wrote && db.dialect.notify != "" {
+		_, err = t.exec(db.dialect.notify, db.changed.self)
+	}
+	if err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {
@@ -155,6 +93,18 @@ func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f func(*T
 		db.changed.announce()
 	}
 	return nil
+}
+
+// begin starts a transaction. After a server's restart every connection of the pool is dead and each is found
+// so once; nothing has been done then, and the next may be alive.
+func (db *DB) begin(ctx context.Context, pool *sql.DB, o *sql.TxOptions) (*sql.Tx, error) {
+	for range pool.Stats().MaxOpenConnections {
+		tx, err := pool.BeginTx(ctx, o)
+		if err == nil || ctx.Err() != nil || !stale(err) {
+			return tx, err
+		}
+	}
+	return pool.BeginTx(ctx, o)
 }
 
 func ignoreDone(err error) error {
@@ -190,61 +140,6 @@ func (t *Tx) row(query string, args ...any) *sql.Row {
 
 func (t *Tx) rows(query string, args ...any) (*sql.Rows, error) {
 	return t.tx.QueryContext(t.ctx, t.db.dialect.sql(query), args...)
-}
-
-// explain turns a broken uniqueness rule into a fault that names what is there already.
-func (db *DB) explain(err error) error {
-	var se *sqlite.Error
-	if !errors.As(err, &se) || se.Code()&0xff != 19 { // SQLITE_CONSTRAINT
-		return err
-	}
-	for rule, sentence := range uniqueness {
-		if strings.Contains(err.Error(), rule) {
-			k := fault.Conflict
-			if rule == "operations.node_id" {
-				k = fault.Locked
-			}
-			return fault.Wrap(k, err, "%s", sentence)
-		}
-	}
-	return err
-}
-
-// uniqueness says in words what each unique rule means; the caller's layer may name the value.
-var uniqueness = map[string]string{
-	"nodes.uuid":          "A node with this UUID already exists.",
-	"nodes.name":          "A node with this name already exists.",
-	"nodes.instance_uuid": "This instance is already associated with a node.",
-	"ports.uuid":          "A port with this UUID already exists.",
-	"ports.address":       "A port with this MAC address already exists.",
-	"ports.name":          "A port with this name already exists.",
-	"operations.node_id":  "The node is locked by another operation, please retry after the current operation is completed.",
-}
-
-// changes tells waiters of this process that something was committed.
-type changes struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func (c *changes) announce() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ch != nil {
-		close(c.ch)
-		c.ch = nil
-	}
-}
-
-// Changed gives a channel that is closed at the next commit that changed an operation. Ask for it before
-// looking, or the change is missed.
-func (db *DB) Changed() <-chan struct{} {
-	db.changed.mu.Lock()
-	defer db.changed.mu.Unlock()
-	if db.changed.ch == nil {
-		db.changed.ch = make(chan struct{})
-	}
-	return db.changed.ch
 }
 
 func micros(t time.Time) int64 {

@@ -68,7 +68,9 @@ func TestMigrations(t *testing.T) {
 	}
 }
 
-func TestAnErrorUndoesAll(t *testing.T) {
+func TestAnErrorUndoesAll(t *testing.T) { each(t, testAnErrorUndoesAll) }
+
+func testAnErrorUndoesAll(t *testing.T, open opener) {
 	db := open(t)
 	broken := errors.New("broken on purpose")
 	changed := db.Changed()
@@ -96,7 +98,9 @@ func TestAnErrorUndoesAll(t *testing.T) {
 }
 
 // TestChangedWakes lets a waiter hear of a commit by another goroutine, however they are interleaved.
-func TestChangedWakes(t *testing.T) {
+func TestChangedWakes(t *testing.T) { each(t, testChangedWakes) }
+
+func testChangedWakes(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -127,9 +131,10 @@ func TestChangedWakes(t *testing.T) {
 
 // TestReadersAndWriters runs both at once on two servers' connections: nobody is turned away, and every look
 // is consistent.
-func TestReadersAndWriters(t *testing.T) {
-	dir := t.TempDir()
-	servers := []*DB{openAt(t, dir), openAt(t, dir)}
+func TestReadersAndWriters(t *testing.T) { each(t, testReadersAndWriters) }
+
+func testReadersAndWriters(t *testing.T, open opener) {
+	servers := []*DB{open(t), open(t)}
 	n := addNode(t, servers[0], 1)
 	const writers, writes, looks = 4, 25, 50
 	var all sync.WaitGroup
@@ -183,7 +188,9 @@ func TestReadersAndWriters(t *testing.T) {
 	}
 }
 
-func TestNowIsOneMomentOfATransaction(t *testing.T) {
+func TestNowIsOneMomentOfATransaction(t *testing.T) { each(t, testNowIsOneMomentOfATransaction) }
+
+func testNowIsOneMomentOfATransaction(t *testing.T, open opener) {
 	db := open(t)
 	write(t, db, func(tx *Tx) error {
 		a, err := tx.Now()
@@ -199,6 +206,10 @@ func TestNowIsOneMomentOfATransaction(t *testing.T) {
 }
 
 func TestACallerWhoGoesLeavesTheWriterFree(t *testing.T) {
+	each(t, testACallerWhoGoesLeavesTheWriterFree)
+}
+
+func testACallerWhoGoesLeavesTheWriterFree(t *testing.T, open opener) {
 	db := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := db.Write(ctx, func(tx *Tx) error {

@@ -1,8 +1,12 @@
 package store
 
 import (
+	"database/sql"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3/lock"
 )
 
 // dialect is all that differs between database engines. SQL is written with ? placeholders and the
@@ -11,22 +15,25 @@ type dialect struct {
 	name    string // goose's name of it
 	serial  string // an id column that counts by itself
 	bytes   string // a column of bytes
+	text    string // a column of text that compares byte by byte
 	now     string // database time, microseconds since 1970 UTC
-	skip    string // suffix that lets claims pass rows others are claiming
+	like    string // LIKE that knows no case of ASCII letters
+	skip    string // suffix that locks rows and passes over those that others have locked
+	hold    string // suffix that locks rows against other writers
+	notify  string // statement that tells other processes of a commit by this one
 	dollars bool   // placeholders are $1, $2, …
-}
 
-var sqliteDialect = dialect{
-	name:   "sqlite3",
-	serial: "INTEGER PRIMARY KEY AUTOINCREMENT",
-	bytes:  "BLOB",
-	now:    "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", // subsec: SQLite 3.42
+	reading, writing sql.IsolationLevel
+
+	limit     time.Duration      // how long a transaction may take, 0: its statements have limits of their own
+	migrating lock.SessionLocker // lets one process migrate at a time
+	broken    func(error) string // the unique rule that a statement broke, as in uniqueness
 }
 
 // sql gives a query in the engine's own words.
 func (d *dialect) sql(query string) string {
 	if strings.Contains(query, "{{") {
-		query = strings.NewReplacer("{{now}}", d.now, "{{skip}}", d.skip).Replace(query)
+		query = strings.NewReplacer("{{now}}", d.now, "{{skip}}", d.skip, "{{like}}", d.like, "{{hold}}", d.hold).Replace(query)
 	}
 	if !d.dollars {
 		return query

@@ -27,10 +27,11 @@ func feed(t testing.TB, db *DB, node, after int64, limit int) (out []metal.Histo
 
 // Many write at once, through two servers, while somebody reads along in small pages and begins anew from
 // where it stood each time: each event comes once, and those of one writer in the order it wrote them.
-func TestFeedGivesEachEventOnce(t *testing.T) {
-	const writers, each = 8, 40
-	dir := t.TempDir()
-	servers := []*DB{openAt(t, dir), openAt(t, dir)}
+func TestFeedGivesEachEventOnce(t *testing.T) { each(t, testFeedGivesEachEventOnce) }
+
+func testFeedGivesEachEventOnce(t *testing.T, open opener) {
+	const writers, apiece = 8, 40
+	servers := []*DB{open(t), open(t)}
 	var nodes []*metal.Node
 	for i := range 2 {
 		nodes = append(nodes, addNode(t, servers[0], i+1))
@@ -40,7 +41,7 @@ func TestFeedGivesEachEventOnce(t *testing.T) {
 		work.Add(1)
 		go func() {
 			defer work.Done()
-			for i := range each {
+			for i := range apiece {
 				err := servers[w%2].Write(t.Context(), func(tx *Tx) error {
 					return tx.AppendEvent(nodes[w%2].ID, metal.HistoryEvent{Kind: "step", Who: strconv.Itoa(w), Why: strconv.Itoa(i)})
 				})
@@ -73,16 +74,18 @@ func TestFeedGivesEachEventOnce(t *testing.T) {
 		}
 		next[w]++
 	}
-	if len(all) != writers*each {
-		t.Errorf("%d events, want %d", len(all), writers*each)
+	if len(all) != writers*apiece {
+		t.Errorf("%d events, want %d", len(all), writers*apiece)
 	}
-	if of, _ := feed(t, servers[0], nodes[1].ID, 0, 11); len(of) != writers*each/2 || of[0].NodeUUID != nodes[1].UUID {
+	if of, _ := feed(t, servers[0], nodes[1].ID, 0, 11); len(of) != writers*apiece/2 || of[0].NodeUUID != nodes[1].UUID {
 		t.Errorf("%d events of one node", len(of))
 	}
 }
 
 // A place is never given twice, whatever is deleted; a place of another database is told.
-func TestPlacesAreNotGivenTwice(t *testing.T) {
+func TestPlacesAreNotGivenTwice(t *testing.T) { each(t, testPlacesAreNotGivenTwice) }
+
+func testPlacesAreNotGivenTwice(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	add := func(id int64, why string) {
@@ -108,7 +111,9 @@ func TestPlacesAreNotGivenTwice(t *testing.T) {
 	}
 }
 
-func TestLiveOperationsAreChosen(t *testing.T) {
+func TestLiveOperationsAreChosen(t *testing.T) { each(t, testLiveOperationsAreChosen) }
+
+func testLiveOperationsAreChosen(t *testing.T, open opener) {
 	db := open(t)
 	var nodes []*metal.Node
 	for i := range 3 {

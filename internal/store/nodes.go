@@ -41,8 +41,7 @@ func (t *Tx) CreateNode(n *metal.Node) error {
 	if err != nil {
 		return err
 	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
-	query := "INSERT INTO nodes (" + strings.Join(nodeColumns, ", ") + ") VALUES (" + marks + ") RETURNING id"
+	query := "INSERT INTO nodes (" + strings.Join(nodeColumns, ", ") + ") VALUES (" + marks(len(values)) + ") RETURNING id"
 	if err := t.row(query, values...).Scan(&n.ID); err != nil {
 		return t.db.explain(err)
 	}
@@ -73,11 +72,17 @@ func (t *Tx) Node(ident string) (*metal.Node, error) {
 	if _, err := uuid.Parse(ident); err == nil {
 		column = "uuid"
 	}
+	if err := t.hold("WHERE n."+column+" = ?", ident); err != nil {
+		return nil, err
+	}
 	return t.nodeWhere(ident, "WHERE n."+column+" = ?", ident)
 }
 
 // NodeByID finds a node by its row.
 func (t *Tx) NodeByID(id int64) (*metal.Node, error) {
+	if err := t.holdAll(id); err != nil {
+		return nil, err
+	}
 	return t.nodeWhere(fmt.Sprint(id), "WHERE n.id = ?", id)
 }
 
@@ -98,8 +103,11 @@ func (t *Tx) NodesByMAC(addresses []string) ([]*metal.Node, error) {
 	for i, a := range addresses {
 		args[i] = a
 	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ")
-	return t.nodes(nodeSelect+"WHERE n.id IN (SELECT node_id FROM ports WHERE address IN ("+marks+")) ORDER BY n.id", args...)
+	where := "WHERE n.id IN (SELECT node_id FROM ports WHERE address IN (" + marks(len(args)) + "))"
+	if err := t.hold(where, args...); err != nil {
+		return nil, err
+	}
+	return t.nodes(nodeSelect+where+" ORDER BY n.id", args...)
 }
 
 // Page says which part of a list is wanted. SortKey is a column ("" = id), SortDir "asc" or "desc".
@@ -142,7 +150,7 @@ func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 		w.add("(n.owner = ? OR n.lessee = ?)", f.Project, f.Project)
 	}
 	if f.Contains != "" {
-		w.add(`n.description LIKE ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
+		w.add(`n.description {{like}} ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
 	}
 	tail, err := t.page(&w, "nodes", "n", nodeColumns, p)
 	if err != nil {

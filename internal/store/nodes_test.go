@@ -8,7 +8,9 @@ import (
 	"ingot/internal/metal"
 )
 
-func TestNodeKeepsEveryField(t *testing.T) {
+func TestNodeKeepsEveryField(t *testing.T) { each(t, testNodeKeepsEveryField) }
+
+func testNodeKeepsEveryField(t *testing.T, open opener) {
 	db := open(t)
 	n := &metal.Node{}
 	fill(t, n, "Reservation")
@@ -28,7 +30,9 @@ func TestNodeKeepsEveryField(t *testing.T) {
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.NodeByID(n.ID) }), n)
 }
 
-func TestPortKeepsEveryField(t *testing.T) {
+func TestPortKeepsEveryField(t *testing.T) { each(t, testPortKeepsEveryField) }
+
+func testPortKeepsEveryField(t *testing.T, open opener) {
 	db := open(t)
 	first, second := addNode(t, db, 1), addNode(t, db, 2)
 	p := &metal.Port{}
@@ -59,7 +63,9 @@ func TestPortKeepsEveryField(t *testing.T) {
 }
 
 // TestTaken writes what is there already: every unique rule is a fault that a caller may read.
-func TestTaken(t *testing.T) {
+func TestTaken(t *testing.T) { each(t, testTaken) }
+
+func testTaken(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1, func(n *metal.Node) { n.Name, n.InstanceUUID = "one", id(90) })
 	addNode(t, db, 2)
@@ -103,7 +109,9 @@ func TestTaken(t *testing.T) {
 	}
 }
 
-func TestNodeFilters(t *testing.T) {
+func TestNodeFilters(t *testing.T) { each(t, testNodeFilters) }
+
+func testNodeFilters(t *testing.T, open opener) {
 	db := open(t)
 	yes, no := true, false
 	addNode(t, db, 1, func(n *metal.Node) { n.Owner, n.Description, n.ResourceClass = "alice", `50% of "rack_1"\`, "gold" })
@@ -150,7 +158,9 @@ func TestNodeFilters(t *testing.T) {
 	}
 }
 
-func TestReservationIsTheHolderOfALease(t *testing.T) {
+func TestReservationIsTheHolderOfALease(t *testing.T) { each(t, testReservationIsTheHolderOfALease) }
+
+func testReservationIsTheHolderOfALease(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	held := func() string {

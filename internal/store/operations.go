@@ -87,8 +87,7 @@ func (t *Tx) CreateOperation(o *Operation) error {
 		o.Record = []byte("{}")
 	}
 	values := t.opValues(o)
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
-	query := "INSERT INTO operations (" + strings.Join(opColumns, ", ") + ") VALUES (" + marks + ") RETURNING id"
+	query := "INSERT INTO operations (" + strings.Join(opColumns, ", ") + ") VALUES (" + marks(len(values)) + ") RETURNING id"
 	if err := t.row(query, values...).Scan(&o.ID); err != nil {
 		return t.db.explain(err)
 	}
@@ -107,7 +106,7 @@ func (s Scope) where() (string, []any) {
 	for _, d := range s.Drivers {
 		args = append(args, d)
 	}
-	return "status = 'live' AND grp = ? AND driver IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(s.Drivers)), ", ") + ")", args
+	return "status = 'live' AND grp = ? AND driver IN (" + marks(len(s.Drivers)) + ")", args
 }
 
 // Claim takes the oldest due operation in the scope for owner, or gives nil. From now on, until the lease
@@ -243,7 +242,8 @@ func (t *Tx) NextDue(scope Scope) (time.Time, error) {
 
 // PruneOperations forgets what ended before the limit and was not exclusive: answered requests.
 func (t *Tx) PruneOperations(before time.Time) error {
-	_, err := t.exec("DELETE FROM operations WHERE status <> 'live' AND exclusive = 0 AND finished_at < ?", micros(before))
+	_, err := t.exec(`DELETE FROM operations WHERE id IN (SELECT id FROM operations
+		WHERE status <> 'live' AND exclusive = 0 AND finished_at < ? {{skip}})`, micros(before)) // others prune too
 	return err
 }
 

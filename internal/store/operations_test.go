@@ -46,7 +46,9 @@ func stored(t testing.TB, db *DB, uuid string) *Operation {
 	return read(t, db, func(tx *Tx) (*Operation, error) { return tx.Operation(uuid) })
 }
 
-func TestOperationKeepsEveryField(t *testing.T) {
+func TestOperationKeepsEveryField(t *testing.T) { each(t, testOperationKeepsEveryField) }
+
+func testOperationKeepsEveryField(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	o := &Operation{}
@@ -72,7 +74,9 @@ func TestOperationKeepsEveryField(t *testing.T) {
 	same(t, stored(t, db, o.UUID), o)
 }
 
-func TestOneLiveExclusiveOperation(t *testing.T) {
+func TestOneLiveExclusiveOperation(t *testing.T) { each(t, testOneLiveExclusiveOperation) }
+
+func testOneLiveExclusiveOperation(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	ask(t, db, n, 1)
@@ -93,7 +97,9 @@ func TestOneLiveExclusiveOperation(t *testing.T) {
 	}
 }
 
-func TestClaimTakesTheOldestDue(t *testing.T) {
+func TestClaimTakesTheOldestDue(t *testing.T) { each(t, testClaimTakesTheOldestDue) }
+
+func testClaimTakesTheOldestDue(t *testing.T, open opener) {
 	db := open(t)
 	at := func(us int64) func(*Operation) { return func(o *Operation) { o.DueAt = time.UnixMicro(us) } }
 	for i, change := range [][]func(*Operation){
@@ -136,9 +142,10 @@ func TestClaimTakesTheOldestDue(t *testing.T) {
 }
 
 // TestClaimersNeverShare lets four claimers of two servers take a hundred operations.
-func TestClaimersNeverShare(t *testing.T) {
-	dir := t.TempDir()
-	servers := []*DB{openAt(t, dir), openAt(t, dir)}
+func TestClaimersNeverShare(t *testing.T) { each(t, testClaimersNeverShare) }
+
+func testClaimersNeverShare(t *testing.T, open opener) {
+	servers := []*DB{open(t), open(t)}
 	const rows = 100
 	write(t, servers[0], func(tx *Tx) error {
 		for i := range rows {
@@ -185,7 +192,9 @@ func TestClaimersNeverShare(t *testing.T) {
 }
 
 // TestFencing lets a holder come back after its lease ran out and another took over.
-func TestFencing(t *testing.T) {
+func TestFencing(t *testing.T) { each(t, testFencing) }
+
+func testFencing(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	ask(t, db, n, 1)
@@ -220,7 +229,9 @@ func TestFencing(t *testing.T) {
 	late("a renewal of what has ended", func(tx *Tx) error { _, err := tx.Renew(now, lease); return err })
 }
 
-func TestRenewAndAbort(t *testing.T) {
+func TestRenewAndAbort(t *testing.T) { each(t, testRenewAndAbort) }
+
+func testRenewAndAbort(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	ask(t, db, n, 1)
@@ -245,7 +256,9 @@ func TestRenewAndAbort(t *testing.T) {
 	}
 }
 
-func TestDropLeases(t *testing.T) {
+func TestDropLeases(t *testing.T) { each(t, testDropLeases) }
+
+func testDropLeases(t *testing.T, open opener) {
 	db := open(t)
 	for i := range 3 {
 		ask(t, db, addNode(t, db, i), i)
@@ -267,7 +280,9 @@ func TestDropLeases(t *testing.T) {
 	}
 }
 
-func TestWakeAndNextDue(t *testing.T) {
+func TestWakeAndNextDue(t *testing.T) { each(t, testWakeAndNextDue) }
+
+func testWakeAndNextDue(t *testing.T, open opener) {
 	db := open(t)
 	due := func() time.Time { return read(t, db, func(tx *Tx) (time.Time, error) { return tx.NextDue(served) }) }
 	if !due().IsZero() {
@@ -303,7 +318,9 @@ func TestWakeAndNextDue(t *testing.T) {
 	}
 }
 
-func TestSupersede(t *testing.T) {
+func TestSupersede(t *testing.T) { each(t, testSupersede) }
+
+func testSupersede(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	ask(t, db, n, 1)
@@ -326,7 +343,9 @@ func TestSupersede(t *testing.T) {
 	}
 }
 
-func TestPruneForgetsAnsweredRequests(t *testing.T) {
+func TestPruneForgetsAnsweredRequests(t *testing.T) { each(t, testPruneForgetsAnsweredRequests) }
+
+func testPruneForgetsAnsweredRequests(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	question := func(o *Operation) { o.Exclusive = false }
@@ -351,7 +370,9 @@ func TestPruneForgetsAnsweredRequests(t *testing.T) {
 
 // A lease that was renewed during a long step stays when the step is saved: the holder's own memory of it is
 // older.
-func TestSavingKeepsARenewedLease(t *testing.T) {
+func TestSavingKeepsARenewedLease(t *testing.T) { each(t, testSavingKeepsARenewedLease) }
+
+func testSavingKeepsARenewedLease(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	ask(t, db, n, 1)

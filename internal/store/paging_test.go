@@ -34,7 +34,9 @@ func ternary(b *bool) int64 {
 
 // TestPagesAreTheList walks lists in pages: whatever the key, direction and size of a page, the pages joined
 // are the list sorted by key and then by age, no node twice and none left out.
-func TestPagesAreTheList(t *testing.T) {
+func TestPagesAreTheList(t *testing.T) { each(t, testPagesAreTheList) }
+
+func testPagesAreTheList(t *testing.T, open opener) {
 	db := open(t)
 	var all []*metal.Node
 	for i := range 40 {
@@ -112,7 +114,9 @@ func TestPagesAreTheList(t *testing.T) {
 }
 
 // TestEveryColumnSorts sorts by all columns there are: what holds objects is refused, nothing else fails.
-func TestEveryColumnSorts(t *testing.T) {
+func TestEveryColumnSorts(t *testing.T) { each(t, testEveryColumnSorts) }
+
+func testEveryColumnSorts(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	addNode(t, db, 2)
@@ -129,7 +133,9 @@ func TestEveryColumnSorts(t *testing.T) {
 	}
 }
 
-func TestBadPages(t *testing.T) {
+func TestBadPages(t *testing.T) { each(t, testBadPages) }
+
+func testBadPages(t *testing.T, open opener) {
 	db := open(t)
 	addNode(t, db, 1)
 	for _, c := range []struct {

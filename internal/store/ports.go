@@ -18,13 +18,12 @@ var portSelect = "SELECT p.id, p." + strings.Join(portColumns, ", p.") + ", n.uu
 // CreatePort inserts a port of the node that NodeUUID names. A taken UUID, name or address is a
 // fault.Conflict, an unknown node fault.NotFound.
 func (t *Tx) CreatePort(p *metal.Port) error {
-	n, err := t.Node(p.NodeUUID)
+	node, err := t.nodeID(p.NodeUUID)
 	if err != nil {
 		return err
 	}
-	values := append(portValues(p), n.ID)
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
-	query := "INSERT INTO ports (" + strings.Join(portColumns, ", ") + ", node_id) VALUES (" + marks + ") RETURNING id"
+	values := append(portValues(p), node)
+	query := "INSERT INTO ports (" + strings.Join(portColumns, ", ") + ", node_id) VALUES (" + marks(len(values)) + ") RETURNING id"
 	if err := t.row(query, values...).Scan(&p.ID); err != nil {
 		return t.db.explain(err)
 	}
@@ -33,13 +32,22 @@ func (t *Tx) CreatePort(p *metal.Port) error {
 
 // SavePort writes every field of an existing port, its node too.
 func (t *Tx) SavePort(p *metal.Port) error {
-	n, err := t.Node(p.NodeUUID)
+	node, err := t.nodeID(p.NodeUUID)
 	if err != nil {
 		return err
 	}
 	query := "UPDATE ports SET " + strings.Join(portColumns, " = ?, ") + " = ?, node_id = ? WHERE id = ?"
-	_, err = t.exec(query, append(portValues(p), n.ID, p.ID)...)
+	_, err = t.exec(query, append(portValues(p), node, p.ID)...)
 	return err
+}
+
+// nodeID finds a node's row without holding it.
+func (t *Tx) nodeID(ident string) (id int64, err error) {
+	err = t.row("SELECT id FROM nodes WHERE uuid = ? OR name = ?", ident, ident).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, fault.New(fault.NotFound, "Node %s could not be found.", ident)
+	}
+	return id, err
 }
 
 // DeletePort removes a port.
@@ -50,7 +58,13 @@ func (t *Tx) DeletePort(id int64) error {
 
 // Port finds a port by UUID, name or address; fault.NotFound if there is none.
 func (t *Tx) Port(ident string) (*metal.Port, error) {
-	ports, err := t.ports(portSelect+"WHERE p.uuid = ? OR p.name = ? OR p.address = ?", ident, ident, strings.ToLower(ident))
+	args := []any{ident, ident, strings.ToLower(ident)}
+	if len(t.held) == 0 {
+		if err := t.hold("WHERE n.id IN (SELECT node_id FROM ports WHERE uuid = ? OR name = ? OR address = ?)", args...); err != nil {
+			return nil, err
+		}
+	}
+	ports, err := t.ports(portSelect+"WHERE p.uuid = ? OR p.name = ? OR p.address = ?", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +96,7 @@ func (t *Tx) Ports(f PortFilter, p Page) ([]*metal.Port, error) {
 		w.add("p.address = ?", strings.ToLower(f.Address))
 	}
 	if f.Contains != "" {
-		w.add(`p.description LIKE ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
+		w.add(`p.description {{like}} ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
 	}
 	if p.SortKey == "local_link_connection" {
 		return nil, fault.New(fault.Invalid, "The sort_key value %q is an invalid field for sorting", p.SortKey)

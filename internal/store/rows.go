@@ -11,6 +11,14 @@ import (
 	"ingot/internal/fault"
 )
 
+// marks is n placeholders, for none what equals nothing.
+func marks(n int) string {
+	if n == 0 {
+		return "NULL"
+	}
+	return strings.TrimSuffix(strings.Repeat("?, ", n), ", ")
+}
+
 // where collects conditions that must all hold.
 type where struct {
 	terms []string

@@ -8,7 +8,7 @@ import (
 // TestTheSameQueryInsideItself runs a query while rows of the same text are being read: the outer one must
 // not start again or end.
 func TestTheSameQueryInsideItself(t *testing.T) {
-	db := open(t)
+	db := openAt(t, t.TempDir())
 	for i := range 3 {
 		addNode(t, db, i)
 	}
@@ -51,7 +51,7 @@ func TestTheSameQueryInsideItself(t *testing.T) {
 
 // TestMoreQueriesThanAreKept runs more texts than a connection keeps, twice.
 func TestMoreQueriesThanAreKept(t *testing.T) {
-	db := open(t)
+	db := openAt(t, t.TempDir())
 	for range 2 {
 		write(t, db, func(tx *Tx) error {
 			for i := range statementsKept + 20 {
@@ -67,7 +67,7 @@ func TestMoreQueriesThanAreKept(t *testing.T) {
 
 // TestAKeptStatementSurvives errors, new arguments and a changed schema.
 func TestAKeptStatementSurvives(t *testing.T) {
-	db := open(t)
+	db := openAt(t, t.TempDir())
 	write(t, db, func(tx *Tx) error {
 		if _, err := tx.exec("CREATE TABLE pets (name TEXT UNIQUE)"); err != nil {
 			return err

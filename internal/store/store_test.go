@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -9,27 +10,53 @@ import (
 
 	"ingot/internal/metal"
 	"ingot/internal/secret"
+	"ingot/internal/store/pgtest"
 )
 
-// open gives a new database in a file of its own, with its key.
-func open(t testing.TB) *DB {
+// opener opens a test's database: twice the same is two servers on one database.
+type opener func(testing.TB) *DB
+
+// each runs a test on every engine, on a new database.
+func each(t *testing.T, f func(t *testing.T, open opener)) {
 	t.Helper()
-	return openAt(t, t.TempDir())
+	t.Run("sqlite", func(t *testing.T) {
+		dir := t.TempDir()
+		f(t, func(t testing.TB) *DB { return openAt(t, dir) })
+	})
+	t.Run("postgres", func(t *testing.T) { f(t, postgres(t)) })
 }
 
-// openAt opens the database of a folder: twice the same is two servers on one file.
-func openAt(t testing.TB, dir string) *DB {
+// postgres gives a new database in the private cluster.
+func postgres(t testing.TB) opener {
+	t.Helper()
+	url := secret.New(migrated.Copy(t))
+	key := testKey(t, t.TempDir())
+	return func(t testing.TB) *DB {
+		t.Helper()
+		db, err := OpenPostgres(t.Context(), url, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		return db
+	}
+}
+
+var migrated = pgtest.NewTemplate(func(url string) error { return MigratePostgres(context.Background(), secret.New(url)) })
+
+func testKey(t testing.TB, dir string) Key {
 	t.Helper()
 	key, err := LoadKey(filepath.Join(dir, "key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return openWith(t, dir, key)
+	return key
 }
 
-func openWith(t testing.TB, dir string, key Key) *DB {
+// openAt opens the SQLite database of a folder.
+func openAt(t testing.TB, dir string) *DB {
 	t.Helper()
-	db, err := OpenSQLite(t.Context(), filepath.Join(dir, "ingot.db"), key)
+	db, err := OpenSQLite(t.Context(), filepath.Join(dir, "ingot.db"), testKey(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql"
 	"errors"
-	"strings"
 	"time"
 )
 
@@ -53,7 +52,7 @@ func (s Scope) ofSweeps() (string, []any) {
 	if len(s.Drivers) == 0 {
 		return "(node_id IS NULL AND driver = '')", nil
 	}
-	marks := strings.TrimSuffix(strings.Repeat("?, ", len(s.Drivers)), ", ")
+	list := marks(len(s.Drivers))
 	var args []any
 	for range 2 {
 		args = append(args, s.Group)
@@ -61,8 +60,8 @@ func (s Scope) ofSweeps() (string, []any) {
 			args = append(args, d)
 		}
 	}
-	return "(node_id IS NULL AND (driver = '' OR (grp = ? AND driver IN (" + marks + `))) OR node_id IN
-		(SELECT id FROM nodes WHERE conductor_group = ? AND driver IN (` + marks + ")))", args
+	return "(node_id IS NULL AND (driver = '' OR (grp = ? AND driver IN (" + list + `))) OR node_id IN
+		(SELECT id FROM nodes WHERE conductor_group = ? AND driver IN (` + list + ")))", args
 }
 
 const sweepColumns = "id, kind, node_id, driver, grp, slice, due_at, lease_until, generation, failures, note"
@@ -168,5 +167,5 @@ func oneOf(column string, values []string) (string, []any) {
 	for i, v := range values {
 		args[i] = v
 	}
-	return column + " IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ") + ")", args
+	return column + " IN (" + marks(len(values)) + ")", args
 }

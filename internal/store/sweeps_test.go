@@ -19,7 +19,9 @@ func claimSweep(t *testing.T, db *DB, owner string, scope Scope, lease time.Dura
 }
 
 // TestSweeps: a row is made once, claimed by one, saved under its lease only, and gone with its node.
-func TestSweeps(t *testing.T) {
+func TestSweeps(t *testing.T) { each(t, testSweeps) }
+
+func testSweeps(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	rows := []Sweep{{Kind: "power", Driver: "fake"}, {Kind: "power", Driver: "fake", Slice: 1, DueAt: time.Now().Add(time.Hour)},
@@ -77,7 +79,9 @@ func TestSweeps(t *testing.T) {
 	}
 }
 
-func TestInventoryAndReports(t *testing.T) {
+func TestInventoryAndReports(t *testing.T) { each(t, testInventoryAndReports) }
+
+func testInventoryAndReports(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	if err := db.Read(t.Context(), func(tx *Tx) error { _, err := tx.Inventory(n); return err }); fault.KindOf(err) != fault.NotFound {
@@ -117,7 +121,9 @@ func TestInventoryAndReports(t *testing.T) {
 	is("b2", "")
 }
 
-func TestInspectionTimes(t *testing.T) {
+func TestInspectionTimes(t *testing.T) { each(t, testInspectionTimes) }
+
+func testInspectionTimes(t *testing.T, open opener) {
 	db := open(t)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	n := addNode(t, db, 1, func(n *metal.Node) { n.InspectionStartedAt, n.InspectionFinishedAt = at, at.Add(time.Minute) })

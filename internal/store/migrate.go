@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing/fstest"
+
+	"github.com/pressly/goose/v3"
+
+	"ingot/internal/fault"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+var wordText = regexp.MustCompile(`\bTEXT\b`)
+
+// migrate brings the schema up to date. A database that a newer program wrote is refused: this one does not
+// know what it would break.
+func (db *DB) migrate(ctx context.Context, pool *sql.DB) error {
+	files := fstest.MapFS{}
+	tokens := strings.NewReplacer("{{serial}}", db.dialect.serial, "{{bytes}}", db.dialect.bytes)
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		own := wordText.ReplaceAllLiteralString(tokens.Replace(string(text)), db.dialect.text)
+		files[filepath.Base(name)] = &fstest.MapFile{Data: []byte(own)}
+	}
+	// Numbers are given when work begins, and files land in another order.
+	options := []goose.ProviderOption{goose.WithAllowOutofOrder(true)}
+	if db.dialect.migrating != nil {
+		options = append(options, goose.WithSessionLocker(db.dialect.migrating))
+	}
+	p, err := goose.NewProvider(goose.Dialect(db.dialect.name), pool, files, options...)
+	if err != nil {
+		return err
+	}
+	have, know, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read its schema version: %w", err)
+	}
+	if have > know {
+		return fault.New(fault.Conflict, "The database has schema version %d and this program knows versions up to %d: a newer ingot wrote it. "+
+			"Start that one, or restore a backup from before the upgrade.", have, know)
+	}
+	if _, err = p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// checkKey opens what the first start sealed: a wrong key is found now, and not when a node is needed. Of
+// two first starts at once one writes the row, and the other must open it.
+func (t *Tx) checkKey() error {
+	const text = "ingot"
+	_, err := t.exec("INSERT INTO key_check (id, sealed) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", t.db.key.seal([]byte(text), "key_check", "sealed"))
+	if err != nil {
+		return err
+	}
+	var sealed []byte
+	if err := t.row("SELECT sealed FROM key_check WHERE id = 1").Scan(&sealed); err != nil {
+		return errors.Join(errors.New("read the key's mark"), err)
+	}
+	_, err = t.db.key.open(sealed, "key_check", "sealed")
+	return err
+}

@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"modernc.org/sqlite"
+)
+
+var sqliteDialect = dialect{
+	name:   "sqlite3",
+	serial: "INTEGER PRIMARY KEY AUTOINCREMENT",
+	bytes:  "BLOB",
+	text:   "TEXT",
+	now:    "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", // subsec: SQLite 3.42
+	like:   "LIKE",
+	broken: brokenInSQLite,
+	// One connection writes at a time, so rows need no locks and claims pass nothing over.
+}
+
+// OpenSQLite opens the database file, making and migrating it as needed. One connection writes; readers
+// have their own. An accepted request survives a power cut (synchronous=FULL).
+func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	dsn := "file:" + path + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	write, err := openPool(dsn+"&_txlock=immediate", 1)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	db := &DB{write: write, dialect: &sqliteDialect, key: key}
+	if err := db.migrate(ctx, write); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), write.Close())
+	}
+	if db.read, err = openPool(dsn+"&_pragma=query_only(1)", readers); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), write.Close())
+	}
+	if err := db.Write(ctx, (*Tx).checkKey); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// openPool gives connections that stay open: a new one costs a schema read and every statement's parsing.
+func openPool(dsn string, conns int) (*sql.DB, error) {
+	c, err := sqlite.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(preparing{c})
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	return pool, nil
+}
