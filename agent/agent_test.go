@@ -226,7 +226,7 @@ func TestCleaning(t *testing.T) {
 			"node": node, "ports": []any{}, "clean_version": version}
 	}
 	device := filepath.Join(l.machine.Root, "dev/vdb")
-	l.must(t, "clean.execute_clean_step", params("erase_devices_metadata", map[string]string{"ingot_agent": "1"}),
+	l.must(t, "clean.execute_clean_step", params("erase_devices_metadata", map[string]string{"ingot_agent": "2"}),
 		`{"clean_result":{"/dev/vda":{"serial":"first","size":8388608,"how":"left alone: it is in skip_block_devices"},`+
 			`"/dev/vdb":{"serial":"second","size":8388608,"how":"metadata wiped"}},"clean_step":{"interface":"deploy","priority":99,"step":"erase_devices_metadata"}}`)
 	disk, err := os.ReadFile(device)

@@ -4,21 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 
+	"ingot/agent/plugin"
 	"ingot/agent/server"
 	"ingot/internal/agentapi"
 )
-
-// A step's own work. args are the step's. The result becomes clean_result or deploy_result.
-type work func(ctx context.Context, args json.RawMessage, progress func(agentapi.Progress)) (any, error)
-
-// offered are the steps of one kind with what does them.
-type offered struct {
-	step agentapi.Step
-	run  work
-}
 
 func (s *Steps) cleanSteps() []offered {
 	return []offered{
@@ -35,63 +25,79 @@ func (s *Steps) deploySteps() []offered {
 	}
 }
 
-type listParams struct {
-	Node agentapi.Node `json:"node"`
+func (s *Steps) serviceSteps() []offered {
+	return []offered{
+		{agentapi.Step{Interface: "deploy", Step: "write_image"}, s.writeImage},
+	}
 }
 
-func (s *Steps) listCleanSteps(_ context.Context, raw json.RawMessage, _ func(agentapi.Progress)) (any, error) {
-	list, err := s.list(raw, s.cleanSteps())
+type listParams struct {
+	Node  agentapi.Node   `json:"node"`
+	Ports json.RawMessage `json:"ports"`
+}
+
+func (s *Steps) listCleanSteps(ctx context.Context, raw json.RawMessage, _ func(agentapi.Progress)) (any, error) {
+	list, versions, err := s.list(ctx, raw, cleaning)
 	return agentapi.StepList{CleanSteps: list, Versions: versions}, err
 }
 
-func (s *Steps) listDeploySteps(_ context.Context, raw json.RawMessage, _ func(agentapi.Progress)) (any, error) {
-	list, err := s.list(raw, s.deploySteps())
+func (s *Steps) listDeploySteps(ctx context.Context, raw json.RawMessage, _ func(agentapi.Progress)) (any, error) {
+	list, versions, err := s.list(ctx, raw, deploying)
 	return agentapi.StepList{DeploySteps: list, Versions: versions}, err
 }
 
-func (s *Steps) list(raw json.RawMessage, all []offered) (map[string][]agentapi.Step, error) {
+func (s *Steps) listServiceSteps(ctx context.Context, raw json.RawMessage, _ func(agentapi.Progress)) (any, error) {
+	list, versions, err := s.list(ctx, raw, servicing)
+	return agentapi.StepList{ServiceSteps: list, Versions: versions}, err
+}
+
+func (s *Steps) list(ctx context.Context, raw json.RawMessage, k kind) (map[string][]agentapi.Step, map[string]string, error) {
 	var p listParams
 	if err := decode(raw, &p); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.setNode(p.Node)
-	steps := make([]agentapi.Step, len(all))
-	for i, o := range all {
-		steps[i] = o.step
+	s.setNode(p.Node, p.Ports)
+	all, versions, err := s.managers(ctx, k, true)
+	if err != nil {
+		return nil, nil, err
 	}
-	return map[string][]agentapi.Step{manager: steps}, nil
+	return merged(all), versions, nil
 }
 
 // executeParams has the step raw, because it is echoed: the conductor compares it with what it sent.
 type executeParams struct {
-	Step          json.RawMessage   `json:"step"`
-	Node          agentapi.Node     `json:"node"`
-	CleanVersion  map[string]string `json:"clean_version"`
-	DeployVersion map[string]string `json:"deploy_version"`
+	Step           json.RawMessage   `json:"step"`
+	Node           agentapi.Node     `json:"node"`
+	Ports          json.RawMessage   `json:"ports"`
+	CleanVersion   map[string]string `json:"clean_version"`
+	DeployVersion  map[string]string `json:"deploy_version"`
+	ServiceVersion map[string]string `json:"service_version"`
 }
 
 func (s *Steps) executeCleanStep(ctx context.Context, raw json.RawMessage, progress func(agentapi.Progress)) (any, error) {
-	var p executeParams
-	if err := decode(raw, &p); err != nil {
-		return nil, err
-	}
-	result, err := s.execute(ctx, p, p.CleanVersion, s.cleanSteps(), "CleaningError", progress)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"clean_result": result, "clean_step": echo(p.Step)}, nil
+	return s.executed(ctx, raw, cleaning, progress)
 }
 
 func (s *Steps) executeDeployStep(ctx context.Context, raw json.RawMessage, progress func(agentapi.Progress)) (any, error) {
+	return s.executed(ctx, raw, deploying, progress)
+}
+
+func (s *Steps) executeServiceStep(ctx context.Context, raw json.RawMessage, progress func(agentapi.Progress)) (any, error) {
+	return s.executed(ctx, raw, servicing, progress)
+}
+
+// executed runs a step and gives the result under the names of its kind.
+func (s *Steps) executed(ctx context.Context, raw json.RawMessage, k kind, progress func(agentapi.Progress)) (any, error) {
 	var p executeParams
 	if err := decode(raw, &p); err != nil {
 		return nil, err
 	}
-	result, err := s.execute(ctx, p, p.DeployVersion, s.deploySteps(), "DeploymentError", progress)
+	version := map[string]map[string]string{plugin.Clean: p.CleanVersion, plugin.Deploy: p.DeployVersion, plugin.Service: p.ServiceVersion}[k.name]
+	result, err := s.execute(ctx, p, version, k, progress)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"deploy_result": result, "deploy_step": echo(p.Step)}, nil
+	return map[string]any{k.name + "_result": result, k.name + "_step": echo(p.Step)}, nil
 }
 
 // maxEcho bounds the arguments that are echoed, bytes: results are listed again and again.
@@ -124,11 +130,8 @@ func echo(raw json.RawMessage) any {
 	return short
 }
 
-// execute checks the version, finds the step and runs it. An error without a class of its own gets class.
-func (s *Steps) execute(ctx context.Context, p executeParams, version map[string]string, all []offered, class string, progress func(agentapi.Progress)) (any, error) {
-	if version != nil && !maps.Equal(version, versions) {
-		return nil, server.Error("VersionMismatch", "the steps were listed by another agent: it had %v, this one is %v", version, versions)
-	}
+// execute checks the version, finds the step and runs it. An error without a class of its own gets the kind's.
+func (s *Steps) execute(ctx context.Context, p executeParams, version map[string]string, k kind, progress func(agentapi.Progress)) (any, error) {
 	var step struct {
 		Step string          `json:"step"`
 		Args json.RawMessage `json:"args"`
@@ -136,20 +139,27 @@ func (s *Steps) execute(ctx context.Context, p executeParams, version map[string
 	if err := decode(p.Step, &step); err != nil || step.Step == "" {
 		return nil, server.Error("InvalidCommandParamsError", "the step has no name")
 	}
-	s.setNode(p.Node)
-	for _, o := range all {
-		if o.step.Step != step.Step {
-			continue
-		}
-		if len(step.Args) == 0 || string(step.Args) == "null" {
-			step.Args = json.RawMessage("{}")
-		}
+	s.setNode(p.Node, p.Ports)
+	all, versions, err := s.managers(ctx, k, false)
+	if err != nil {
+		return nil, err
+	}
+	if !sameVersions(version, versions) {
+		return nil, server.Error("VersionMismatch", "the steps were listed by another agent: it had %v, this one has %v", version, versions)
+	}
+	if len(step.Args) == 0 || string(step.Args) == "null" {
+		step.Args = json.RawMessage("{}")
+	}
+	for _, o := range candidates(all, step.Step) {
 		result, err := o.run(ctx, step.Args, progress)
+		if errors.Is(err, plugin.ErrNotHere) {
+			continue // the next best manager has a step of this name too, or none
+		}
 		var typed *agentapi.CommandError
 		if err != nil && !errors.As(err, &typed) {
-			err = server.Error(class, "step %s: %v", step.Step, err)
+			err = server.Error(k.class, "step %s: %v", step.Step, err)
 		}
 		return result, err
 	}
-	return nil, server.Error(class, "%s", fmt.Sprintf("this agent has no step %q of this kind", step.Step))
+	return nil, server.Error(k.class, "this agent has no step %q of this kind", step.Step)
 }

@@ -9,21 +9,15 @@ import (
 	"time"
 
 	"ingot/agent/inventory"
+	"ingot/agent/plugin"
 	"ingot/agent/server"
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 )
 
-const (
-	// manager is the hardware manager that our steps are listed under; conductors take any name.
-	manager = "IngotHardwareManager"
-	// hintWait is how long a command waits for the disk that the root device hints mean, when the disks
-	// have settled without it. Source: agent protocol reference §1.2, ipa-disk-wait-attempts and -delay.
-	hintWait = 30 * time.Second
-)
-
-// versions is what a conductor hands back with every step, to see that the agent is still the same one.
-var versions = map[string]string{"ingot_agent": "1"}
+// hintWait is how long a command waits for the disk that the root device hints mean, when the disks
+// have settled without it. Source: agent protocol reference §1.2, ipa-disk-wait-attempts and -delay.
+const hintWait = 30 * time.Second
 
 // Written is what is known of a disk after an image was written to it; empty where it is not known.
 type Written struct {
@@ -56,7 +50,9 @@ type Config struct {
 	ParallelErase int
 	// Patience is how long disks may take to appear after the agent started.
 	Patience inventory.Patience
-	Log      *slog.Logger
+	// Plugins offer steps beside ours. Without a path there are none.
+	Plugins plugin.Folder
+	Log     *slog.Logger
 }
 
 // Steps holds what commands share. Make it with New.
@@ -66,8 +62,11 @@ type Steps struct {
 
 	mu        sync.Mutex
 	node      agentapi.Node
-	written   *Written // of the image this process wrote last
-	writtenTo string   // its disk; "" if there is none
+	ports     json.RawMessage // as they came with the node
+	plugins   []plugin.Plugin // as they described themselves
+	asked     bool            // they were
+	written   *Written        // of the image this process wrote last
+	writtenTo string          // its disk; "" if there is none
 }
 
 // New makes the commands' shared part for node, as the lookup gave it; an empty one if there was none.
@@ -76,30 +75,35 @@ func New(c Config, node agentapi.Node) *Steps { return &Steps{Config: c, node: n
 // Commands is the table for agent/server.
 func (s *Steps) Commands() map[string]server.Command {
 	return map[string]server.Command{
-		"clean.get_clean_steps":       {Run: s.listCleanSteps},
-		"clean.execute_clean_step":    {Run: s.executeCleanStep, Async: true},
-		"deploy.get_deploy_steps":     {Run: s.listDeploySteps},
-		"deploy.execute_deploy_step":  {Run: s.executeDeployStep, Async: true},
-		"standby.sync":                {Run: s.sync},
-		"standby.power_off":           {Run: s.powerOff, Async: true},
-		"standby.run_image":           {Run: s.reboot, Async: true},
-		"standby.get_partition_uuids": {Run: s.partitionUUIDs},
-		"standby.prepare_image":       {Run: s.prepareImage, Async: true},
-		"image.install_bootloader":    {Run: s.installBootloader, Async: true},
-		"log.collect_system_logs":     {Run: s.collectLogs},
-		"poll.get_hardware_info":      {Run: s.hardwareInfo},
-		"system.lockdown":             {Run: s.lockdown},
+		"clean.get_clean_steps":        {Run: s.listCleanSteps},
+		"clean.execute_clean_step":     {Run: s.executeCleanStep, Async: true},
+		"deploy.get_deploy_steps":      {Run: s.listDeploySteps},
+		"deploy.execute_deploy_step":   {Run: s.executeDeployStep, Async: true},
+		"service.get_service_steps":    {Run: s.listServiceSteps},
+		"service.execute_service_step": {Run: s.executeServiceStep, Async: true},
+		"standby.sync":                 {Run: s.sync},
+		"standby.power_off":            {Run: s.powerOff, Async: true},
+		"standby.run_image":            {Run: s.reboot, Async: true},
+		"standby.get_partition_uuids":  {Run: s.partitionUUIDs},
+		"standby.prepare_image":        {Run: s.prepareImage, Async: true},
+		"image.install_bootloader":     {Run: s.installBootloader, Async: true},
+		"log.collect_system_logs":      {Run: s.collectLogs},
+		"poll.get_hardware_info":       {Run: s.hardwareInfo},
+		"system.lockdown":              {Run: s.lockdown},
 	}
 }
 
 // setNode takes the node that came with a command: it is newer than what the lookup gave.
-func (s *Steps) setNode(n agentapi.Node) {
+func (s *Steps) setNode(n agentapi.Node, ports json.RawMessage) {
 	if n.UUID == "" {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.node = n
+	if len(ports) > 0 {
+		s.ports = ports
+	}
 }
 
 func (s *Steps) currentNode() agentapi.Node {

@@ -1,5 +1,5 @@
-// Package system is what the first process of a ramdisk owes the kernel: mounts, modules, dead children,
-// the clock, the end. As a plain process (tests, a rescue system) the agent uses none of it but Dmesg.
+// Package system is what the first process of a ramdisk owes the kernel: mounts, modules, the clock, the
+// end (the dead are agent/child's). As a plain process (tests, a rescue system) the agent uses none of it but Dmesg.
 //
 // It knows nothing of provisioning. It runs no external program: there is none in the ramdisk.
 // cmd/ingot-agent calls it.
@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -172,21 +171,6 @@ func loadModule(path, params string) error {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
 	return unix.FinitModule(int(f.Fd()), params, flags)
-}
-
-// Reap collects dead children for ever: they are the first process's to bury. The agent itself starts
-// none, so nobody else waits for them.
-func Reap() {
-	died := make(chan os.Signal, 1)
-	signal.Notify(died, unix.SIGCHLD)
-	for range died {
-		for {
-			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
-			if pid <= 0 && !errors.Is(err, unix.EINTR) {
-				break
-			}
-		}
-	}
 }
 
 // SetClock sets the machine's clock.

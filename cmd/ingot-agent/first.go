@@ -11,6 +11,7 @@ import (
 
 	"ingot/agent"
 	"ingot/agent/boot"
+	"ingot/agent/child"
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
 	"ingot/agent/network"
@@ -43,7 +44,8 @@ func first() {
 	if err := unix.Sethostname([]byte("ingot-agent")); err != nil {
 		log.Warn("host name not set", "error", err)
 	}
-	go system.Reap() // for as long as the machine runs
+	children := &child.Children{}
+	go children.Reap() // for as long as the machine runs
 	if n, err := system.LoadModules(log, "/", modulesFile); err != nil {
 		log.Error("modules not loaded", "error", err)
 	} else {
@@ -53,7 +55,7 @@ func first() {
 		log.Warn("firmware variables not mounted", "error", err)
 	}
 	for {
-		err := live(context.Background(), log, params, ring)
+		err := live(context.Background(), log, params, ring, children)
 		if errors.Is(err, agent.ErrLockdown) || errors.Is(err, agent.ErrTokenTaken) {
 			log.Error("network is taken down for good", "error", err)
 			if err := network.Down(); err != nil {
@@ -67,7 +69,7 @@ func first() {
 }
 
 // live is one life: configuration, clock, network, agent.
-func live(parent context.Context, log *slog.Logger, params boot.Params, ring *journal.Ring) error {
+func live(parent context.Context, log *slog.Logger, params boot.Params, ring *journal.Ring, children *child.Children) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	config, err := configuration(ctx, log, params)
@@ -91,7 +93,7 @@ func live(parent context.Context, log *slog.Logger, params boot.Params, ring *jo
 	return agent.Run(ctx, agent.Config{
 		Boot: config, Machine: machine, Listen: agent.DefaultListen, Version: version, Log: log,
 		SetClock: system.SetClock,
-		Steps:    work(machine, ring, system.PowerOff, system.Reboot),
+		Steps:    work(machine, ring, children, log, system.PowerOff, system.Reboot),
 	})
 }
 

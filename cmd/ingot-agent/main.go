@@ -25,9 +25,11 @@ import (
 
 	"ingot/agent"
 	"ingot/agent/boot"
+	"ingot/agent/child"
 	"ingot/agent/efi"
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
+	"ingot/agent/plugin"
 	"ingot/agent/steps"
 	"ingot/agent/system"
 
@@ -99,12 +101,12 @@ func plain(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	end := func() error { stop(); return nil }
-	c.Steps = work(c.Machine, ring, end, end)
+	c.Steps = work(c.Machine, ring, &child.Children{}, c.Log, end, end)
 	return agent.Run(ctx, c)
 }
 
 // work joins the commands to what they do to the machine.
-func work(m inventory.Machine, ring *journal.Ring, powerOff, reboot func() error) steps.Config {
+func work(m inventory.Machine, ring *journal.Ring, children *child.Children, log *slog.Logger, powerOff, reboot func() error) steps.Config {
 	return steps.Config{
 		Write:         writeImage,
 		InstallLoader: efi.Firmware{Root: m.Root}.Install,
@@ -114,6 +116,7 @@ func work(m inventory.Machine, ring *journal.Ring, powerOff, reboot func() error
 		Reboot:        reboot,
 		ParallelErase: parallelErase,
 		Parting:       parting,
+		Plugins:       plugin.Folder{Path: m.Device(plugin.Dir), Children: children, Log: log},
 	}
 }
 
