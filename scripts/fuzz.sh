@@ -9,6 +9,6 @@ while IFS=: read -r file _ line; do
 	target=$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/' <<<"$line")
 	found=yes
 	echo "== $(dirname "$file") $target"
-	go test -run '^$' -fuzz "^$target\$" -fuzztime "$limit" "./$(dirname "${file#./}")"
+	go test -run '^$' -fuzz "^$target\$" -fuzztime "$limit" -fuzzminimizetime 100x "./$(dirname "${file#./}")"
 done < <(grep -rnE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . | sort)
 [ $found = yes ] || { echo "fuzz: no target found" >&2; exit 1; }

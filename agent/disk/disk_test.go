@@ -2,8 +2,10 @@ package disk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand"
@@ -72,6 +74,12 @@ func pack(how string, b []byte) []byte {
 		w, _ := zstd.NewWriter(&out)
 		w.Write(b)
 		w.Close()
+	case "qcow2":
+		return imagetest.QCOW2{}.Make(b)
+	case "qcow2 zlib":
+		return imagetest.QCOW2{Packed: true, Every: 5, Shuffle: 1}.Make(b)
+	case "qcow2 zstd":
+		return imagetest.QCOW2{Packed: true, Zstd: true, Share: true, Bits: 20}.Make(b)
 	default:
 		return b
 	}
@@ -185,11 +193,18 @@ func sgdisk(t *testing.T, path string) {
 }
 
 func TestWriteEveryForm(t *testing.T) {
-	for _, how := range []string{"", "gzip", "zstd"} {
+	for _, how := range []string{"", "gzip", "zstd", "qcow2", "qcow2 zlib", "qcow2 zstd"} {
 		for kind, img := range map[string][]byte{"gpt": gptImage(), "mbr": mbrImage()} {
 			t.Run(kind+how, func(t *testing.T) {
 				served, path := pack(how, img), oldDisk(t, diskSize)
 				r := request(path, serve(t, served, nil), served)
+				format, _, _ := strings.Cut(cmp.Or(how, "raw"), " ")
+				compression := how
+				if r.Image.DiskFormat = "qcow2"; format != "qcow2" {
+					r.Image.DiskFormat, format = "", "raw"
+				} else {
+					compression = ""
+				}
 				var last agentapi.Progress
 				r.Progress = func(p agentapi.Progress) { last = p }
 				report, err := WriteImage(context.Background(), r)
@@ -216,8 +231,8 @@ func TestWriteEveryForm(t *testing.T) {
 				if disk[imageSize+mib] != old {
 					t.Error("the disk was written past the image")
 				}
-				if report.Compression != how || report.ImageSize != imageSize || report.Downloaded != int64(len(served)) ||
-					report.Zeroed < 13*mib || report.Written+report.Zeroed != imageSize || report.Table != kind {
+				if report.Format != format || report.Compression != compression || report.ImageSize != imageSize || report.Downloaded != int64(len(served)) ||
+					report.Zeroed < 11*mib || report.Written+report.Zeroed != imageSize || report.Table != kind {
 					t.Errorf("report = %+v", report)
 				}
 				if last.Done != int64(len(served)) || last.Total != int64(len(served)) || last.Unit != "bytes" {
@@ -260,11 +275,11 @@ func TestNothingBootsBeforeTheDigest(t *testing.T) {
 
 func TestWrongDigest(t *testing.T) {
 	for _, size := range []int64{imageSize, imageSize + 512<<10, diskSize} {
-		for _, how := range []string{"", "zstd"} {
+		for _, how := range []string{"", "zstd", "qcow2 zlib"} {
 			img, path := gptImage(), oldDisk(t, size)
 			served := pack(how, img)
 			r := request(path, serve(t, served, nil), served)
-			r.Image.HashValue = strings.Repeat("0", 64)
+			r.Image.HashValue, r.Image.DiskFormat = strings.Repeat("0", 64), ""
 			_, err := WriteImage(context.Background(), r)
 			wantType(t, err, checksumError, "was expected")
 			wantUnbootable(t, readDisk(t, path))
@@ -378,7 +393,11 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 		kind   string
 		says   string
 	}{
-		{"qcow2", qcow, nil, invalidImage, "qcow2"},
+		{"not much of a qcow2", qcow, nil, invalidImage, "qcow2"},
+		{"qcow2 declared raw", pack("qcow2", good), nil, invalidImage, "declared as \"raw\""},
+		{"qcow2 of no disk", imagetest.QCOW2{}.Make(make([]byte, 8*mib)), anyFormat, invalidImage, "not a whole-disk image"},
+		{"qcow2 with a bad table", badTable(pack("qcow2", good)), anyFormat, invalidImage, "damaged"},
+		{"qcow2 for a larger disk", imagetest.QCOW2{}.Make(append(bytes.Clone(good), make([]byte, 32*mib)...)), anyFormat, writeError, "disk has"},
 		{"no table", make([]byte, 2*mib), nil, invalidImage, "not a whole-disk image"},
 		{"web page", []byte("<html><body>sign in</body></html>"), nil, invalidImage, "web page"},
 		{"declared qcow2", good, func(r *Request) { r.Image.DiskFormat = "qcow2" }, invalidImage, "declared"},
@@ -412,6 +431,16 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 			t.Errorf("%s: the disk was written", c.name)
 		}
 	}
+}
+
+func anyFormat(r *Request) { r.Image.DiskFormat = "" }
+
+// badTable spoils the last entry of a qcow2's last table.
+func badTable(b []byte) []byte {
+	l1 := binary.BigEndian.Uint64(b[40:])
+	l2 := binary.BigEndian.Uint64(b[l1:]) &^ (1 << 63)
+	binary.BigEndian.PutUint64(b[l2+8*(imageSize/(64<<10)-1):], 1<<63|1<<50)
+	return b
 }
 
 func TestNoSuchDisk(t *testing.T) {

@@ -56,10 +56,13 @@ func as(kind string, err error) error {
 	return fail(kind, "%s", err)
 }
 
-// refused types what image.NewDecoder and its Read say.
+// refused types what image's readers say.
 func refused(err error) error {
-	if fault.KindOf(err) == fault.TooLarge {
+	switch fault.KindOf(err) {
+	case fault.TooLarge:
 		return as(writeError, err)
+	case fault.Conflict: // not the same file throughout
+		return as(downloadError, err)
 	}
 	return as(invalidImage, err)
 }

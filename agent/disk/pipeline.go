@@ -74,6 +74,17 @@ func (f *fetcher) fill(buf []byte) (int, error) {
 
 // Read gives the downloaded bytes in order.
 func (f *fetcher) Read(p []byte) (int, error) {
+	b, err := f.peek()
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, b)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+// peek gives the next bytes without taking them: at the start, a whole block or the whole download.
+func (f *fetcher) peek() ([]byte, error) {
 	for len(f.rest) == 0 {
 		if f.whole != nil {
 			f.free <- f.whole[:blockSize]
@@ -81,16 +92,14 @@ func (f *fetcher) Read(p []byte) (int, error) {
 		}
 		next, ok := <-f.full
 		if !ok && f.err != nil {
-			return 0, f.err
+			return nil, f.err
 		}
 		if !ok {
-			return 0, io.EOF
+			return nil, io.EOF
 		}
 		f.whole, f.rest = next, next
 	}
-	n := copy(p, f.rest)
-	f.rest = f.rest[n:]
-	return n, nil
+	return f.rest, nil
 }
 
 // decoded runs a decoder ahead of the writer.

@@ -16,7 +16,8 @@ type Report struct {
 	ESP        *image.Partition  // the EFI system partition, for the boot entry; nil if there is none
 	Drive      *image.Partition  // the config drive; nil if none was given
 
-	Compression string // "zstd", "gzip" or "" for none
+	Format      string // "raw" or "qcow2"
+	Compression string // of the whole: "zstd", "gzip" or "" for none
 	Downloaded  int64  // as the digest counts
 	ImageSize   int64  // after decompression
 	Written     int64  // data put on the disk

@@ -51,6 +51,7 @@ type job struct {
 	drive   *drive
 	dev     *device
 	fetcher *fetcher
+	ranges  *source.Ranges // parts of what the fetcher downloads
 	scatter *scatter
 }
 
@@ -78,7 +79,7 @@ func (j *job) run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer j.cancel() // before waiting
-	j.fetcher = newFetcher(body, j.digest.Hash())
+	j.fetcher, j.ranges = newFetcher(body, j.digest.Hash()), body.Ranges()
 	work.Go(func() { j.fetcher.run(ctx) })
 	work.Go(func() { j.watch(ctx, size) })
 	if err := j.transfer(ctx, size); err != nil {
@@ -118,6 +119,13 @@ func wanted(ctx context.Context, r Request) (source.Digest, error) {
 // transfer brings the image to the disk, all but its held-back parts, and checks the digest. size is that
 // of the download, -1 if unknown. Failing after the first write, it leaves no partition table behind.
 func (j *job) transfer(ctx context.Context, size int64) error {
+	first, err := j.fetcher.peek()
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if image.Detect(first[:min(len(first), 64)]) == image.QCOW2 {
+		return j.transferQCOW2(ctx)
+	}
 	decoder, err := image.NewDecoder(j.fetcher, image.Options{Declared: j.request.Image.DiskFormat, MaxSize: j.dev.size})
 	if err != nil {
 		return refused(err)
@@ -148,7 +156,7 @@ func (j *job) transfer(ctx context.Context, size int64) error {
 // inspect decides, before the first write, whether this image may go on this disk, and gives its head.
 func (j *job) inspect(d *image.Decoder, size int64) ([]byte, error) {
 	info := d.Info()
-	j.report.Compression = string(info.Compression)
+	j.report.Format, j.report.Compression = string(info.Format), string(info.Compression)
 	if info.Compression == "" && size >= 0 {
 		if size > j.dev.size {
 			return nil, fail(writeError, "The image is larger than the disk: it has %d bytes, the disk %d.", size, j.dev.size)
@@ -157,19 +165,21 @@ func (j *job) inspect(d *image.Decoder, size int64) ([]byte, error) {
 			return nil, fail(invalidImage, "The image is cut short: it has %d bytes, its last partition ends at byte %d.", size, end)
 		}
 	}
-	if j.dev.block && info.Table.SectorSize != j.dev.sector {
-		return nil, fail(invalidImage, "The image is made for disks with sectors of %d bytes, this disk has sectors of %d.",
-			info.Table.SectorSize, j.dev.sector)
-	}
 	head := make([]byte, image.HeadSize)
 	n, err := readFull(d, head)
 	if err != nil && err != io.EOF {
 		return nil, refused(err)
 	}
-	if _, err := newLayout(append(append([]byte(nil), head[:n]...), zeros[:image.HeadSize-n]...), j.dev.size); err != nil {
-		return nil, err
+	return head[:n], j.fits(info.Table, head[:n])
+}
+
+// fits sees that the image's partition table can be the disk's. head is the image's first MiB, or all of it.
+func (j *job) fits(t *image.Table, head []byte) error {
+	if j.dev.block && t.SectorSize != j.dev.sector {
+		return fail(invalidImage, "The image is made for disks with sectors of %d bytes, this disk has sectors of %d.", t.SectorSize, j.dev.sector)
 	}
-	return head[:n], nil
+	_, err := newLayout(append(append([]byte(nil), head...), zeros[:image.HeadSize-len(head)]...), j.dev.size)
+	return err
 }
 
 // scatterAll writes until the decoder has no more. Why it stopped is the decoder's to say.

@@ -6,10 +6,10 @@ import (
 
 // Info is what an accepted image is.
 type Info struct {
-	Format      Format // Raw: nothing else is accepted yet
+	Format      Format // Raw or QCOW2
 	Compression Format // Gzip, Zstd, or "" for none
 	Table       *Table // never nil
-	// Size is how many bytes it decodes to at least, as a compressed header announces it; 0 is unknown.
+	// Size is how many bytes it decodes to at least, as a header announces it; 0 is unknown.
 	Size int64
 }
 
@@ -18,7 +18,8 @@ const toRaw = "convert it with \"qemu-img convert -O raw\" and compress the resu
 
 // refusals says of each format we do not write what it is and what to do about it.
 var refusals = map[Format]string{
-	QCOW2:      "The image is qcow2, which is not written yet: " + toRaw + ".",
+	QCOW2: "The image is a qcow2 inside another format: take that off and give the qcow2 itself, " +
+		"which can be compressed inside (\"qemu-img convert -c -O qcow2\").",
 	QED:        "The image is qed, which is not supported: " + toRaw + ".",
 	VMDK:       "The image is a VMware disk (vmdk), which is not supported: " + toRaw + ".",
 	VHD:        "The image is a Virtual PC disk (vhd), which is not supported: " + toRaw + ".",
@@ -41,7 +42,7 @@ var refusals = map[Format]string{
 
 // Inspect decides from the first HeadSize decoded bytes (or all, if fewer) whether an image may be
 // written. declared is the disk_format the user gave: "", "unknown", "raw" and "gpt" agree with a
-// whole-disk image, any other word contradicts it. A refusal is a fault.Invalid.
+// whole-disk image, any other word contradicts it. A refusal is a fault.Invalid. A bare qcow2 is OpenQCOW2's.
 func Inspect(head []byte, declared string) (Info, error) {
 	format := Detect(head)
 	if format != Raw {

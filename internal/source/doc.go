@@ -3,7 +3,7 @@
 //
 // Open gives a Body, an io.ReadCloser that resumes by Range after a lost connection, tries several URLs in
 // order, bounds redirects, stalls and retries, and never sends a credential to another origin. Checksum
-// finds out what digest an image must have. The caller compares: a Body says whether all bytes came, not
+// finds out what digest an image must have. Ranges reads parts of the same resource beside the download. The caller compares: a Body says whether all bytes came, not
 // whether they are the right ones.
 //
 // It does not judge content (image does), keep files (depot does) or speak to APIs. Conductor and agent
