@@ -1,7 +1,8 @@
 // Package disk writes an image to a machine's disk, once, safely.
 //
 // WriteImage is one pass: one download that is hashed, decoded and written at the same time through a few
-// reusable buffers, so memory does not grow with the image. Everything that can be refused is refused
+// reusable buffers, so memory does not grow with the image. Of a qcow2 the tables are read by range before, and
+// clusters then go to their places as they pass. Everything that can be refused is refused
 // before the first write. Then the first and last MiB of the disk are cleared, and they are written last,
 // after the digest matched: whatever fails in between, a wrong digest, a lost server or a power cut,
 // leaves a disk without a partition table, which no firmware can boot. Runs of zeros in the image are

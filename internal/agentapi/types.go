@@ -118,7 +118,7 @@ type Port struct {
 type ImageInfo struct {
 	ID              string            `json:"id"`
 	URLs            []string          `json:"urls"`
-	DiskFormat      string            `json:"disk_format,omitempty"`      // "raw"; compression is found by content
+	DiskFormat      string            `json:"disk_format,omitempty"`      // "raw" or "qcow2"; "" asserts nothing. Compression is found by content
 	ContainerFormat string            `json:"container_format,omitempty"` // "bare"
 	ImageType       string            `json:"image_type,omitempty"`       // "whole-disk"
 	Checksum        string            `json:"checksum,omitempty"`

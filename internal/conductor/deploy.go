@@ -11,7 +11,6 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
-	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/seed"
 	"ingot/internal/source"
@@ -40,6 +39,9 @@ var deployPlan = plan{
 func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	info := op.Node.InstanceInfo.Expose()
 	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
+	if err := wholeDisk(text("image_type"), text("kernel"), text("ramdisk")); err != nil {
+		return Outcome{}, err
+	}
 	address := text("image_source")
 	spec := text("image_os_hash_value")
 	if spec == "" {
@@ -56,40 +58,14 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
-	format := text("image_disk_format")
-	if format == "" {
-		format = "raw"
-	}
-	if err := r.lookInto(ctx, op, address, format); err != nil {
+	format, err := r.lookInto(ctx, op, address, text("image_disk_format"))
+	if err != nil {
 		return Outcome{}, err
 	}
 	name := path.Base(strings.SplitN(address, "?", 2)[0])
 	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{address}, DiskFormat: format, ContainerFormat: "bare",
 		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
 	return done, nil
-}
-
-// lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
-// machine is still as it was. A server that this host does not reach may well be reached by the machine: then
-// the agent alone looks, before it writes.
-func (r *runner) lookInto(ctx context.Context, op *Op, url, format string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	body, err := source.Open(ctx, []string{url}, source.Options{Tries: 1, Connect: 5 * time.Second, Stall: 10 * time.Second})
-	if fault.KindOf(err) == fault.Unavailable {
-		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	d, err := image.NewDecoder(body, image.Options{Declared: format})
-	if err != nil {
-		return err
-	}
-	d.Close()
-	return nil
 }
 
 // localFile is the path of an image that is a file of this server, as a path or as a file URL.

@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -22,33 +23,60 @@ import (
 func TestLookInto(t *testing.T) {
 	disk := make([]byte, 2<<20)
 	imagetest.GPT(disk, 512, imagetest.Part{Type: image.TypeLinuxData, First: 2048, Last: 4000})
-	files := map[string][]byte{"/good.raw": disk, "/qcow2.raw": append([]byte("QFI\xfb\x00\x00\x00\x03"), make([]byte, 4096)...), "/noise.raw": []byte(strings.Repeat("noise", 1000))}
+	backed := imagetest.QCOW2{}.Make(disk)
+	backed[15] = 200 // where the name of a backing file would be
+	files := map[string][]byte{"/good.raw": disk, "/good.qcow2": imagetest.QCOW2{Packed: true}.Make(disk), "/backed.qcow2": backed,
+		"/noise.raw": []byte(strings.Repeat("noise", 1000)), "/whole.qcow2": imagetest.QCOW2{}.Make(disk)}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		data, ok := files[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = w.Write(data)
+		if r.URL.Path == "/whole.qcow2" {
+			r.Header.Del("Range") // a server that sends whole files only
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 	}))
 	defer s.Close()
 	w := newWorld(t)
 	r := &runner{c: w.conductor("c1", nil), log: slog.New(slog.DiscardHandler)}
 	for _, tc := range []struct {
-		url, format string
-		ok          bool
+		url, declared, format string // format "": it must be refused
+		ok                    bool
 	}{
-		{s.URL + "/good.raw", "raw", true},
-		{s.URL + "/good.raw", "qcow2", false},
-		{s.URL + "/qcow2.raw", "raw", false},
-		{s.URL + "/noise.raw", "raw", false},
-		{s.URL + "/absent.raw", "raw", false},
-		{"ftp://127.0.0.1/good.raw", "raw", false},
-		{"http://127.0.0.1:1/good.raw", "raw", true},
+		{s.URL + "/good.raw", "raw", "raw", true},
+		{s.URL + "/good.raw", "", "raw", true},
+		{s.URL + "/good.raw", "gpt", "raw", true},
+		{s.URL + "/good.raw", "qcow2", "", false},
+		{s.URL + "/good.qcow2", "raw", "", false},
+		{s.URL + "/good.qcow2", "", "qcow2", true},
+		{s.URL + "/good.qcow2", "qcow2", "qcow2", true},
+		{s.URL + "/backed.qcow2", "", "", false},
+		{s.URL + "/whole.qcow2", "", "", false},
+		{s.URL + "/noise.raw", "raw", "", false},
+		{s.URL + "/absent.raw", "raw", "", false},
+		{"ftp://127.0.0.1/good.raw", "raw", "", false},
+		{"http://127.0.0.1:1/good.raw", "", "", true},
+		{"http://127.0.0.1:1/good.raw", "qcow2", "qcow2", true},
 	} {
-		err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, tc.format)
-		if (err == nil) != tc.ok || err != nil && fault.KindOf(err) != fault.Invalid {
-			t.Errorf("%s as %s: %v (%v)", tc.url, tc.format, err, fault.KindOf(err))
+		format, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, tc.declared)
+		if (err == nil) != tc.ok || format != tc.format || err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%s as %q: %q, %v (%v)", tc.url, tc.declared, format, err, fault.KindOf(err))
+		}
+	}
+}
+
+func TestWholeDisksOnly(t *testing.T) {
+	for _, tc := range []struct {
+		kind, kernel, ramdisk string
+		ok                    bool
+	}{
+		{"", "", "", true}, {"whole-disk", "", "", true}, {"whole-disk", "http://h/vmlinuz", "http://h/initrd", true},
+		{"partition", "", "", false}, {"", "http://h/vmlinuz", "", false}, {"", "", "http://h/initrd", false}, {"iso", "", "", false},
+	} {
+		if err := wholeDisk(tc.kind, tc.kernel, tc.ramdisk); (err == nil) != tc.ok || err != nil && fault.KindOf(err) != fault.Invalid {
+			t.Errorf("%+v: %v", tc, err)
 		}
 	}
 }

@@ -100,6 +100,12 @@ func (r *Ranges) accept(b *Body, answer *http.Response, off int64) error {
 		}
 		r.size, r.tag = b.size, b.tag
 		return nil
+	case code == http.StatusOK && off == 0: // what is asked for is its start
+		if tag := validator(answer.Header); r.tag != "" && tag != r.tag || r.size >= 0 && answer.ContentLength >= 0 && answer.ContentLength != r.size {
+			return final{b.fault(fault.Conflict, nil, "the file changed while it was downloaded")}
+		}
+		r.size = max(r.size, answer.ContentLength)
+		return nil
 	case code == http.StatusOK:
 		return final{b.fault(fault.Invalid, nil, "the server does not send parts of a file (range requests), which a qcow2 image needs: "+
 			"serve it with one that does, give it as a file of the control plane, or give a raw image, compressed with zstd")}

@@ -491,3 +491,50 @@ func TestSafe(t *testing.T) {
 		}
 	}
 }
+
+func TestRanges(t *testing.T) {
+	file := content(200_000)
+	busy := func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n == 2 {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+		}
+		return n == 2
+	}
+	s := &server{file: file, tag: `"a"`, ranges: true, spoil: busy} // the second part is tried twice
+	open := func(s *server) (*source.Body, *source.Ranges) {
+		t.Helper()
+		web := httptest.NewServer(s)
+		t.Cleanup(web.Close)
+		b, err := source.Open(context.Background(), []string{web.URL + "/f"}, quick)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		return b, b.Ranges()
+	}
+	body, r := open(s)
+	if n, err := r.Size(); n != int64(len(file)) || err != nil {
+		t.Errorf("size %d, %v", n, err)
+	}
+	for _, off := range []int{0, 100_000, len(file) - 1000} {
+		p := make([]byte, 1000)
+		if n, err := r.ReadAt(p, int64(off)); n != len(p) || err != nil || !bytes.Equal(p, file[off:off+1000]) {
+			t.Errorf("at %d: %d bytes, %v", off, n, err)
+		}
+	}
+	if got, err := io.ReadAll(body); err != nil || !bytes.Equal(got, file) {
+		t.Errorf("the download beside it: %d bytes, %v", len(got), err)
+	}
+	s.tag = `"b"`
+	if _, err := r.ReadAt(make([]byte, 10), 5); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("a changed file: %v", err)
+	}
+	_, r = open(&server{file: file})
+	if _, err := r.ReadAt(make([]byte, 10), 5); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "range requests") {
+		t.Errorf("a server without ranges: %v", err)
+	}
+	_, r = open(&server{file: file, ranges: true})
+	if _, err := r.ReadAt(make([]byte, 10), int64(len(file)-5)); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("past the end: %v", err)
+	}
+}

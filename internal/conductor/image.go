@@ -1,0 +1,73 @@
+package conductor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/image"
+	"ingot/internal/source"
+)
+
+// wholeDisk refuses what is no whole-disk image. A kernel or a ramdisk makes an image that does not say its type one
+// of a partition. Source: images reference §2.
+func wholeDisk(kind, kernel, ramdisk string) error {
+	switch {
+	case kind == "whole-disk", kind == "" && kernel == "" && ramdisk == "":
+		return nil
+	case kind != "" && kind != "partition":
+		return fault.New(fault.Invalid, "The image_type in instance_info is %.40q: it can be \"whole-disk\" only.", kind)
+	case kind == "":
+		return fault.New(fault.Invalid, "instance_info has a kernel or a ramdisk, which makes the image that of a partition; these are not supported: "+
+			"remove both and use a whole-disk image, or set image_type to \"whole-disk\".")
+	}
+	return fault.New(fault.Invalid, "Partition images are not supported: use a whole-disk image.")
+}
+
+// lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
+// machine is still as it was, and gives its format. A server that this host does not reach may well be reached
+// by the machine: then the agent alone looks, before it writes, and the format is what was declared.
+func (r *runner) lookInto(ctx context.Context, op *Op, url, declared string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	format, err := formatOf(ctx, url, declared)
+	if fault.KindOf(err) == fault.Unavailable {
+		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
+		return declared, nil
+	}
+	return string(format), err
+}
+
+// formatOf judges the start of an image.
+func formatOf(ctx context.Context, url, declared string) (image.Format, error) {
+	body, err := source.Open(ctx, []string{url}, source.Options{Tries: 1, Connect: 5 * time.Second, Stall: 10 * time.Second})
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	parts := body.Ranges()
+	first := make([]byte, 64)
+	n, err := io.ReadFull(body, first)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", err
+	}
+	if image.Detect(first[:n]) == image.QCOW2 {
+		size, err := parts.Size()
+		if err != nil {
+			return "", err
+		}
+		if _, err := image.OpenQCOW2(parts, size, image.Options{Declared: declared}); err != nil {
+			return "", err
+		}
+		return image.QCOW2, nil
+	}
+	d, err := image.NewDecoder(io.MultiReader(bytes.NewReader(first[:n]), body), image.Options{Declared: declared})
+	if err != nil {
+		return "", err
+	}
+	d.Close()
+	return d.Info().Format, nil
+}
