@@ -16,8 +16,8 @@ func hardware(enabled []string, log *slog.Logger) (types map[string]conductor.Ha
 	c.Log = log
 	rf, fk := redfish.New(c), fake.New()
 	all := map[string]conductor.Hardware{
-		"redfish":       {Type: rf.Type(), Validator: rf, Power: rf, Boot: rf, Media: rf, Inspector: rf, Console: rf},
-		"fake-hardware": {Type: fk.Type(), Validator: fk, Power: fk, Boot: fk, Inspector: fk},
+		"redfish":       {Type: rf.Type(), Validator: rf, Power: rf, Boot: rf, Media: rf, Mode: rf, Secure: rf, Inspector: rf, Console: rf},
+		"fake-hardware": {Type: fk.Type(), Validator: fk, Power: fk, Boot: fk, Mode: fk, Secure: fk, Inspector: fk},
 	}
 	for name := range all {
 		if !slices.Contains(enabled, name) {

@@ -102,6 +102,7 @@ func clientOperates(t *testing.T, r *running) {
 		node validate busy -> power -> True
 		node boot device set busy pxe --persistent
 		node boot device show busy -> pxe -> True
+		node boot mode set busy uefi
 		node maintenance set busy --reason fans
 		node show busy -f json -c maintenance -c maintenance_reason -c provision_state -> "maintenance": true -> "fans" -> "active"
 		node maintenance unset busy
@@ -111,6 +112,11 @@ func clientOperates(t *testing.T, r *running) {
 		node history list busy --long -> manage -> operator`)
 	r.untilField(t, "busy", "power_state", "power on")
 	r.untilField(t, "busy", "maintenance", false)
+	r.untilField(t, "busy", "boot_mode", "uefi")
+	session(t, r, `node secure boot on busy`)
+	r.untilField(t, "busy", "secure_boot", true)
+	session(t, r, `node secure boot off busy`)
+	r.untilField(t, "busy", "secure_boot", false)
 }
 
 // session gives the client one command a line, all in one process, and looks in its output for what

@@ -120,7 +120,7 @@ func (s *server) conductorConfig(agentCA string) (conductor.Config, error) {
 	}
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
-	cc.PowerGrace = c.Conductor.PowerStateChangeTimeout
+	cc.PowerGrace, cc.SettingLimit = c.Conductor.PowerStateChangeTimeout, c.Redfish.BootModeConfigTimeout
 	cc.StepPriority = map[string]int{"erase_devices": c.Deploy.EraseDevicesPriority, "erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.AgentURL, cc.AgentCA, cc.KernelParams = s.doors.agentURL, agentCA, c.Redfish.KernelAppendParams

@@ -35,8 +35,6 @@ var missing = map[string]string{
 	"vendor_passthru":  "vendor passthru",
 	"raid":             "RAID configuration",
 	"console":          "consoles",
-	"boot_mode":        "boot mode changes",
-	"secure_boot":      "secure boot changes",
 	"inject_nmi":       "non-maskable interrupts",
 	"indicators":       "indicators",
 }

@@ -333,3 +333,35 @@ func TestPanic(t *testing.T) {
 	id := got.Header.Get("OpenStack-Request-Id")
 	got.want(t, 500, id)
 }
+
+func TestSetFirmware(t *testing.T) {
+	r := newRig(t)
+	for i, c := range []struct {
+		what   string
+		minor  int
+		body   string
+		status int
+		says   string
+	}{
+		{"boot_mode", 76, `{"target": "uefi"}`, 202, ""},
+		{"boot_mode", 80, `{"target": "bios"}`, 202, ""},
+		{"boot_mode", 75, `{"target": "uefi"}`, 404, "1.76"},
+		{"boot_mode", 80, `{"target": "coreboot"}`, 400, "uefi or bios"},
+		{"boot_mode", 80, `{}`, 400, "Missing mandatory parameter: target"},
+		{"boot_mode", 80, `{"target": true}`, 400, "target"},
+		{"secure_boot", 76, `{"target": true}`, 202, ""},
+		{"secure_boot", 80, `{"target": "off"}`, 202, ""},
+		{"secure_boot", 75, `{"target": true}`, 404, "1.76"},
+		{"secure_boot", 80, `{"target": "perhaps"}`, 400, "true or false"},
+		{"secure_boot", 80, `{}`, 400, "Missing mandatory parameter: target"},
+		{"secure_boot", 80, `{"target": true, "keys": "default"}`, 400, "Unexpected arguments: keys"},
+	} {
+		name := fmt.Sprintf("n%d", i)
+		r.node(name)
+		r.do(put, "/v1/nodes/"+name+"/states/"+c.what, c.minor, c.body).want(t, c.status, c.says)
+		if c.status == 202 { // it is held now, by the first
+			r.do(put, "/v1/nodes/"+name+"/states/"+c.what, c.minor, c.body).want(t, 409, "is locked by")
+		}
+	}
+	r.do(put, "/v1/nodes/none/states/secure_boot", 80, `{"target": true}`).want(t, 404)
+}

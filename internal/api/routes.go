@@ -60,6 +60,8 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/nodes/{node}/states", rule: "node:get_states", do: (*call).showStates},
 	{method: put, path: "/v1/nodes/{node}/states/power", rule: "node:set_power_state", takes: "target timeout", do: (*call).setPower},
 	{method: put, path: "/v1/nodes/{node}/states/provision", rule: "node:set_provision_state", takes: provisionArgs, limit: maxProvision, do: (*call).setProvision},
+	{method: put, path: "/v1/nodes/{node}/states/boot_mode", rule: "node:set_boot_mode", min: 76, takes: "target", do: (*call).setBootMode},
+	{method: put, path: "/v1/nodes/{node}/states/secure_boot", rule: "node:set_secure_boot", min: 76, takes: "target", do: (*call).setSecureBoot},
 	{method: put, path: "/v1/nodes/{node}/maintenance", rule: "node:set_maintenance", takes: "reason", do: (*call).setMaintenance},
 	{method: del, path: "/v1/nodes/{node}/maintenance", rule: "node:clear_maintenance", do: (*call).clearMaintenance},
 	{method: get, path: "/v1/nodes/{node}/management/boot_device", rule: "node:get_boot_device", do: (*call).bootDevice},

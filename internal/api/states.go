@@ -47,6 +47,39 @@ func (c *call) setPower() (answer, error) {
 	return c.accepted(), nil
 }
 
+func (c *call) setBootMode() (answer, error) {
+	args, err := c.args("target")
+	if err != nil {
+		return answer{}, err
+	}
+	mode, err := textArg(args, "target", true)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := c.s.SetBootMode(c.r.Context(), c.caller(), c.node(), mode); err != nil {
+		return answer{}, err
+	}
+	return c.accepted(), nil
+}
+
+func (c *call) setSecureBoot() (answer, error) {
+	args, err := c.args("target")
+	if err != nil {
+		return answer{}, err
+	}
+	if args["target"] == nil {
+		return answer{}, invalid("Missing mandatory parameter: target")
+	}
+	on, ok := wire.ParseBool(args["target"])
+	if !ok {
+		return answer{}, invalid("Invalid input for target: it must be true or false.")
+	}
+	if err := c.s.SetSecureBoot(c.r.Context(), c.caller(), c.node(), on); err != nil {
+		return answer{}, err
+	}
+	return c.accepted(), nil
+}
+
 func (c *call) setMaintenance() (answer, error) {
 	args, err := c.args("reason")
 	if err != nil {

@@ -153,6 +153,8 @@ type States struct {
 	PowerState           metal.Power `json:"power_state"`
 	TargetPowerState     metal.Power `json:"target_power_state"`
 	LastError            string      `json:"last_error"`
+	BootMode             string      `json:"boot_mode"`
+	SecureBoot           *bool       `json:"secure_boot"`
 }
 
 // States gets a node's states.
@@ -186,6 +188,16 @@ func (c *Client) SetPower(ctx context.Context, ident string, target metal.Power,
 		body["timeout"] = max(1, int(timeout.Seconds()))
 	}
 	return c.do(ctx, call{method: http.MethodPut, path: nodePath(ident, "/states/power"), body: body})
+}
+
+// SetBootMode asks for metal.UEFI or metal.BIOS and returns when it is accepted.
+func (c *Client) SetBootMode(ctx context.Context, ident, mode string) error {
+	return c.do(ctx, call{method: http.MethodPut, path: nodePath(ident, "/states/boot_mode"), body: map[string]any{"target": mode}})
+}
+
+// SetSecureBoot asks for Secure Boot to be on or off and returns when it is accepted.
+func (c *Client) SetSecureBoot(ctx context.Context, ident string, on bool) error {
+	return c.do(ctx, call{method: http.MethodPut, path: nodePath(ident, "/states/secure_boot"), body: map[string]any{"target": on}})
 }
 
 // SetMaintenance puts a node into maintenance, with a reason, or takes it out.

@@ -17,16 +17,18 @@ import (
 
 // bootAgent is how every plan gets its agent: the machine boots the deploy ramdisk from virtual media made
 // for this boot alone. Undone in reverse, it leaves the machine off and its drive empty.
-func bootAgent(callback func(*Config) time.Duration) []step {
-	return []step{
+// What is to happen while the machine is off, before it boots, is given in off.
+func bootAgent(callback func(*Config) time.Duration, off ...step) []step {
+	return concat([]step{
 		{name: "check boot url", class: repeatable, run: (*runner).checkBootURL, limit: 2 * time.Minute, skip: noRamdisk},
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
+	}, off, []step{
 		{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: time.Minute, skip: noRamdisk},
 		{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "power on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute, skip: noRamdisk},
-		{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limitOf: callback, skip: noRamdisk, outside: true},
-	}
+		{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limitOf: callback, skip: noRamdisk, outside: true, late: (*runner).whyNoAgent},
+	})
 }
 
 // leaveAgent is how every plan parts from its agent: the machine is off and its drive empty.

@@ -52,6 +52,9 @@ type Config struct {
 	CleanLimit time.Duration
 	// SoftOffLimit is how long a machine may take to switch itself off before it is switched off. Default 1m.
 	SoftOffLimit time.Duration
+	// SettingLimit is how long a machine may take, POST included, to boot with the boot mode and the Secure Boot that it
+	// was told. Default 15m.
+	SettingLimit time.Duration
 	// PowerGrace is how long a machine may take to follow a power request before it is asked again. Default 1m.
 	PowerGrace time.Duration
 	// SoftPowerLimit is how long a soft power change may take unless the caller says. Default 10m.
@@ -74,7 +77,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
 		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
-		Inspect: InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true}, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
+		Inspect: InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true}, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
 		AutomatedClean: true, StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
 }

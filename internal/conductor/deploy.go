@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/url"
@@ -21,15 +22,19 @@ var deployPlan = plan{
 	done: metal.EventDone,
 	fail: metal.EventFail,
 	steps: concat([]step{
+		{name: "check boot settings", class: repeatable, run: (*runner).checkFirmware, limit: 5 * time.Minute},
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
-	}, bootAgent(deployCallback), []step{
+	}, bootAgent(deployCallback, setMode), []step{
+		{name: "see boot mode", class: repeatable, run: (*runner).seeBootMode, limitOf: settingLimit, skip: noModeWish},
 		{name: "get deploy steps", class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{name: "write image", class: checkable, run: (*runner).writeImage, limitOf: writeLimit, tries: 30, skip: noRamdisk, outside: true},
 		{name: "install boot entry", class: checkable, run: (*runner).installBootEntry, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 	}, leaveAgent, []step{
+		{name: "switch secure boot on", class: checkable, run: (*runner).secureBootOn, undo: (*runner).secureBootBack, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
-		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, limit: 5 * time.Minute},
+		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute},
+		{name: "see secure boot", class: repeatable, run: (*runner).seeSecureBoot, limitOf: settingLimit, skip: noSecureWish},
 		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
 	}),
 	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },
@@ -151,10 +156,7 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 
 // installBootEntry makes the firmware boot the new disk first.
 func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) {
-	mode := op.Node.BootMode
-	if mode == "" {
-		mode = "uefi"
-	}
+	mode := cmp.Or(op.Rec.Wish.Mode, op.Node.BootMode, metal.UEFI)
 	_, ended, err := r.command(ctx, op, ordered{name: "image.install_bootloader", what: "installing the boot entry"},
 		map[string]any{"root_uuid": nil, "efi_system_part_uuid": nil, "prep_boot_part_uuid": nil, "target_boot_mode": mode})
 	if err != nil || ended {

@@ -33,6 +33,22 @@ type Media interface {
 	Media(ctx context.Context, n *metal.Node) (string, error)
 }
 
+// BootModer reads and changes how the firmware boots: metal.UEFI or metal.BIOS.
+type BootModer interface {
+	// BootMode is "" where the BMC does not say.
+	BootMode(ctx context.Context, n *metal.Node) (string, error)
+	// SetBootMode is for the next boot on. Shown false: the BMC accepted and does not show it; only a boot can tell.
+	SetBootMode(ctx context.Context, n *metal.Node, mode string) (shown bool, err error)
+}
+
+// SecureBooter reads and switches UEFI Secure Boot; fault.NotSupported where the machine has none.
+type SecureBooter interface {
+	SecureBoot(ctx context.Context, n *metal.Node) (metal.SecureBoot, error)
+	// SetSecureBoot is for the next boot on; shown as of SetBootMode.
+	SetSecureBoot(ctx context.Context, n *metal.Node, on bool) (shown bool, err error)
+	ResetSecureBootKeys(ctx context.Context, n *metal.Node, how metal.KeyReset) error
+}
+
 // Inspector tells what a BMC knows of its machine without booting it.
 type Inspector interface {
 	Inspect(ctx context.Context, n *metal.Node) (metal.HardwareInfo, error)
@@ -57,6 +73,8 @@ type Hardware struct {
 	Power     Power
 	Boot      Booter
 	Media     Media
+	Mode      BootModer
+	Secure    SecureBooter
 	Inspector Inspector
 	Console   Console
 }

@@ -31,6 +31,9 @@ type record struct {
 	Clean   bool `json:"clean,omitempty"`   // its disks are to be erased
 	StayOn  bool `json:"stay_on,omitempty"` // after an inspection the machine goes on running
 
+	Wish      metal.BootWish `json:"wish,omitzero"`        // how the instance wants its machine to boot
+	SecureWas bool           `json:"secure_was,omitempty"` // Secure Boot was on before the plan began
+
 	Boot     string    `json:"boot,omitempty"`      // boot generation of the ramdisk
 	MediaURL string    `json:"media_url,omitempty"` // of the boot ISO
 	AskedAt  time.Time `json:"asked_at,omitzero"`   // when the machine was last asked to do something slow
@@ -54,6 +57,7 @@ func (o *Op) decide(c *Config) {
 		return
 	}
 	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean = true, o.Node.Interfaces["deploy"] == "direct", c.AutomatedClean
+	o.Rec.Wish, _ = metal.WishOf(o.Node) // a deploy says what is wrong with it; for others none is wanted then
 	if own := o.Node.AutomatedClean; own != nil {
 		o.Rec.Clean = *own
 	}

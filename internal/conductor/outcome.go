@@ -3,19 +3,29 @@ package conductor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/store"
 )
 
-func (r *runner) overdue(op *Op, s *step) error {
+func (r *runner) overdue(ctx context.Context, op *Op, s *step) error {
+	hint := ""
+	if s.late != nil {
+		look, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if why := s.late(r, look, op); why != "" {
+			hint = "; " + why
+		}
+	}
 	if op.row.WaitingWhy != "" {
-		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s", s.within(&r.c.config), op.row.WaitingWhy)
+		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s%s", s.within(&r.c.config), op.row.WaitingWhy, hint)
 	}
 	return fault.New(fault.Unavailable, "time is over: it did not end within %s", s.within(&r.c.config))
 }
@@ -28,7 +38,7 @@ func (r *runner) retry(ctx context.Context, op *Op, s *step, cause error) (parke
 		tries = 3
 	}
 	row.Attempts++
-	if !transient(cause) || row.Attempts >= tries {
+	if !transient(cause) || row.Attempts >= tries && !postponed(cause) {
 		return false, r.fail(ctx, op, cause)
 	}
 	pause := r.c.config.Backoff << min(row.Attempts-1, 4)
@@ -36,6 +46,11 @@ func (r *runner) retry(ctx context.Context, op *Op, s *step, cause error) (parke
 	r.event(op, "retry", "INFO", fmt.Sprintf("Step %q failed (%d of %d tries): %s", s.name, row.Attempts, tries, sentence(cause)))
 	row.Tried = false
 	return true, r.park(ctx, op, s, time.Now().Add(pause), "", "the next try, after: "+sentence(cause))
+}
+
+// postponed tells whether a BMC said "not now" (it is in POST, as a rule): that is asked again until the step's limit.
+func postponed(err error) bool {
+	return fault.KindOf(err) == fault.Locked && !errors.Is(err, agentapi.ErrBusy)
 }
 
 // transient tells whether trying again could help.

@@ -30,7 +30,9 @@ type step struct {
 	// limitOf is the limit where the operator sets it; 0 from it is no limit.
 	limitOf func(*Config) time.Duration
 	tries   int // how often run may fail; 0: three times
-	skip    func(*Op) bool
+	// late looks for what could explain that the limit has passed: a phrase, "" for none.
+	late func(*runner, context.Context, *Op) string
+	skip func(*Op) bool
 	// outside: the machine works and the conductor watches; the node shows its waiting state meanwhile.
 	outside bool
 }
@@ -74,6 +76,8 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanReadBoot:  &readBootPlan,
 	metal.PlanSetBoot:   &setBootPlan,
 	metal.PlanBootKinds: &bootKindsPlan,
+	metal.PlanBootMode:  &bootModePlan,
+	metal.PlanSecure:    &secureBootPlan,
 }
 
 // Outcome is how a step's run ended, when it ended without an error.

@@ -27,7 +27,7 @@ type journey struct {
 	disk   string // at the end
 }
 
-var journeys = []journey{
+var journeys = append([]journey{
 	{"manage", metal.PlanVerify, metal.Enroll, metal.EventManage, "{}", metal.Manageable, metal.Enroll, true, true, "user data"},
 	{"provide", metal.PlanClean, metal.Manageable, metal.EventProvide, "{}", metal.Available, metal.CleanFailed, true, false, "erased"},
 	{"deploy", metal.PlanDeploy, metal.Available, metal.EventDeploy, "{}", metal.Active, metal.DeployFailed, false, true, "image " + testHash},
@@ -40,13 +40,17 @@ var journeys = []journey{
 	{"power off", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power off"}}`, metal.Active, metal.Active, true, false, "user data"},
 	{"reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
 	{"soft reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"soft rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
-}
+}, firmwareJourneys...)
 
 func (j journey) begin(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.node.ProvisionState = j.from
 	w.on = j.on
+	if wish := wishes[j.name]; wish != "" {
+		w.node.InstanceInfo = w.node.InstanceInfo.With("capabilities", wish)
+		w.firm = firmware{legacy: j.event == metal.EventDeploy, secure: j.event == metal.EventDelete}
+	}
 	w.save()
 	w.ask(j.plan, j.event, j.record)
 	return w
@@ -57,6 +61,9 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 	n, a := w.state()
 	if n.ProvisionState != j.end || n.LastError != "" || n.TargetProvisionState != "" {
 		t.Errorf("%s: state %q (target %q), last_error %q; want %q", label, n.ProvisionState, n.TargetProvisionState, n.LastError, j.end)
+	}
+	if wishes[j.name] != "" && (w.firm.secure != (j.event == metal.EventDeploy) || w.firm.legacy) {
+		t.Errorf("%s: firmware %+v", label, w.firm)
 	}
 	if w.on != j.runs || w.media != "" || a != nil || w.disk != j.disk {
 		t.Errorf("%s: on %v, media %q, agent row %v, disk %q", label, w.on, w.media, a != nil, w.disk)
@@ -139,6 +146,9 @@ func TestEachStepFailing(t *testing.T) {
 				}
 				if booted := slices.IndexFunc(p.steps, func(s step) bool { return s.name == "power on" }); booted >= 0 && i >= booted && w.on {
 					t.Error("the machine was left running")
+				}
+				if wishes[j.name] != "" && j.event == metal.EventDeploy && w.firm.secure {
+					t.Error("Secure Boot was left on")
 				}
 				w.node, _ = w.state()
 				w.recover(j)

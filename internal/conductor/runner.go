@@ -184,7 +184,7 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 		}
 	}
 	if !row.StepLimit.IsZero() && now.After(row.StepLimit) {
-		return false, r.fail(ctx, op, r.overdue(op, s))
+		return false, r.fail(ctx, op, r.overdue(ctx, op, s))
 	}
 	run := s.run
 	if s.class == atMostOnce {

@@ -50,7 +50,10 @@ type world struct {
 	commands []agentapi.Result
 	told     map[string]any // driver_internal_info, as the last clean step's agent got it
 	silent   bool           // the agent never calls back
-	later    func(*Config)  // what the operator changed while no conductor ran
+	onWait   func(*world)   // what happens to a machine whose agent does not call, once
+	firm     firmware
+	tune     func(*Config) // what the test configures, for every conductor
+	later    func(*Config) // what the operator changed while no conductor ran
 }
 
 const testInventory = `{"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:01", "ipv4_address": "192.0.2.10"},
@@ -151,10 +154,13 @@ func (w *world) write(f func(*store.Tx) error) {
 func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	c := Defaults()
 	c.Host, c.Poll, c.Backoff, c.PowerGrace, c.SoftPowerLimit = host, 1, 1, 1, 1
+	if w.tune != nil {
+		w.tune(&c)
+	}
 	if host == "successor" && w.later != nil {
 		w.later(&c)
 	}
-	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w}},
+	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w}},
 		w, slog.New(slog.DiscardHandler))
 	cond.crash = crash
 	return cond
@@ -246,7 +252,9 @@ func (w *world) SetPower(_ context.Context, _ *metal.Node, want metal.Power) err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.count("power " + string(want))
-	w.on = want == metal.PowerOn
+	if w.on = want == metal.PowerOn; w.on {
+		w.firm.boot()
+	}
 	w.commands = nil // an agent that starts remembers nothing
 	return nil
 }
@@ -297,6 +305,10 @@ func (w *world) Reachable(context.Context, *metal.Node) error { return nil }
 // callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
 func (w *world) callBack() {
 	w.mu.Lock()
+	if w.silent && w.on && w.media != "" && w.onWait != nil {
+		w.onWait(w)
+		w.onWait = nil
+	}
 	running := w.on && w.boot.Device == "cdrom" && w.media != "" && !w.silent
 	boot := w.media[strings.LastIndex(w.media, "/")+1:]
 	w.mu.Unlock()

@@ -96,6 +96,9 @@ type Redfish struct {
 	// KernelAppendParams is put behind the kernel parameters of ramdisks that boot from virtual media. A node's
 	// driver_info may have its own.
 	KernelAppendParams string `key:"kernel_append_params"`
+	// BootModeConfigTimeout is how long a machine may take to boot with the boot mode and the Secure Boot that a deploy
+	// set; 0 means not to look.
+	BootModeConfigTimeout time.Duration `key:"boot_mode_config_timeout"`
 }
 
 // Defaults is the only place with default values. They are upstream's, except that the API listens on
@@ -108,6 +111,7 @@ func Defaults() Config {
 			PowerStateChangeTimeout: time.Minute},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
-		Agent: Agent{DeployLogsCollect: "on_failure"},
+		Agent:   Agent{DeployLogsCollect: "on_failure"},
+		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute},
 	}
 }

@@ -155,6 +155,9 @@ func prepareDeploy(n *metal.Node, drive any) error {
 	if source == "" {
 		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
 	}
+	if _, err := metal.WishOf(n); err != nil {
+		return fault.New(fault.Invalid, "Cannot deploy node %s: %s.", n.UUID, err)
+	}
 	checksum, _ := info["image_checksum"].(string)
 	value, _ := info["image_os_hash_value"].(string)
 	if checksum == "" && value == "" {

@@ -43,6 +43,8 @@ var rules = map[Rule]rights{
 	"node:clear_maintenance":         operator,
 	"node:get_boot_device":           operator,
 	"node:set_boot_device":           operator,
+	"node:set_boot_mode":             operator,
+	"node:set_secure_boot":           operator,
 	"node:inventory:get":             operator,
 	"node:history:get":               operator,
 	"port:list":                      operator,

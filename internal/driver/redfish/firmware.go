@@ -49,8 +49,8 @@ func modeOf(m schemas.BootSourceOverrideMode) string {
 	return ""
 }
 
-// SetBootMode changes how the firmware boots from the next boot on. Shown tells whether the BMC shows it already: of
-// one that does not, only the boot can tell whether it was applied.
+// SetBootMode changes how the firmware boots from the next boot on. Shown tells whether the BMC shows the change, or
+// is of a make that shows it after a boot; of any other, only the boot can tell whether it was applied.
 func (d *Driver) SetBootMode(ctx context.Context, n *metal.Node, mode string) (shown bool, err error) {
 	if mode != metal.UEFI && mode != metal.BIOS {
 		return false, fault.New(fault.Invalid, "%q is not a boot mode: use uefi or bios", bounded(mode, 20))
@@ -76,7 +76,7 @@ func (c *call) setBootMode(mode string) (shown bool, err error) {
 			value = a.legacy
 		}
 		if err := c.setBIOSAttribute(s, a.name, value); err == nil || !refused(err) {
-			return false, err // a BIOS attribute always waits for a boot
+			return err == nil, err // a BIOS attribute always waits for a boot
 		}
 	}
 	word := schemas.UEFIBootSourceOverrideMode
@@ -126,7 +126,7 @@ func (c *call) writeBootMode(s *schemas.ComputerSystem, mode string) error {
 // showsLater waits until a change that was accepted shows; not at all for a make that shows it after a boot.
 func (c *call) showsLater(seen func() (bool, error)) (bool, error) {
 	if c.quirk.lateShow {
-		return seen()
+		return true, nil
 	}
 	return c.await(seen)
 }

@@ -45,10 +45,10 @@ func TestLateShow(t *testing.T) {
 	cfg.EffectWait = 1 << 40 // for ever: a wait would not end
 	r := rigOf(t, cfg, maker("Dell Inc."))
 	r.plant(t, bmc.Fault{Name: bmc.AtReset})
-	if shown, err := r.SetSecureBoot(t.Context(), r.node, false); err != nil || shown {
+	if shown, err := r.SetSecureBoot(t.Context(), r.node, false); err != nil || !shown {
 		t.Errorf("secure boot: shown %v, %v", shown, err)
 	}
-	if shown, err := r.SetBootMode(t.Context(), r.node, metal.BIOS); err != nil || shown {
+	if shown, err := r.SetBootMode(t.Context(), r.node, metal.BIOS); err != nil || !shown {
 		t.Errorf("boot mode: shown %v, %v", shown, err)
 	}
 	if err := r.SetPower(t.Context(), r.node, metal.PowerOn); err != nil {
@@ -106,7 +106,7 @@ func TestLenovoBootMode(t *testing.T) {
 	if mode, err := d.BootMode(t.Context(), s.node); mode != metal.UEFI || err != nil {
 		t.Errorf("%s, %v", mode, err)
 	}
-	if shown, err := d.SetBootMode(t.Context(), s.node, metal.BIOS); err != nil || shown {
+	if shown, err := d.SetBootMode(t.Context(), s.node, metal.BIOS); err != nil || !shown {
 		t.Errorf("shown %v, %v", shown, err)
 	}
 	if said := s.said(); said != "PATCH "+sys+`/Bios/Pending {"Attributes":{"BootModes_SystemBootMode":"LegacyMode"}}` {

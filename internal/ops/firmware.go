@@ -1,0 +1,56 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// SetBootMode asks for metal.UEFI or metal.BIOS as of the next boot.
+func (s *Service) SetBootMode(ctx context.Context, c Caller, ident, mode string) error {
+	if mode != metal.UEFI && mode != metal.BIOS {
+		return fault.New(fault.Invalid, "Invalid boot mode %q: use uefi or bios.", mode)
+	}
+	return s.setFirmware(ctx, c, ident, metal.PlanBootMode, metal.Ask{BootMode: mode}, "boot mode "+mode)
+}
+
+// SetSecureBoot asks for Secure Boot to be on or off as of the next boot.
+func (s *Service) SetSecureBoot(ctx context.Context, c Caller, ident string, on bool) error {
+	what := "Secure Boot off"
+	if on {
+		what = "Secure Boot on"
+	}
+	return s.setFirmware(ctx, c, ident, metal.PlanSecure, metal.Ask{SecureBoot: &on}, what)
+}
+
+// setFirmware writes the operation; what becomes of it is in the node's states, a failure in its last_error. A node that
+// is on its way to somewhere is held, by whatever moves it. Source: rest-api reference §2.3.
+func (s *Service) setFirmware(ctx context.Context, c Caller, ident string, plan metal.Plan, ask metal.Ask, what string) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(ident)
+		if err != nil {
+			return err
+		}
+		live, err := tx.LiveOperation(n.ID)
+		if err != nil {
+			return err
+		}
+		if live != nil || metal.States[n.ProvisionState].Kind != metal.Stable {
+			return locked(n, live)
+		}
+		if _, err := s.hardware(tx, n.Driver, n.ConductorGroup); err != nil {
+			return err
+		}
+		if err := tx.CreateOperation(newOperation(n, plan, string(plan), c, ask)); err != nil {
+			return err
+		}
+		n.LastError = ""
+		if err := tx.SaveNode(n); err != nil {
+			return err
+		}
+		return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), Verb: string(plan), Why: fmt.Sprintf("%s asked for %s.", c.who(), what)})
+	})
+}
