@@ -64,6 +64,9 @@ var floors = map[string]int{
 	"internal/netboot":  5,
 	"internal/metadata": 5,
 
+	// What the rooms' hooks count and trace; cmd puts it in. A room of its own keeps the libraries out of all others.
+	"internal/telemetry": 6,
+
 	"internal/ramdisk": 6,
 	"internal/cli":     6,
 	"internal/config":  6,

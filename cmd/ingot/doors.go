@@ -21,6 +21,7 @@ import (
 // doors are the listeners of one server and how machines reach them.
 type doors struct {
 	api, agent, boot             net.Listener
+	metrics                      net.Listener // nil: nobody asked for one
 	agentHost, agentURL, bootURL string
 }
 
@@ -30,7 +31,10 @@ func openDoors(f serveFlags, c config.Config) (*doors, error) {
 		at   string
 		flag string
 		into *net.Listener
-	}{{f.listen, "--listen", &d.api}, {f.agentListen, "--agent-listen", &d.agent}, {f.bootListen, "--boot-listen", &d.boot}} {
+	}{{f.listen, "--listen", &d.api}, {f.agentListen, "--agent-listen", &d.agent}, {f.bootListen, "--boot-listen", &d.boot}, {f.metricsListen, "--metrics-listen", &d.metrics}} {
+		if l.at == "" {
+			continue
+		}
 		ln, err := net.Listen("tcp", l.at)
 		if err != nil {
 			d.close()
@@ -81,7 +85,7 @@ func notListening(flag, at string, err error) error {
 }
 
 func (d *doors) close() {
-	for _, l := range []net.Listener{d.api, d.agent, d.boot} {
+	for _, l := range []net.Listener{d.api, d.agent, d.boot, d.metrics} {
 		if l != nil {
 			l.Close()
 		}

@@ -15,7 +15,7 @@ import (
 
 // serveFlags is how one server is started.
 type serveFlags struct {
-	data, listen, agentListen, bootListen, bootURL, config string
+	data, listen, agentListen, bootListen, metricsListen, bootURL, config string
 }
 
 func serveCommand() *cobra.Command {
@@ -44,6 +44,7 @@ yet and so listens on loopback only.`,
 	fl.StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:6385)")
 	fl.StringVar(&f.agentListen, "agent-listen", "127.0.0.1:6386", "address of the agents' door")
 	fl.StringVar(&f.bootListen, "boot-listen", "127.0.0.1:6387", "address that serves boot media and images")
+	fl.StringVar(&f.metricsListen, "metrics-listen", "", "address that serves /metrics, /healthz and /readyz (default [metrics] listen: none)")
 	fl.StringVar(&f.bootURL, "boot-url", "", "URL at which BMCs and machines reach --boot-listen (default http://<boot-listen>)")
 	fl.StringVar(&f.config, "config", "", "configuration file")
 	return c
@@ -51,16 +52,15 @@ yet and so listens on loopback only.`,
 
 // serve builds the rooms and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) error {
-	level := slog.LevelInfo
-	if c.Default.Debug {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
+	log := newLog(c.Default, out)
 	if err := refuseDumps(); err != nil {
 		return err
 	}
 	if f.listen == "" {
 		f.listen = net.JoinHostPort(c.API.HostIP, strconv.Itoa(c.API.Port))
+	}
+	if f.metricsListen == "" {
+		f.metricsListen = c.Metrics.Listen
 	}
 	if err := loopbackOnly(f.listen); err != nil {
 		return err
@@ -76,4 +76,17 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 		return err
 	}
 	return s.run(ctx)
+}
+
+// newLog writes lines of key=value, or JSON documents where programs read them.
+func newLog(c config.Default, out io.Writer) *slog.Logger {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warning": slog.LevelWarn, "error": slog.LevelError}
+	o := &slog.HandlerOptions{Level: levels[c.LogLevel]}
+	if c.Debug {
+		o.Level = slog.LevelDebug
+	}
+	if c.UseJSON {
+		return slog.New(slog.NewJSONHandler(out, o))
+	}
+	return slog.New(slog.NewTextHandler(out, o))
 }

@@ -33,6 +33,9 @@ type server struct {
 	files   *depot.Depot
 	agents  tls.Certificate // of the agents' door
 
+	watch *watch
+	host  string // this conductor's name among all that share the database
+
 	closers []func()
 }
 
@@ -54,6 +57,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	oc := ops.Defaults()
 	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
 	s.service = ops.New(s.db, oc, s.log)
+	s.watch = s.newWatch()
 	if s.doors, err = openDoors(s.f, s.c); err != nil {
 		return err
 	}
@@ -64,13 +68,16 @@ func (s *server) build(ctx context.Context) (err error) {
 // run serves until ctx ends or a room fails.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done()}
+	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request}
 	local := options
 	local.LocalOnly = true
-	listen(ctx, g, s.doors.api, api.Server(api.New(s.service, local), s.log))
+	listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, local)), s.log))
 	agents := tls.NewListener(s.doors.agent, &tls.Config{Certificates: []tls.Certificate{s.agents}, MinVersion: tls.VersionTLS12})
 	listen(ctx, g, agents, api.Server(api.AgentHandler(s.service, options), s.log))
 	listen(ctx, g, s.doors.boot, api.Server(s.files.Handler(), s.log))
+	if s.doors.metrics != nil {
+		listen(ctx, g, s.doors.metrics, api.Server(s.healthy(s.metrics()), s.log))
+	}
 	g.Go(func() error { return s.worker.Run(ctx) })
 	s.log.Info("serving", "api", "http://"+s.doors.api.Addr().String(), "agents", s.doors.agentURL, "boot", s.doors.bootURL, "data", s.f.data)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -95,8 +102,13 @@ func (s *server) buildConductor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for name, h := range types {
+		types[name] = watched(h, s.watch.bmc)
+	}
+	s.host = cc.Host
 	offers := &offers{url: s.doors.bootURL}
 	s.worker = conductor.New(s.db, cc, types, offers, s.log)
+	s.worker.Watch(s.watch)
 	s.files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), Boot: s.worker.BootConfig,
 		AllowedFileRoots: s.c.Conductor.FileURLAllowedPaths, Log: s.log})
 	if err != nil {

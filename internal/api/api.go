@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -23,6 +24,10 @@ type Options struct {
 	// LocalOnly refuses requests that do not name a loopback address as their host: for a door without
 	// authentication, against pages that lead a browser on this host to it.
 	LocalOnly bool
+	// Watch is told when a request comes; what it gives is told how the request was answered: the template of the
+	// route that took it, or "". The context is the request's from then on, the text its place in a trace, if
+	// any. Nil: nobody is told.
+	Watch func(r *http.Request) (ctx context.Context, trace string, answered func(route string, status int))
 	// Ending is closed when the server ends: streams end with it. Nil: never.
 	Ending <-chan struct{}
 	// MaxFollowers is how many clients may follow events at a time. 0 means 100.

@@ -28,6 +28,8 @@ type call struct {
 	r        *http.Request
 	whole    *http.Request // as it came, without the limit of one request
 	id       string        // request id
+	trace    string        // where the request is in a trace, as W3C\'s traceparent; "" for nowhere
+	route    string        // the template of the route that took it, "" for none
 	minor    int           // microversion in effect
 	path     string        // as routed: with /v1, without trailing slash and stripped suffix
 	stripped bool          // a ".json" was taken off the path
@@ -55,12 +57,18 @@ type answer struct {
 // entry.serve.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	trace, answered := "", func(string, int) {}
+	if a.o.Watch != nil {
+		var watched context.Context
+		watched, trace, answered = a.o.Watch(r)
+		r = r.WithContext(watched)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), a.o.RequestLimit)
 	defer cancel()
 	// Errors here mean the connection cannot have deadlines (a test's recorder): then only ctx limits it.
 	_ = http.NewResponseController(w).SetReadDeadline(start.Add(a.o.RequestLimit))
 
-	c := &call{api: a, w: w, r: r.WithContext(ctx), whole: r, id: "req-" + uuid.NewString()}
+	c := &call{api: a, w: w, r: r.WithContext(ctx), whole: r, trace: trace, id: "req-" + uuid.NewString()}
 	h := w.Header()
 	h.Set(wire.HeaderRequest, c.id)
 	h.Set(wire.HeaderRequestX, c.id)
@@ -75,6 +83,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		c.log(time.Since(start))
+		answered(c.route, c.status)
 	}()
 	if err := c.begin(); err != nil {
 		c.fail(err)
@@ -149,6 +158,7 @@ func (e entry) serve(c *call) (answer, error) {
 	if !ok {
 		return answer{}, e.notAllowed(c.r.Method)
 	}
+	c.route = rt.path
 	if c.minor < rt.min {
 		return answer{}, rt.hidden(c, e)
 	}
@@ -298,7 +308,7 @@ const operator = "operator"
 
 // caller is who asks, for ops.
 func (c *call) caller() ops.Caller {
-	return ops.Caller{Who: operator, RequestID: c.id, Minor: c.minor}
+	return ops.Caller{Who: operator, RequestID: c.id, Minor: c.minor, Trace: c.trace}
 }
 
 // node is the {node} of the path.

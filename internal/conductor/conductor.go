@@ -104,11 +104,12 @@ type Conductor struct {
 	log      *slog.Logger
 	process  string                   // this one among all of its name, those before it too
 	crash    func(where string) error // tests kill the runner here; nil otherwise
+	watch    Watcher
 }
 
 // New makes a conductor for the hardware types given by driver name.
 func New(db *store.DB, c Config, hw map[string]Hardware, d Depot, log *slog.Logger) *Conductor {
-	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, process: uuid.NewString() + "@" + c.Host}
+	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, watch: nobody{}, process: uuid.NewString() + "@" + c.Host}
 }
 
 // Register writes this conductor's sign of life, so that nodes of its hardware can be enrolled.
@@ -232,6 +233,9 @@ func (c *Conductor) claim(ctx context.Context) (row *store.Operation, err error)
 		row, err = tx.Claim(c.config.Host, c.scope(), c.config.Lease)
 		return err
 	})
+	if err == nil && row != nil {
+		c.watch.Claimed(row.TakenOverFrom != "")
+	}
 	return row, err
 }
 

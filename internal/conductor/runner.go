@@ -51,6 +51,7 @@ func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFenced):
+		c.watch.Fenced()
 		r.log.Warn("lease lost, another holder goes on", "step", row.StepName)
 	case stopped || errors.Is(err, errStop):
 		r.log.Info("walk interrupted, to be resumed", "step", row.StepName)
@@ -201,7 +202,10 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	if !row.StepLimit.IsZero() {
 		call, cancel = context.WithDeadline(ctx, row.StepLimit)
 	}
+	call, over := r.c.watch.Step(call, StepRun{Plan: row.Plan, Step: s.name, Attempt: row.Attempts + 1, Operation: row.UUID,
+		Node: op.Node.UUID, Request: row.RequestID, Trace: row.TraceParent})
 	outcome, err := r.guarded(func() (Outcome, error) { return run(r, call, op) })
+	over(cameOut(ctx, outcome, err), err)
 	cancel()
 	if ctx.Err() != nil {
 		return false, errStop // what it did stays to be found by whoever resumes

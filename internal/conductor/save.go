@@ -76,5 +76,5 @@ func (r *runner) follow(tx *store.Tx, op *Op, n *metal.Node) error {
 	}
 	return tx.CreateOperation(&store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: op.row.Verb,
 		Plan: string(r.plan.next), PlanVersion: r.plan.next.Version(), Record: rec, RequestedBy: op.row.RequestedBy,
-		RequestID: op.row.RequestID, Driver: n.Driver, Group: n.ConductorGroup})
+		RequestID: op.row.RequestID, TraceParent: op.row.TraceParent, Driver: n.Driver, Group: n.ConductorGroup})
 }

@@ -14,6 +14,7 @@ type Config struct {
 	Deploy    Deploy    `section:"deploy"`
 	Agent     Agent     `section:"agent"`
 	Redfish   Redfish   `section:"redfish"`
+	Metrics   Metrics   `section:"metrics"`
 }
 
 // Default is the section [DEFAULT].
@@ -24,6 +25,17 @@ type Default struct {
 	EnabledHardwareTypes []string `key:"enabled_hardware_types"`
 	// Debug logs why, beside what.
 	Debug bool `key:"debug"`
+	// LogLevel is the least that is logged, unless debug says to log all.
+	LogLevel string `key:"log_level" oneof:"debug,info,warning,error"`
+	// UseJSON logs a JSON document a line in place of key=value.
+	UseJSON bool `key:"use_json"`
+}
+
+// Metrics is the section [metrics].
+type Metrics struct {
+	// Listen is the address and port that serve /metrics for Prometheus, /healthz and /readyz. They ask for no
+	// rights and tell nothing of single nodes. Empty means no such listener; the API's has the latter two.
+	Listen string `key:"listen"`
 }
 
 // API is the section [api].
@@ -105,7 +117,7 @@ type Redfish struct {
 // loopback until it is told otherwise.
 func Defaults() Config {
 	return Config{
-		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}},
+		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
 		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
 			PowerStateChangeTimeout: time.Minute},

@@ -43,11 +43,13 @@ func New(db *store.DB, c Config, log *slog.Logger) *Service {
 	return &Service{db: db, config: c, log: log}
 }
 
-// Caller is who asks. Minor is the microversion in effect (1.Minor).
+// Caller is who asks. Minor is the microversion in effect (1.Minor); Trace is where the request is in a
+// distributed trace, as W3C's traceparent, "" for nowhere.
 type Caller struct {
 	Who       string
 	RequestID string
 	Minor     int
+	Trace     string
 }
 
 // Page says which part of a list is wanted; see store.Page.
@@ -163,7 +165,7 @@ func (c Caller) who() string {
 // newOperation prepares a row; the transaction that creates it fills the times.
 func newOperation(n *metal.Node, plan metal.Plan, verb string, c Caller, ask metal.Ask) *store.Operation {
 	return &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: verb, Plan: string(plan), PlanVersion: plan.Version(),
-		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, Driver: n.Driver, Group: n.ConductorGroup}
+		Record: record(ask), RequestedBy: c.who(), RequestID: c.RequestID, TraceParent: c.Trace, Driver: n.Driver, Group: n.ConductorGroup}
 }
 
 // locked is Ironic's answer to a node that is held: by the host that works on it or, while its operation

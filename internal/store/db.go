@@ -22,7 +22,12 @@ type DB struct {
 	changed     changes
 	types       sync.Map // host name to knownTypes
 	stop        func()   // ends what runs beside; nil if nothing does
+	watch       func(kind string, took time.Duration, err error)
 }
+
+// Watch has f told of every transaction: "read" or "write", how long it took, and how it ended. Call it before
+// the first.
+func (db *DB) Watch(f func(kind string, took time.Duration, err error)) { db.watch = f }
 
 // Close ends all connections.
 func (db *DB) Close() error {
@@ -59,14 +64,21 @@ func (db *DB) Read(ctx context.Context, f func(*Tx) error) error {
 	return db.run(ctx, db.read, &sql.TxOptions{Isolation: db.dialect.reading, ReadOnly: true}, f)
 }
 
-func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f func(*Tx) error) error {
+func (db *DB) run(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f func(*Tx) error) (err error) {
+	if db.watch != nil {
+		kind, begun := "write", time.Now()
+		if o != nil && o.ReadOnly {
+			kind = "read"
+		}
+		defer func() { db.watch(kind, time.Since(begun), err) }()
+	}
 	call := ctx
 	if db.dialect.limit > 0 {
 		var cancel context.CancelFunc
 		call, cancel = context.WithTimeout(ctx, db.dialect.limit)
 		defer cancel()
 	}
-	err := db.attempt(call, pool, o, f)
+	err = db.attempt(call, pool, o, f)
 	if err != nil && ctx.Err() == nil && call.Err() != nil {
 		return fault.Wrap(fault.Unavailable, err, "The database did not answer within %s; please retry.", db.dialect.limit)
 	}
