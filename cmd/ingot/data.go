@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,18 +10,44 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/cli"
+	"ingot/internal/config"
+	"ingot/internal/secret"
 	"ingot/internal/store"
 )
 
-// openStore opens the database of the data folder, which must be this process's own.
-func openStore(ctx context.Context, data string) (*store.DB, store.Key, error) {
-	path := filepath.Join(data, "ingot.db")
-	key, err := store.KeyFor(path, filepath.Join(data, "ingot.key"))
+// openStore opens the database: that of the data folder, which must be this process's own, or the PostgreSQL
+// database that --database or [database] connection names, which servers may share with its key.
+func openStore(ctx context.Context, f serveFlags, c config.Config) (*store.DB, store.Key, error) {
+	keyFile := f.keyFile
+	if keyFile == "" {
+		keyFile = filepath.Join(f.data, "ingot.key")
+	}
+	if where := database(f, c); !where.Empty() {
+		key, err := store.LoadKey(keyFile)
+		if err != nil {
+			return nil, store.Key{}, err
+		}
+		db, err := store.OpenPostgres(ctx, where, key)
+		if errors.Is(err, store.ErrSealed) {
+			err = cli.Hint(err, "servers that share a database share its key: copy %s from the first server, or name it with --key-file", keyFile)
+		}
+		return db, key, err
+	}
+	path := filepath.Join(f.data, "ingot.db")
+	key, err := store.KeyFor(path, keyFile)
 	if err != nil {
 		return nil, store.Key{}, err
 	}
 	db, err := store.OpenSQLite(ctx, path, key)
 	return db, key, err
+}
+
+// database is the URL of the PostgreSQL database; empty for the data folder's own.
+func database(f serveFlags, c config.Config) secret.Secret {
+	if f.database != "" {
+		return secret.New(f.database)
+	}
+	return c.Database.Connection
 }
 
 // refuseDumps keeps secrets out of core dumps.

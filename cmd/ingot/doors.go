@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,56 +19,98 @@ import (
 	"ingot/internal/config"
 )
 
-// doors are the listeners of one server and how machines reach them.
+// doors are the listeners of one server, those its roles need, and how they are reached.
 type doors struct {
-	api, agent, boot             net.Listener
-	metrics                      net.Listener // nil: nobody asked for one
-	agentHost, agentURL, bootURL string
+	api, agent, boot, peer, metrics       net.Listener // nil: not this server's
+	agentHost, agentURL, bootURL, peerURL string
 }
 
-func openDoors(f serveFlags, c config.Config) (*doors, error) {
+func openDoors(f serveFlags, c config.Config, r roles) (*doors, error) {
 	d := &doors{}
-	for _, l := range []struct {
-		at   string
-		flag string
-		into *net.Listener
-	}{{f.listen, "--listen", &d.api}, {f.agentListen, "--agent-listen", &d.agent}, {f.bootListen, "--boot-listen", &d.boot}, {f.metricsListen, "--metrics-listen", &d.metrics}} {
-		if l.at == "" {
-			continue
-		}
-		ln, err := net.Listen("tcp", l.at)
-		if err != nil {
-			d.close()
-			return nil, notListening(l.flag, l.at, err)
-		}
-		*l.into = ln
+	err := cmp.Or(
+		open(r.has(roleAPI), "--listen", f.listen, &d.api),
+		open(r.has(roleAgentAPI), "--agent-listen", f.agentListen, &d.agent),
+		open(r.has(roleConductor) || r.has(roleBoot), "--boot-listen", f.bootListen, &d.boot),
+		open(f.peerListen != "", "--peer-listen", f.peerListen, &d.peer),
+		open(f.metricsListen != "", "--metrics-listen", f.metricsListen, &d.metrics))
+	if err == nil {
+		err = d.name(f, c)
 	}
-	d.bootURL = f.bootURL
-	if d.bootURL == "" {
-		d.bootURL = c.Deploy.HTTPURL
-	}
-	if d.bootURL == "" {
-		d.bootURL = "http://" + d.boot.Addr().String()
-	}
-	d.bootURL = strings.TrimRight(d.bootURL, "/")
-	u, err := url.Parse(d.bootURL)
-	if err != nil || u.Host == "" {
-		d.close()
-		return nil, fmt.Errorf("--boot-url %q is no URL with a host", d.bootURL)
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
-		d.close()
-		return nil, cli.Hint(fmt.Errorf("the boot URL %s names no address that a machine could ask", d.bootURL),
-			"with --boot-listen on all addresses, give --boot-url http://ADDRESS:PORT as BMCs and machines reach it")
-	}
-	_, port, err := net.SplitHostPort(d.agent.Addr().String())
 	if err != nil {
 		d.close()
 		return nil, err
 	}
-	d.agentHost = u.Hostname()
-	d.agentURL = "https://" + net.JoinHostPort(d.agentHost, port)
 	return d, nil
+}
+
+func open(wanted bool, flag, at string, into *net.Listener) (err error) {
+	if !wanted {
+		return nil
+	}
+	if *into, err = net.Listen("tcp", at); err != nil {
+		*into = nil
+		return notListening(flag, at, err)
+	}
+	return nil
+}
+
+// name finds the URLs at which others reach the doors.
+func (d *doors) name(f serveFlags, c config.Config) (err error) {
+	if d.boot != nil {
+		if d.bootURL, err = urlOf(cmp.Or(f.bootURL, c.Deploy.HTTPURL), "http", d.boot, "--boot-listen", "--boot-url", "BMCs and machines reach"); err != nil {
+			return err
+		}
+	}
+	if d.peer != nil {
+		if d.peerURL, err = urlOf(f.peerURL, "https", d.peer, "--peer-listen", "--peer-url", "other servers reach"); err != nil {
+			return err
+		}
+	}
+	if d.agent == nil {
+		return nil
+	}
+	given := f.agentURL
+	if given == "" && d.boot != nil { // machines reach both at the same host
+		_, port, err := net.SplitHostPort(d.agent.Addr().String())
+		if err != nil {
+			return err
+		}
+		given = "https://" + net.JoinHostPort(hostOf(d.bootURL), port)
+	}
+	if d.agentURL, err = urlOf(given, "https", d.agent, "--agent-listen", "--agent-url", "machines reach"); err != nil {
+		return err
+	}
+	d.agentHost = hostOf(d.agentURL)
+	return nil
+}
+
+// hostOf is the host of a URL that was checked.
+func hostOf(checked string) string {
+	u, err := url.Parse(checked)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// urlOf is the URL of a listener: the given one, or its address.
+func urlOf(given, scheme string, l net.Listener, listenFlag, urlFlag, who string) (string, error) {
+	if given == "" {
+		given = scheme + "://" + l.Addr().String()
+	}
+	given = strings.TrimRight(given, "/")
+	u, err := url.Parse(given)
+	if err != nil || u.Host == "" {
+		return "", fmt.Errorf("%s %q is no URL with a host", urlFlag, given)
+	}
+	if scheme == "https" && u.Scheme != "https" {
+		return "", fmt.Errorf("%s %q must begin with https://", urlFlag, given)
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
+		return "", cli.Hint(fmt.Errorf("the URL %s names no address that a machine could ask", given),
+			"with %s on all addresses, give %s %s://ADDRESS:PORT as %s it", listenFlag, urlFlag, scheme, who)
+	}
+	return given, nil
 }
 
 // notListening says why there is no door, and what to do.
@@ -85,7 +128,7 @@ func notListening(flag, at string, err error) error {
 }
 
 func (d *doors) close() {
-	for _, l := range []net.Listener{d.api, d.agent, d.boot, d.metrics} {
+	for _, l := range []net.Listener{d.api, d.agent, d.boot, d.peer, d.metrics} {
 		if l != nil {
 			l.Close()
 		}

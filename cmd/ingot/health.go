@@ -69,7 +69,7 @@ func (s *server) conductorReady(ctx context.Context) string {
 		return said
 	}
 	for _, c := range all {
-		if c.Hostname != s.host {
+		if c.Hostname != s.name {
 			continue
 		}
 		if c.Alive {

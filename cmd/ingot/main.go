@@ -41,7 +41,7 @@ func root() *cobra.Command {
 	r.AddCommand(cli.Commands(options())...)
 	labs := lab.Command()
 	labs.AddCommand(guest.Command(), demo.Command())
-	r.AddCommand(labs, ramdisk.Command(), versionCommand())
+	r.AddCommand(labs, ramdisk.Command(), peerCommand(), versionCommand())
 	return r
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -10,12 +11,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ingot/internal/cli"
 	"ingot/internal/config"
 )
 
 // serveFlags is how one server is started.
 type serveFlags struct {
-	data, listen, agentListen, bootListen, metricsListen, bootURL, config string
+	data, database, keyFile, config, roles                     string
+	listen, agentListen, bootListen, peerListen, metricsListen string
+	agentURL, bootURL, peerURL, join, joinToken                string
 }
 
 func serveCommand() *cobra.Command {
@@ -23,7 +27,8 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
-		Long: `Run the server: the API, the agents' door, the boot listener and a conductor, on one embedded database.
+		Long: `Run the server: the API, the agents' door, the boot listener and a conductor, on one embedded database. With
+--roles a process does only some of it; several of them share one PostgreSQL database.
 
 Machines and their BMCs must reach the boot URL, and machines the agents' door at the same host: give
 --boot-listen and --agent-listen an address of the provisioning network. The API has no authentication
@@ -41,11 +46,19 @@ yet and so listens on loopback only.`,
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.data, "data", "./ingot-data", "folder for the database, its key and the ramdisk")
+	fl.StringVar(&f.database, "database", "", "postgres://… for a database that several servers share (default: SQLite in --data; a password belongs into [database] connection or PGPASSWORD)")
+	fl.StringVar(&f.keyFile, "key-file", "", "key that seals private values; servers that share a database share it (default: ingot.key in --data)")
 	fl.StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:6385)")
 	fl.StringVar(&f.agentListen, "agent-listen", "127.0.0.1:6386", "address of the agents' door")
 	fl.StringVar(&f.bootListen, "boot-listen", "127.0.0.1:6387", "address that serves boot media and images")
 	fl.StringVar(&f.metricsListen, "metrics-listen", "", "address that serves /metrics, /healthz and /readyz (default [metrics] listen: none)")
 	fl.StringVar(&f.bootURL, "boot-url", "", "URL at which BMCs and machines reach --boot-listen (default http://<boot-listen>)")
+	fl.StringVar(&f.agentURL, "agent-url", "", "URL at which machines reach --agent-listen (default: the host of the boot URL)")
+	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, divided by commas")
+	fl.StringVar(&f.peerListen, "peer-listen", "", "address at which this server serves other servers of ours (default: none)")
+	fl.StringVar(&f.peerURL, "peer-url", "", "URL at which other servers reach --peer-listen (default https://<peer-listen>)")
+	fl.StringVar(&f.joinToken, "join-token-file", "", "file with a token of \"ingot peer invite\"; - for standard input; used if this server has not joined yet")
+	fl.StringVar(&f.join, "join", "", "URL of the issuing server (default: the token's)")
 	fl.StringVar(&f.config, "config", "", "configuration file")
 	return c
 }
@@ -55,6 +68,14 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 	log := newLog(c.Default, out)
 	if err := refuseDumps(); err != nil {
 		return err
+	}
+	r, err := parseRoles(f.roles)
+	if err != nil {
+		return err
+	}
+	if len(r) < len(everyRole) && !r.has(roleBoot) && database(f, c).Empty() {
+		return cli.Hint(fmt.Errorf("--roles %s: SQLite serves one process only, with every role", f.roles),
+			"processes with roles apart share a PostgreSQL database: --database postgres://…")
 	}
 	if f.listen == "" {
 		f.listen = net.JoinHostPort(c.API.HostIP, strconv.Itoa(c.API.Port))
@@ -70,7 +91,7 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 		return err
 	}
 	defer unlock()
-	s := &server{f: f, c: c, log: log}
+	s := &server{f: f, c: c, log: log, roles: r}
 	defer s.close()
 	if err := s.build(ctx); err != nil {
 		return err

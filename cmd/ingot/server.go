@@ -8,14 +8,17 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/api"
 	"ingot/internal/conductor"
 	"ingot/internal/config"
+	"ingot/internal/courier"
 	"ingot/internal/depot"
 	"ingot/internal/ops"
+	"ingot/internal/peer"
 	"ingot/internal/store"
 )
 
@@ -25,16 +28,22 @@ type server struct {
 	c   config.Config
 	log *slog.Logger
 
+	roles   roles
+	name    string // of this server among those that share the database
+	place   string // id of its data folder
 	db      *store.DB
 	key     store.Key
+	values  *courier.Courier // nil unless this process serves the API
+	peer    *peer.Peer       // nil: no certificate; then one process does everything
+	members *members
 	doors   *doors
 	service *ops.Service
-	worker  *conductor.Conductor
-	files   *depot.Depot
-	agents  tls.Certificate // of the agents' door
+	worker  *conductor.Conductor // nil without the role
+	files   *depot.Depot         // nil without a conductor
+	agents  tls.Certificate      // of the agents' door
+	agentCA string               // PEM
 
 	watch *watch
-	host  string // this conductor's name among all that share the database
 
 	closers []func()
 }
@@ -50,36 +59,81 @@ func (s *server) close() {
 
 // build makes the rooms, from the ground up. What it made is taken down by close, even after an error.
 func (s *server) build(ctx context.Context) (err error) {
-	if s.db, s.key, err = openStore(ctx, s.f.data); err != nil {
+	if s.place, err = place(s.f.data); err != nil {
+		return err
+	}
+	if s.db, s.key, err = openStore(ctx, s.f, s.c); err != nil {
 		return err
 	}
 	s.onClose(func() { _ = s.db.Close() }) // what was accepted is on disk
+	s.members = &members{db: s.db}
+	if s.roles.has(roleAPI) {
+		s.values = courier.New(courier.Defaults())
+		s.onClose(s.values.Close)
+	}
+	if err := s.openPeer(ctx); err != nil {
+		return err
+	}
+	if s.name, err = s.serverName(); err != nil {
+		return err
+	}
 	oc := ops.Defaults()
 	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
 	s.service = ops.New(s.db, oc, s.log)
 	s.watch = s.newWatch()
-	if s.doors, err = openDoors(s.f, s.c); err != nil {
+	if s.doors, err = openDoors(s.f, s.c, s.roles); err != nil {
 		return err
 	}
 	s.onClose(s.doors.close)
-	return s.buildConductor(ctx)
+	if s.roles.has(roleAgentAPI) {
+		if s.agents, s.agentCA, err = api.AgentCertificate(s.f.data, s.doors.agentHost); err != nil {
+			return err
+		}
+	}
+	s.members.self = s.selfRow()
+	if err := s.members.beat(ctx, nil); err != nil {
+		return err
+	}
+	if s.roles.has(roleConductor) {
+		return s.buildConductor(ctx)
+	}
+	return nil
 }
 
 // run serves until ctx ends or a room fails.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request}
-	local := options
-	local.LocalOnly = true
-	listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, local)), s.log))
-	agents := tls.NewListener(s.doors.agent, &tls.Config{Certificates: []tls.Certificate{s.agents}, MinVersion: tls.VersionTLS12})
-	listen(ctx, g, agents, api.Server(api.AgentHandler(s.service, options), s.log))
-	listen(ctx, g, s.doors.boot, api.Server(s.files.Handler(), s.log))
+	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
+	if s.roles.has(roleAPI) {
+		local := options
+		local.LocalOnly = true
+		listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, local)), s.log))
+		facts = append(facts, "api", "http://"+s.doors.api.Addr().String())
+	}
+	if s.roles.has(roleAgentAPI) {
+		options.AgentsOff = !s.c.API.EnableRamdiskEndpoints
+		agents := tls.NewListener(s.doors.agent, &tls.Config{Certificates: []tls.Certificate{s.agents}, MinVersion: tls.VersionTLS12})
+		listen(ctx, g, agents, api.Server(api.AgentHandler(s.service, options), s.log))
+		facts = append(facts, "agents", s.doors.agentURL)
+	}
+	if s.roles.has(roleConductor) {
+		listen(ctx, g, s.doors.boot, api.Server(s.files.Handler(), s.log))
+		g.Go(func() error { return s.worker.Run(ctx) })
+		facts = append(facts, "boot", s.doors.bootURL)
+	}
+	if s.peer != nil {
+		g.Go(func() error { return s.peer.Run(ctx) })
+		if s.doors.peer != nil {
+			g.Go(func() error { return s.peer.Serve(ctx, s.doors.peer) })
+			facts = append(facts, "peer", s.doors.peerURL)
+		}
+	}
 	if s.doors.metrics != nil {
 		listen(ctx, g, s.doors.metrics, api.Server(s.healthy(s.metrics()), s.log))
 	}
-	g.Go(func() error { return s.worker.Run(ctx) })
-	s.log.Info("serving", "api", "http://"+s.doors.api.Addr().String(), "agents", s.doors.agentURL, "boot", s.doors.bootURL, "data", s.f.data)
+	g.Go(func() error { return s.members.run(ctx, s) })
+	s.log.Info("serving", facts...)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -88,24 +142,18 @@ func (s *server) run(ctx context.Context) error {
 
 // buildConductor makes the conductor and the depot whose files its machines fetch.
 func (s *server) buildConductor(ctx context.Context) error {
-	cert, ca, err := api.AgentCertificate(s.f.data, s.doors.agentHost)
-	if err != nil {
-		return err
-	}
-	s.agents = cert
 	types, closeDrivers, err := hardware(s.c.Default.EnabledHardwareTypes, s.log)
 	if err != nil {
 		return err
 	}
 	s.onClose(closeDrivers)
-	cc, err := s.conductorConfig(ca)
+	cc, err := s.conductorConfig()
 	if err != nil {
 		return err
 	}
 	for name, h := range types {
 		types[name] = watched(h, s.watch.bmc)
 	}
-	s.host = cc.Host
 	offers := &offers{url: s.doors.bootURL}
 	s.worker = conductor.New(s.db, cc, types, offers, s.log)
 	s.worker.Watch(s.watch)
@@ -119,25 +167,39 @@ func (s *server) buildConductor(ctx context.Context) error {
 	return s.worker.Register(ctx) // before the first request, which may need its hardware
 }
 
-// conductorConfig is the conductor's part of the configuration. agentCA is the PEM that agents trust.
-func (s *server) conductorConfig(agentCA string) (conductor.Config, error) {
+// conductorConfig is the conductor's part of the configuration.
+func (s *server) conductorConfig() (conductor.Config, error) {
 	c, cc := s.c, conductor.Defaults()
-	cc.Host = c.Default.Host
-	if cc.Host == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return cc, fmt.Errorf("find the host name: %w", err)
-		}
-		cc.Host = name
-	}
+	cc.Host = s.name
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
 	cc.PowerGrace, cc.SettingLimit = c.Conductor.PowerStateChangeTimeout, c.Redfish.BootModeConfigTimeout
 	cc.StepPriority = map[string]int{"erase_devices": c.Deploy.EraseDevicesPriority, "erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
-	cc.AgentURL, cc.AgentCA, cc.KernelParams = s.doors.agentURL, agentCA, c.Redfish.KernelAppendParams
+	cc.KernelParams = c.Redfish.KernelAppendParams
+	if err := s.agentsDoor(&cc); err != nil {
+		return cc, err
+	}
 	if err := depot.CheckKernelParams(cc.KernelParams); err != nil {
 		return cc, fmt.Errorf("[redfish] kernel_append_params: %w", err)
 	}
 	return cc, nil
+}
+
+// agentsDoor tells the conductor where agents call: the door that the configuration names, or this process's
+// own, or that of another live server.
+func (s *server) agentsDoor(cc *conductor.Config) error {
+	switch d := s.c.AgentDoor; {
+	case d.DoorURL != "":
+		ca, err := os.ReadFile(d.DoorCAFile)
+		if err != nil {
+			return fmt.Errorf("[agent] door_ca_file, which door_url needs: %w", err)
+		}
+		cc.AgentURL, cc.AgentCA = strings.TrimRight(d.DoorURL, "/"), string(ca)
+	case s.roles.has(roleAgentAPI):
+		cc.AgentURL, cc.AgentCA = s.doors.agentURL, s.agentCA
+	default:
+		cc.AgentDoor = s.members.door
+	}
+	return nil
 }

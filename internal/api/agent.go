@@ -80,3 +80,8 @@ func (c *call) heartbeat() (answer, error) {
 	}
 	return answer{status: http.StatusAccepted}, nil
 }
+
+// agentsOff is the answer to an agent where the operator serves none.
+func (c *call) agentsOff() (answer, error) {
+	return answer{}, fault.New(fault.Forbidden, "This server does not serve agents: [api] enable_ramdisk_endpoints is off.")
+}

@@ -34,6 +34,8 @@ type Options struct {
 	MaxFollowers int
 	// Patience is how long a client that follows events may leave what it is sent unread. 0 means 10 s.
 	Patience time.Duration
+	// AgentsOff makes AgentHandler refuse lookup, heartbeat and all else with 403.
+	AgentsOff bool
 	// AgentOnPublic also serves lookup and heartbeat on the handler of New.
 	AgentOnPublic bool
 }
@@ -61,6 +63,11 @@ func New(s *ops.Service, o Options) http.Handler {
 // AgentHandler is the handler for agents in ramdisks.
 func AgentHandler(s *ops.Service, o Options) http.Handler {
 	table := append(discovery[:len(discovery):len(discovery)], agentRoutes...)
+	if o.AgentsOff {
+		for i := range table {
+			table[i].do = (*call).agentsOff
+		}
+	}
 	return newAPI(s, o, table, true)
 }
 

@@ -89,6 +89,8 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/conductors/{hostname}", rule: "conductor:get", min: 49, takes: "fields", do: (*call).showConductor},
 
 	// Ours. Their version is in the path; microversions do not change them.
+	{method: get, path: "/ingot/v1/servers", rule: "ingot:server:list", do: (*call).listServers},
+	{method: del, path: "/ingot/v1/servers/{server}", rule: "ingot:server:revoke", do: (*call).revokeServer},
 	{method: get, path: "/ingot/v1/nodes/{node}/why", rule: "ingot:node:why", do: (*call).why},
 	{method: get, path: "/ingot/v1/nodes/{node}/events", rule: "ingot:node:events", takes: "after limit", do: (*call).events},
 	{method: get, path: "/v1/nodes/{node}/operation", rule: "ingot:node:operation", do: (*call).operation},

@@ -69,6 +69,8 @@ type Config struct {
 	CollectLogs string
 	// AgentURL is the agents' door as machines reach it, AgentCA the PEM its certificate chains to.
 	AgentURL, AgentCA string
+	// AgentDoor finds both where the door is another process's; nil: they are as above.
+	AgentDoor func() (url, ca string, err error)
 	// KernelParams is appended to the ramdisk's kernel command line, unless the node's driver_info has its own.
 	KernelParams string
 }
@@ -265,13 +267,22 @@ func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi
 // bootConfig is what a boot of the node is given, and the kernel parameters of its ramdisk.
 func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.BootConfig, string, error) {
 	network, err := networkData(n)
+	if err != nil {
+		return agentapi.BootConfig{}, "", err
+	}
+	door, ca := c.config.AgentURL, c.config.AgentCA
+	if c.config.AgentDoor != nil {
+		if door, ca, err = c.config.AgentDoor(); err != nil {
+			return agentapi.BootConfig{}, "", err
+		}
+	}
 	params := c.config.KernelParams
 	if own := n.DriverInfo.Public("kernel_append_params"); own != "" {
 		params = own
 	}
 	if n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait { // upstream's agents report there
-		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + c.config.AgentURL + "/v1/continue_inspection")
+		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + door + "/v1/continue_inspection")
 	}
-	return agentapi.BootConfig{Version: 1, APIURL: c.config.AgentURL, CA: c.config.AgentCA, NodeUUID: n.UUID, AgentToken: token.Expose(),
-		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}, params, err
+	return agentapi.BootConfig{Version: 1, APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: token.Expose(),
+		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}, params, nil
 }

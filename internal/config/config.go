@@ -9,10 +9,13 @@ import "time"
 // "path" (absolute).
 type Config struct {
 	Default   Default   `section:"DEFAULT"`
+	Database  Database  `section:"database"`
 	API       API       `section:"api"`
 	Conductor Conductor `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
 	Agent     Agent     `section:"agent"`
+	AgentDoor AgentDoor `section:"agent"`
+	Peer      Peer      `section:"peer"`
 	Redfish   Redfish   `section:"redfish"`
 	Metrics   Metrics   `section:"metrics"`
 }
@@ -49,6 +52,9 @@ type API struct {
 	PublicEndpoint string `key:"public_endpoint" is:"url"`
 	// MaxLimit is the most objects one page of a list has.
 	MaxLimit int `key:"max_limit" min:"1"`
+	// EnableRamdiskEndpoints serves lookup and heartbeat at the agents' door. Without it they are refused (403),
+	// and no machine that boots a ramdisk comes far.
+	EnableRamdiskEndpoints bool `key:"enable_ramdisk_endpoints"`
 	// RamdiskHeartbeatTimeout is how long an agent may be silent; it is told to agents.
 	RamdiskHeartbeatTimeout time.Duration `key:"ramdisk_heartbeat_timeout" min:"1"`
 }
@@ -118,12 +124,13 @@ type Redfish struct {
 func Defaults() Config {
 	return Config{
 		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
-		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, RamdiskHeartbeatTimeout: 300 * time.Second},
+		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
 			PowerStateChangeTimeout: time.Minute},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
 		Agent:   Agent{DeployLogsCollect: "on_failure"},
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute},
+		Peer:    Peer{CertificateLife: 30 * 24 * time.Hour},
 	}
 }

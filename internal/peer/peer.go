@@ -69,7 +69,7 @@ func Open(o Options) (*Peer, error) {
 	p := &Peer{o: o, now: time.Now, used: used{path: filepath.Join(o.Dir, usedName)}}
 	p.current.Store(c)
 	p.denied.Store(&map[string]time.Time{})
-	if c.id.Is(Issuer) {
+	if c.id.Is(Issuer) && !o.Seal.Empty() {
 		p.authority, err = OpenAuthority(filepath.Join(o.Dir, authorityName), o.Seal, o.CertificateLife)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // kept offline, perhaps: then it issues nothing
 			return nil, err

@@ -61,6 +61,8 @@ var rules = map[Rule]rights{
 	"ingot:node:operation":           operator,
 	"ingot:operation:list":           operator,
 	"ingot:events":                   operator,
+	"ingot:server:list":              operator,
+	"ingot:server:revoke":            operator,
 }
 
 // Known tells whether the table has the rule.

@@ -8,7 +8,9 @@ import (
 	"ingot/internal/fault"
 )
 
-func TestServers(t *testing.T) {
+func TestServers(t *testing.T) { each(t, testServers) }
+
+func testServers(t *testing.T, open opener) {
 	db := open(t)
 	list := func(limit time.Duration) []Server {
 		return read(t, db, func(tx *Tx) ([]Server, error) { return tx.Servers(limit) })
@@ -45,7 +47,9 @@ func TestServers(t *testing.T) {
 	}
 }
 
-func TestPeersDenied(t *testing.T) {
+func TestPeersDenied(t *testing.T) { each(t, testPeersDenied) }
+
+func testPeersDenied(t *testing.T, open opener) {
 	db := open(t)
 	denied := func() map[string]time.Time {
 		return read(t, db, func(tx *Tx) (map[string]time.Time, error) { return tx.PeersDenied() })

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ingot/internal/cli"
+)
+
+// role is a part of the server that may run as a process of its own.
+type role string
+
+// The roles. See docs/guides/several-servers.md.
+const (
+	roleAPI       role = "api"       // the REST API
+	roleConductor role = "conductor" // works on operations; speaks to BMCs and agents; serves its own boot listener
+	roleAgentAPI  role = "agent-api" // the agents' door
+	roleBoot      role = "boot"      // serves what conductors push to it; no database
+	roleNetboot   role = "netboot"
+	roleMetadata  role = "metadata"
+)
+
+// roles are those of one process.
+type roles []role
+
+func (r roles) has(one role) bool { return slices.Contains(r, one) }
+
+func (r roles) names() []string {
+	out := make([]string, len(r))
+	for i, one := range r {
+		out[i] = string(one)
+	}
+	return out
+}
+
+// everyRole is what a server does unless it is told otherwise. Its boot listener is the conductor's.
+var everyRole = roles{roleAPI, roleConductor, roleAgentAPI}
+
+// parseRoles reads --roles.
+func parseRoles(text string) (roles, error) {
+	if text == "" || text == "all" {
+		return everyRole, nil
+	}
+	var out roles
+	for _, word := range strings.Split(text, ",") {
+		one := role(strings.TrimSpace(word))
+		switch {
+		case one == roleNetboot || one == roleMetadata || one == roleBoot:
+			return nil, fmt.Errorf("--roles: the role %s is not built yet; there are api, conductor and agent-api", one)
+		case !slices.Contains(everyRole, one):
+			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor and agent-api, divided by commas, or all")
+		case !out.has(one):
+			out = append(out, one)
+		}
+	}
+	return out, nil
+}
