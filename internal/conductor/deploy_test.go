@@ -84,7 +84,9 @@ func TestWholeDisksOnly(t *testing.T) {
 func liveRow() *store.Operation { return &store.Operation{UUID: "op", Exclusive: true} }
 
 // TestAPanicIsOneOperationsAffair: a step that panics fails its operation and nothing else.
-func TestAPanicIsOneOperationsAffair(t *testing.T) {
+func TestAPanicIsOneOperationsAffair(t *testing.T) { onEach(t, testAPanicIsOneOperationsAffair) }
+
+func testAPanicIsOneOperationsAffair(t *testing.T) {
 	j := journeys[0]
 	p := plans[j.plan]
 	broken := *p
@@ -101,6 +103,10 @@ func TestAPanicIsOneOperationsAffair(t *testing.T) {
 
 // TestAnUnreadableRecordStopsNobodyElse: the operation fails with a reason, the node rests.
 func TestAnUnreadableRecordStopsNobodyElse(t *testing.T) {
+	onEach(t, testAnUnreadableRecordStopsNobodyElse)
+}
+
+func testAnUnreadableRecordStopsNobodyElse(t *testing.T) {
 	j := journeys[1]
 	w := j.begin(t)
 	w.write(func(tx *store.Tx) error {
@@ -118,7 +124,9 @@ func TestAnUnreadableRecordStopsNobodyElse(t *testing.T) {
 }
 
 // TestDecidedOnce: what the configuration says in the middle of a clean does not turn it into nothing.
-func TestDecidedOnce(t *testing.T) {
+func TestDecidedOnce(t *testing.T) { onEach(t, testDecidedOnce) }
+
+func testDecidedOnce(t *testing.T) {
 	j := journeys[1]
 	w := j.begin(t)
 	w.later = func(c *Config) { c.AutomatedClean = false }

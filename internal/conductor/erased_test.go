@@ -12,6 +12,10 @@ import (
 )
 
 func TestHistoryTellsWhichDisksWereErased(t *testing.T) {
+	onEach(t, testHistoryTellsWhichDisksWereErased)
+}
+
+func testHistoryTellsWhichDisksWereErased(t *testing.T) {
 	w := journeys[1].begin(t)
 	w.run(w.conductor("c1", func(string) error { return nil }))
 	w.write(func(tx *store.Tx) error {

@@ -87,7 +87,9 @@ func TestApply(t *testing.T) {
 }
 
 // TestPortsOfAnInspection: ports are added, kept, mended and deleted as configured; another node's are left.
-func TestPortsOfAnInspection(t *testing.T) {
+func TestPortsOfAnInspection(t *testing.T) { onEach(t, testPortsOfAnInspection) }
+
+func testPortsOfAnInspection(t *testing.T) {
 	for keep, want := range map[string]string{"all": "01 02 09", "present": "01 02", "added": "01"} {
 		t.Run(keep, func(t *testing.T) {
 			w := newWorld(t)
@@ -134,7 +136,9 @@ func TestPortsOfAnInspection(t *testing.T) {
 
 // TestReportInsteadOfAgent: a machine that reports and never calls back is inspected all the same, at once with
 // the token of its boot, later without it.
-func TestReportInsteadOfAgent(t *testing.T) {
+func TestReportInsteadOfAgent(t *testing.T) { onEach(t, testReportInsteadOfAgent) }
+
+func testReportInsteadOfAgent(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
 		w := journeyNamed("inspect").begin(t)
 		w.silent = true
@@ -172,6 +176,10 @@ func TestReportInsteadOfAgent(t *testing.T) {
 // TestTheAgentIsAskedBeforeAStrangerIsBelieved: with an agent that called, a report without the token is not
 // what the node gets.
 func TestTheAgentIsAskedBeforeAStrangerIsBelieved(t *testing.T) {
+	onEach(t, testTheAgentIsAskedBeforeAStrangerIsBelieved)
+}
+
+func testTheAgentIsAskedBeforeAStrangerIsBelieved(t *testing.T) {
 	w := journeyNamed("inspect").begin(t)
 	w.silent = true
 	c := w.conductor("c1", nil)
@@ -188,7 +196,9 @@ func TestTheAgentIsAskedBeforeAStrangerIsBelieved(t *testing.T) {
 	}
 }
 
-func TestAdoptionNeedsAReason(t *testing.T) {
+func TestAdoptionNeedsAReason(t *testing.T) { onEach(t, testAdoptionNeedsAReason) }
+
+func testAdoptionNeedsAReason(t *testing.T) {
 	for image, ok := range map[string]bool{
 		"http://images.example/i.raw": true, "file:///srv/i.raw": true, "/srv/i.raw": true, "9e9c2b2e-6f0a-4f55-8d58-1f2f8a1f7c11": true,
 		"registry.example:5000/debian:12": true, "": false, "an image": false, "http://": false,

@@ -37,7 +37,9 @@ func (w *world) logs() (names []string) {
 	return names
 }
 
-func TestAgentsAreToldHowToErase(t *testing.T) {
+func TestAgentsAreToldHowToErase(t *testing.T) { onEach(t, testAgentsAreToldHowToErase) }
+
+func testAgentsAreToldHowToErase(t *testing.T) {
 	t.Parallel()
 	w := cleaned(t, false, func(c *Config) { c.Erasure.Iterations, c.Erasure.ATA, c.Erasure.SkipReadOnly = 3, false, true })
 	for name, want := range map[string]any{"agent_erase_devices_iterations": 3.0, "agent_erase_devices_zeroize": true,

@@ -73,7 +73,9 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 // TestPlans walks every plan undisturbed, then kills the conductor at every save of it, before and after
 // the commit (so each step is also run twice), and resumes: the end and the effects on the machine must be
 // the same, no power or media action more.
-func TestPlans(t *testing.T) {
+func TestPlans(t *testing.T) { onEach(t, testPlans) }
+
+func testPlans(t *testing.T) {
 	for _, j := range journeys {
 		t.Run(j.name, func(t *testing.T) {
 			t.Parallel()
@@ -87,6 +89,7 @@ func TestPlans(t *testing.T) {
 			}))
 			j.arrived(t, w, "undisturbed")
 			want := w.effects()
+			w.close()
 			if points < 4 {
 				t.Fatalf("only %d places to be killed at: the hook is not called", points)
 			}
@@ -113,6 +116,7 @@ func TestPlans(t *testing.T) {
 				if got := w.effects(); !maps.Equal(got, want) {
 					t.Errorf("killed %s (%d): effects %v, undisturbed %v", label, kill, got, want)
 				}
+				w.close()
 			}
 		})
 	}
@@ -120,12 +124,15 @@ func TestPlans(t *testing.T) {
 
 // TestEachStepFailing fails every step in turn: the node rests with the reason, nothing is left attached,
 // and the next try works.
-func TestEachStepFailing(t *testing.T) {
+func TestEachStepFailing(t *testing.T) { onEach(t, testEachStepFailing) }
+
+func testEachStepFailing(t *testing.T) {
 	for _, j := range journeys {
 		p := plans[j.plan]
 		for i, s := range p.steps {
 			w := j.begin(t)
 			if j.skips(t, w, s) {
+				w.close()
 				continue
 			}
 			t.Run(j.name+"/"+s.name, func(t *testing.T) {
@@ -155,6 +162,7 @@ func TestEachStepFailing(t *testing.T) {
 				w.run(w.conductor("c1", nil))
 				j.arrived(t, w, "second try")
 			})
+			w.close()
 		}
 	}
 }

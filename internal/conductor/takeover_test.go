@@ -12,7 +12,9 @@ import (
 
 // TestTakeOverOfWhatWaits kills a conductor while its operation waits and holds no lease, and sees what the
 // history says when another goes on.
-func TestTakeOverOfWhatWaits(t *testing.T) {
+func TestTakeOverOfWhatWaits(t *testing.T) { onEach(t, testTakeOverOfWhatWaits) }
+
+func testTakeOverOfWhatWaits(t *testing.T) {
 	for _, c := range []struct {
 		name, host string
 		alive      bool // the first conductor

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,8 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -33,11 +30,12 @@ import (
 )
 
 // world is one machine with a BMC and, while it runs from boot media, an agent that serves real TLS. It
-// counts what is done to it. The database is a real file.
+// counts what is done to it. The database is a real one.
 type world struct {
 	t    *testing.T
 	db   *store.DB
 	node *metal.Node
+	end  []func()
 
 	mu       sync.Mutex
 	on       bool
@@ -66,68 +64,24 @@ const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, disk: "user data", counters: map[string]int{}}
-	dir := t.TempDir()
-	files, err := newDatabase()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if w.db, err = openDatabase(dir); err != nil {
-		t.Fatal(err)
-	}
+	w.openDatabase()
 	w.write(func(tx *store.Tx) (err error) { w.node, err = tx.Node("n1"); return err })
 	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
 	w.agent.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	w.agent.TLS = agentTLS()
 	w.agent.StartTLS()
-	t.Cleanup(func() {
-		w.agent.Close()
-		w.db.Close()
-	})
+	w.end = append(w.end, w.agent.Close)
+	t.Cleanup(w.close)
 	return w
 }
 
-func openDatabase(dir string) (*store.DB, error) {
-	key, err := store.LoadKey(filepath.Join(dir, "key"))
-	if err != nil {
-		return nil, err
-	}
-	return store.OpenSQLite(context.Background(), filepath.Join(dir, "ingot.db"), key)
+// createNode makes the machine's node.
+func createNode(tx *store.Tx) error {
+	return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
+		DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
+		InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://127.0.0.1:1/i.raw", "image_os_hash_value": testHash,
+			"configdrive": map[string]any{"user_data": "#cloud-config\n"}})})
 }
-
-// newDatabase is the files of a migrated database with one node. It is made once, and each world starts from a
-// copy: there are hundreds of worlds.
-var newDatabase = sync.OnceValues(func() (map[string][]byte, error) {
-	dir, err := os.MkdirTemp("", "conductor-test-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	db, err := openDatabase(dir)
-	if err != nil {
-		return nil, err
-	}
-	err = db.Write(context.Background(), func(tx *store.Tx) error {
-		return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
-			DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
-			InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://127.0.0.1:1/i.raw", "image_os_hash_value": testHash,
-				"configdrive": map[string]any{"user_data": "#cloud-config\n"}})})
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		return nil, err
-	}
-	files := map[string][]byte{}
-	for _, name := range []string{"key", "ingot.db"} { // closed in good order, it has no -wal
-		if files[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
-			return nil, err
-		}
-	}
-	return files, nil
-})
 
 // agentTLS is the certificate of every agent here: an elliptic curve's signature costs a tenth of RSA's.
 var agentTLS = sync.OnceValue(func() *tls.Config {

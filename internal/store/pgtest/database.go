@@ -1,10 +1,13 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // shared is the cluster of this test process.
@@ -43,7 +46,7 @@ func (tp *Template) Copy(t testing.TB) string {
 		t.Fatalf("a database for the test: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := c.Exec(name, "SELECT pristine.restore()"); err != nil {
+		if err := c.Exec(name, throwOut, restore); err != nil {
 			t.Errorf("put a database back: %v", err)
 			return
 		}
@@ -52,6 +55,26 @@ func (tp *Template) Copy(t testing.TB) string {
 		tp.free = append(tp.free, name)
 	})
 	return c.URL(name)
+}
+
+// Keep gives the URL of a copy for the rest of the process, for tests that use one after another and keep its
+// connections: new ones cost more than most tests. Each must call again when it is done, which puts the rows
+// back.
+func (tp *Template) Keep(t testing.TB) (url string, again func() error) {
+	t.Helper()
+	c := Shared(t)
+	name, err := tp.take(c)
+	if err != nil {
+		t.Fatalf("a database for the test: %v", err)
+	}
+	conn, err := pgx.Connect(context.Background(), c.URL(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.URL(name), func() error {
+		_, err := conn.Exec(context.Background(), restore)
+		return err
+	}
 }
 
 func (tp *Template) take(c *Cluster) (string, error) {
@@ -80,27 +103,32 @@ func (tp *Template) take(c *Cluster) (string, error) {
 	return name, c.Exec("postgres", "CREATE DATABASE "+name+" TEMPLATE "+tp.name)
 }
 
-// remember keeps what the tables of a new database hold, and makes a function that puts it back. Whoever is
-// still connected then is thrown out. Rules between tables do not watch while that is done.
+// remember keeps what the tables of a new database hold, and makes a function that puts it back. Rules between
+// tables do not watch while that is done.
 var remember = []string{
 	"CREATE SCHEMA pristine",
+	"CREATE TABLE pristine.numbers AS SELECT sequencename AS name, last_value AS last FROM pg_sequences WHERE schemaname = 'public'",
 	`DO $$ DECLARE t name; BEGIN
 		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-			EXECUTE format('CREATE TABLE pristine.%I AS TABLE public.%I', t, t);
+			EXECUTE format('CREATE TABLE pristine.%I AS TABLE public.%I', 'of_' || t, t);
 		END LOOP;
 	END $$`,
 	`CREATE FUNCTION pristine.restore() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS $$
 	DECLARE t name; s record; BEGIN
-		PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
-		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'pristine' LOOP
+		FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
 			EXECUTE format('DELETE FROM public.%I', t);
-			EXECUTE format('INSERT INTO public.%I SELECT * FROM pristine.%I', t, t);
+			EXECUTE format('INSERT INTO public.%I SELECT * FROM pristine.%I', t, 'of_' || t);
 		END LOOP;
-		FOR s IN SELECT sequencename AS name FROM pg_sequences WHERE schemaname = 'public' AND sequencename <> 'goose_db_version_id_seq' LOOP
-			PERFORM setval(format('public.%I', s.name), 1, false);
+		FOR s IN SELECT * FROM pristine.numbers LOOP
+			PERFORM setval(format('public.%I', s.name), coalesce(s.last, 1), s.last IS NOT NULL);
 		END LOOP;
 	END $$`,
 }
+
+const (
+	throwOut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+	restore  = "SELECT pristine.restore()"
+)
 
 // Shared is the cluster of this test process, started when it is first asked for.
 func Shared(t testing.TB) *Cluster {
