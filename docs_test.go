@@ -18,7 +18,7 @@ var (
 )
 
 // treeTops are the folders whose names make a word in backticks a path of this tree.
-var treeTops = []string{".ci", "agent", "cmd", "docs", "internal", "lab", "scripts", "web"}
+var treeTops = []string{".ci", "agent", "cmd", "docs", "examples", "internal", "lab", "scripts", "web"}
 
 // documents lists the README and everything under docs.
 func documents(t *testing.T) []string {

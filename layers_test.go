@@ -73,6 +73,8 @@ var floors = map[string]int{
 
 	"agent": 6, // what runs on the machine; agentMay below is its narrower rule
 	"web":   5, // static files
+
+	"examples": 8, // programs as strangers would write them: nothing of ours
 }
 
 // agentMay is all of ours that the agent may use: it is in every ramdisk.
@@ -221,6 +223,9 @@ func forbidden(dir, from, to string) string {
 	if from == "lab/bmc" {
 		return "an emulator that shares code with the driver shares its mistakes"
 	}
+	if from == "examples" {
+		return "an example shows what a stranger can write"
+	}
 	if from == "agent" && !slices.Contains(agentMay, target) {
 		return "the agent is in every ramdisk and may use only " + strings.Join(agentMay, ", ")
 	}
@@ -270,6 +275,7 @@ func TestTheRuleItself(t *testing.T) {
 		{"internal/cli", "agent/disk", false},                    // another's inner room
 		{"lab", "lab/bmc", true},                                 //
 		{"lab/bmc", "internal/fault", false},                     //
+		{"examples/firmware-check", "internal/fault", false},     //
 		{"lab/demo", "lab/guest", false},                         // sideways
 		{"cmd/ingot", "internal/store/storetest", false},         // a test's cupboard
 		{"internal/driver/redfish", "internal/conductor", false}, // by shape, not by import

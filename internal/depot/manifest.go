@@ -54,7 +54,7 @@ type Manifest struct {
 	Version        int       `json:"version"`
 	KernelRelease  string    `json:"kernel_release"`
 	Files          []File    `json:"files"`    // of the folder: kernel, initramfs, boot.iso
-	Inputs         []File    `json:"inputs"`   // what went in: agent, shim, grub, certificates
+	Inputs         []File    `json:"inputs"`   // what went in: what was added, agent, shim, grub, certificates
 	Packages       []Package `json:"packages"` // none, where files were given instead
 	Modules        []string  `json:"modules"`  // names, in load order
 	BuiltinModules []string  `json:"builtin_modules"`

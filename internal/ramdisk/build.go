@@ -25,6 +25,9 @@ type Options struct {
 	Shim    string // first boot loader, signed by who the firmware trusts
 	Grub    string // second boot loader, signed by who shim trusts; must find /boot/grub/grub.cfg on its CD
 	CA      string // PEM bundle of certificate authorities
+	// Add are folders whose files go into the initramfs too, under the paths they have there: plugins of the
+	// agent, as usr/lib/ingot/plugins/NAME, and what they need.
+	Add []string
 
 	// Say is told what is being done, in a line without its end; nil: nobody.
 	Say func(line string)
@@ -71,6 +74,9 @@ func (o *Options) check() error {
 			return err
 		}
 		*p = abs
+	}
+	if err := o.checkAdd(); err != nil {
+		return err
 	}
 	if (o.Kernel == "") != (o.Modules == "") {
 		return fault.New(fault.Invalid, "A kernel and its modules belong together: give both --kernel and --modules, or neither.")
@@ -213,6 +219,14 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 	var a archive
 	if err := fill(&a, o.Agent, in.certificates, tree, picked); err != nil {
 		return nil, err
+	}
+	added, err := addFolders(&a, o.Add)
+	if err != nil {
+		return nil, err
+	}
+	if len(added) > 0 {
+		o.say("%d files are added", len(added))
+		m.Inputs = append(m.Inputs, added...)
 	}
 	if m.UnpackedSize, err = pack(&a, initramfs, maxInitramfs); err != nil {
 		return nil, err

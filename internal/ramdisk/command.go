@@ -51,6 +51,7 @@ On Debian the parts are fetched with apt. Elsewhere, or to use your own, give th
 	f.StringVar(&o.Modules, "modules", "", "folder of the kernel's modules, lib/modules/<release>, with --kernel")
 	f.StringVar(&o.Shim, "shim", "", "shim signed for Secure Boot (default: Debian's)")
 	f.StringVar(&o.Grub, "grub", "", "GRUB for CDs, signed for shim (default: Debian's)")
+	f.StringArrayVar(&o.Add, "add", nil, "folder whose files go into the ramdisk under the same paths, such as usr/lib/ingot/plugins/NAME; may be given again")
 	f.StringVar(&o.CA, "ca", "", "PEM bundle of certificate authorities (default: Debian's)")
 	return c
 }

@@ -19,6 +19,7 @@ const (
 	modeFile = 0o100644
 	modeExec = 0o100755
 	modeChar = 0o020600
+	modeLink = 0o120777
 )
 
 // entry is one name in an initramfs, without a leading slash. Content comes from source, else from data.
