@@ -23,6 +23,12 @@ func watched(h conductor.Hardware, watch bmcWatch) conductor.Hardware {
 	if h.Media != nil {
 		h.Media = watchedMedia{w, h.Media}
 	}
+	if h.Mode != nil {
+		h.Mode = watchedMode{w, h.Mode}
+	}
+	if h.Secure != nil {
+		h.Secure = watchedSecure{w, h.Secure}
+	}
 	if h.Inspector != nil {
 		h.Inspector = watchedInspector{w, h.Inspector}
 	}
@@ -114,4 +120,34 @@ type watchedConsole struct {
 
 func (w watchedConsole) ConsoleLog(ctx context.Context, n *metal.Node, limit int) ([]byte, error) {
 	return asked(ctx, w.watching, "read console", func(ctx context.Context) ([]byte, error) { return w.inner.ConsoleLog(ctx, n, limit) })
+}
+
+type watchedMode struct {
+	watching
+	inner conductor.BootModer
+}
+
+func (w watchedMode) BootMode(ctx context.Context, n *metal.Node) (string, error) {
+	return asked(ctx, w.watching, "read boot mode", func(ctx context.Context) (string, error) { return w.inner.BootMode(ctx, n) })
+}
+
+func (w watchedMode) SetBootMode(ctx context.Context, n *metal.Node, mode string) (bool, error) {
+	return asked(ctx, w.watching, "set boot mode", func(ctx context.Context) (bool, error) { return w.inner.SetBootMode(ctx, n, mode) })
+}
+
+type watchedSecure struct {
+	watching
+	inner conductor.SecureBooter
+}
+
+func (w watchedSecure) SecureBoot(ctx context.Context, n *metal.Node) (metal.SecureBoot, error) {
+	return asked(ctx, w.watching, "read secure boot", func(ctx context.Context) (metal.SecureBoot, error) { return w.inner.SecureBoot(ctx, n) })
+}
+
+func (w watchedSecure) SetSecureBoot(ctx context.Context, n *metal.Node, on bool) (bool, error) {
+	return asked(ctx, w.watching, "set secure boot", func(ctx context.Context) (bool, error) { return w.inner.SetSecureBoot(ctx, n, on) })
+}
+
+func (w watchedSecure) ResetSecureBootKeys(ctx context.Context, n *metal.Node, how metal.KeyReset) error {
+	return w.told(ctx, "reset secure boot keys", func(ctx context.Context) error { return w.inner.ResetSecureBootKeys(ctx, n, how) })
 }

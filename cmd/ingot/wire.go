@@ -16,7 +16,7 @@ import (
 
 // options gives the commands what other rooms do for them.
 func options() cli.Options {
-	return cli.Options{Probe: probe, Checksum: checksum, Settings: settings}
+	return cli.Options{Probe: probe, Checksum: checksum, Settings: settings, Examine: examineHost}
 }
 
 func probe(ctx context.Context, url string) (cli.Probe, error) {

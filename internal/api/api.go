@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	// route that took it, or "". The context is the request's from then on, the text its place in a trace, if
 	// any. Nil: nobody is told.
 	Watch func(r *http.Request) (ctx context.Context, trace string, answered func(route string, status int))
+	// Examine is what this process knows to be wrong with itself and its host; nil: nothing.
+	Examine func(context.Context) []metal.Finding
 	// Ending is closed when the server ends: streams end with it. Nil: never.
 	Ending <-chan struct{}
 	// MaxFollowers is how many clients may follow events at a time. 0 means 100.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/client"
+	"ingot/internal/metal"
 )
 
 // Options is what the commands need and cannot make themselves. A nil func makes the command that needs it
@@ -22,6 +23,9 @@ type Options struct {
 	Checksum func(ctx context.Context, imageURL, spec string) (Checksum, error)
 	// Settings reads the configuration as serve would: from file if not "", and the environment.
 	Settings func(file string) ([]Setting, error)
+	// Examine tells what is wrong with this host, for the server whose data folder and configuration file these
+	// are; serving: it runs.
+	Examine func(ctx context.Context, data, file string, serving bool) []metal.Finding
 	// Poll is the most time between two looks at a node that is waited for; 0: 700 ms.
 	Poll time.Duration
 }
@@ -50,7 +54,7 @@ func Commands(o Options) []*cobra.Command {
 		o.Poll = 700 * time.Millisecond
 	}
 	a := &app{Options: o}
-	return []*cobra.Command{a.node(), a.port(), a.driver(), a.conductor(), a.bmc(), a.config(), a.events(), a.operation(), a.server()}
+	return []*cobra.Command{a.node(), a.port(), a.driver(), a.conductor(), a.bmc(), a.config(), a.events(), a.operation(), a.server(), a.doctor()}
 }
 
 // group makes a command that only holds others.

@@ -82,6 +82,15 @@ func (c *Client) EventPage(ctx context.Context, node, after string, limit int) (
 	return page.Events, page.Next, err
 }
 
+// Doctor asks the server what it knows to be wrong with the set-up.
+func (c *Client) Doctor(ctx context.Context) ([]metal.Finding, error) {
+	var out struct {
+		Findings []metal.Finding `json:"findings"`
+	}
+	err := c.get(ctx, "/v1/doctor", nil, &out)
+	return out.Findings, err
+}
+
 // eventPage is how many events are asked for at once.
 const eventPage = 500
 

@@ -60,6 +60,7 @@ var rules = map[Rule]rights{
 	"ingot:node:logs":                operator,
 	"ingot:node:operation":           operator,
 	"ingot:operation:list":           operator,
+	"ingot:doctor":                   operator,
 	"ingot:events":                   operator,
 	"ingot:server:list":              operator,
 	"ingot:server:revoke":            operator,
