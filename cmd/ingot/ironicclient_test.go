@@ -46,11 +46,17 @@ func TestDebiansIronicClient(t *testing.T) {
 		{node: "m", command: "node manage m --wait", state: "manageable"},
 		{node: "p", command: "node provide p --wait", state: "available", from: []string{"manage"}},
 		{node: "d", command: `node deploy d --wait --config-drive {"meta_data":{"hostname":"web-1"}}`, state: "active", from: []string{"manage", "provide"}},
+		{node: "i", command: "node inspect i --wait", state: "manageable", from: []string{"manage"}},
+		{node: "a", command: "node adopt a --wait", state: "active", from: []string{"manage"}},
+		{node: "b", command: "node rebuild b --wait", state: "active", from: []string{"manage", "provide", "active"}},
 		{node: "u", command: "node undeploy u --wait", state: "available", from: []string{"manage", "provide", "active"}},
 	}
 	for i := range waits {
 		w := &waits[i]
 		prepared(w.node, w.from...)
+		if w.node == "a" {
+			r.told(t, "node set a --instance-info image_source=http://images.example/web.raw")
+		}
 		w.out, w.cmd = &journal{}, r.baremetal(strings.Fields(w.command)...)
 		w.cmd.Stdout, w.cmd.Stderr = w.out, w.out
 		if err := w.cmd.Start(); err != nil {
@@ -65,6 +71,14 @@ func TestDebiansIronicClient(t *testing.T) {
 			t.Errorf("baremetal %s: %v\n%s", w.command, err, w.out)
 		}
 		r.until(t, w.node, w.state)
+	}
+	var saved struct {
+		Inventory struct {
+			Interfaces []map[string]any `json:"interfaces"`
+		} `json:"inventory"`
+	}
+	if out := r.told(t, "node inventory save i"); json.Unmarshal([]byte(out), &saved) != nil || len(saved.Inventory.Interfaces) != 1 {
+		t.Errorf("node inventory save:\n%s", out)
 	}
 }
 

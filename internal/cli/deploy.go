@@ -23,6 +23,7 @@ type deployment struct {
 	keys, meta                   []string
 	hostname, userData, networks string
 	drive                        string
+	rebuild                      bool // the node is deployed already: what the flags do not say stays as it is
 	waiting
 }
 
@@ -45,6 +46,31 @@ as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found be
 			return a.deploy(cmd, c, args[0], &d)
 		}),
 	}
+	d.describe(c)
+	return c
+}
+
+func (a *app) nodeRebuild() *cobra.Command {
+	d := deployment{rebuild: true}
+	c := &cobra.Command{
+		Use:   "rebuild NODE",
+		Short: "Write an image to a machine that is deployed already, and boot it",
+		Long: `Write an image to a machine that is deployed already, and boot it: its own once more, or another. What the flags do
+not say stays as it is, the config drive too. What is on the disk is lost.`,
+		Example: `  ingot node rebuild rack1-u3 --wait
+  ingot node rebuild rack1-u3 --image https://images.example.com/debian-13.raw.zst --wait`,
+		Args:              exactly("NODE"),
+		ValidArgsFunction: a.completeNodes,
+		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			return a.deploy(cmd, c, args[0], &d)
+		}),
+	}
+	d.describe(c)
+	return c
+}
+
+// describe declares the flags.
+func (d *deployment) describe(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&d.image, "image", "", "URL or path of the image")
 	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file")
@@ -55,19 +81,21 @@ as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found be
 	f.StringVar(&d.networks, "network-data", "", "JSON or YAML file with the instance's network_data")
 	f.StringVar(&d.drive, "config-drive", "", "file or URL of a ready config drive, instead of all the above about the instance")
 	d.flags(c)
-	return c
 }
 
 func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *deployment) error {
-	if d.image == "" {
+	if d.image == "" && !d.rebuild {
 		return hint(usagef("--image is missing"), "give the URL of a whole-disk image: raw, zstd or gzip of raw, or qcow2")
 	}
 	if err := d.check(); err != nil {
 		return err
 	}
-	image, err := imageURL(d.image)
-	if err != nil {
-		return err
+	image := ""
+	if d.image != "" {
+		var err error
+		if image, err = imageURL(d.image); err != nil {
+			return err
+		}
 	}
 	drive, err := d.configDrive(cmd)
 	if err != nil {
@@ -78,21 +106,29 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 	if err != nil {
 		return err
 	}
-	if _, ok := metal.Next(node.State(), metal.EventDeploy); !ok {
+	verb := metal.VerbActive
+	if d.rebuild {
+		verb = metal.VerbRebuild
+	}
+	if _, ok := metal.Next(node.State(), metal.Verbs[verb].Event); !ok && d.rebuild {
+		return fmt.Errorf("node %s is %s: only a node that is deployed, or whose deployment failed, can be rebuilt", node.Label(), node.State())
+	} else if !ok {
 		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", toAvailable(node))
 	}
 	if object, ok := drive.(map[string]any); ok {
 		name(object, d.hostname, node)
 	}
-	info, err := a.imageInfo(cmd, image, d.checksum)
-	if err != nil {
-		return err
+	if image != "" {
+		info, err := a.imageInfo(cmd, image, d.checksum)
+		if err != nil {
+			return err
+		}
+		if _, err := c.UpdateNode(ctx, ident, imageChanges(node, info), false); err != nil {
+			return err
+		}
 	}
-	if _, err := c.UpdateNode(ctx, ident, imageChanges(node, info), false); err != nil {
-		return err
-	}
-	return a.start(cmd, c, ident, "deploy", d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
-		return c.SetProvision(ctx, ident, client.Provision{Verb: metal.VerbActive, ConfigDrive: drive})
+	return a.start(cmd, c, ident, cmd.Name(), d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
+		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive})
 	})
 }
 
@@ -185,6 +221,9 @@ func (d *deployment) configDrive(cmd *cobra.Command) (any, error) {
 			return nil, usagef("--config-drive replaces --ssh-key, --hostname, --user-data, --meta and --network-data")
 		}
 		return readyDrive(cmd, d.drive)
+	}
+	if d.rebuild && d.hostname+d.userData+d.networks == "" && len(d.keys)+len(d.meta) == 0 {
+		return nil, nil
 	}
 	meta := map[string]any{}
 	keys := map[string]any{}

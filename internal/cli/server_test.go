@@ -73,6 +73,14 @@ func (s *server) handler() http.Handler {
 	handle("GET /v1/nodes/{node}/validate", func(w http.ResponseWriter, _ *http.Request, _ *machine) {
 		_, _ = io.WriteString(w, `{"power": {"result": true}, "deploy": {"result": false, "reason": "no image_source"}, "raid": {"result": null}}`)
 	})
+	handle("GET /v1/nodes/{node}/inventory", func(w http.ResponseWriter, _ *http.Request, m *machine) {
+		if m.Name != "here" {
+			refuse(w, 404, "No inventory of node "+m.UUID+" is known: inspect it first.")
+			return
+		}
+		_, _ = io.WriteString(w, `{"inventory": {"memory": {"physical_mb": 4096}, "boot": {"current_boot_mode": "uefi", "secure_boot": true},
+			"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:07", "ipv4_address": "192.0.2.7"}]}, "plugin_data": {}}`)
+	})
 	mux.HandleFunc("GET /v1/ports", func(w http.ResponseWriter, r *http.Request) {
 		var out []wire.Port
 		for _, p := range s.ports {
@@ -303,6 +311,9 @@ func (s *server) provision(w http.ResponseWriter, r *http.Request, m *machine) {
 		return
 	}
 	op := &operation{at: -1, verb: string(body.Target), steps: []string{"boot ramdisk", "write image"}, end: metal.Verbs[body.Target].Target}
+	if body.Target == metal.VerbAdopt || body.Target == metal.VerbInspect {
+		op.steps = []string{"look"}
+	}
 	if body.Target == metal.VerbManage {
 		op.steps, op.end = []string{"check power"}, metal.Manageable
 	}

@@ -12,7 +12,9 @@ type Config struct {
 	Database  Database  `section:"database"`
 	API       API       `section:"api"`
 	Conductor Conductor `section:"conductor"`
+	Timers    Timers    `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
+	Inspector Inspector `section:"inspector"`
 	Agent     Agent     `section:"agent"`
 	AgentDoor AgentDoor `section:"agent"`
 	Peer      Peer      `section:"peer"`
@@ -65,10 +67,10 @@ type Conductor struct {
 	ConductorGroup string `key:"conductor_group"`
 	// AutomatedClean cleans machines before they become available, unless a node says otherwise.
 	AutomatedClean bool `key:"automated_clean"`
-	// DeployCallbackTimeout is how long a machine may take to call back in a deploy.
-	DeployCallbackTimeout time.Duration `key:"deploy_callback_timeout" min:"1"`
-	// CleanCallbackTimeout is how long a machine may take to call back in cleaning.
-	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"1"`
+	// DeployCallbackTimeout is how long a machine may take to call back in a deploy. 0 is for ever.
+	DeployCallbackTimeout time.Duration `key:"deploy_callback_timeout" min:"0"`
+	// CleanCallbackTimeout is how long a machine may take to call back in cleaning. 0 is for ever.
+	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"0"`
 	// PowerStateChangeTimeout is how long a machine may take to follow a power request before it is asked
 	// again, and at last given up.
 	PowerStateChangeTimeout time.Duration `key:"power_state_change_timeout" min:"1"`
@@ -127,6 +129,8 @@ func Defaults() Config {
 		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
 			PowerStateChangeTimeout: time.Minute},
+		Timers:    timers(),
+		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
 		Agent:   Agent{DeployLogsCollect: "on_failure"},

@@ -83,7 +83,7 @@ func TestWrong(t *testing.T) {
 		{"[conductor]\nautomated_clean = maybe", `"maybe" is not true or false`},
 		{"[conductor]\ndeploy_callback_timeout = soon", `"soon" is no time: write seconds`},
 		{"[deploy]\nerase_devices_priority = -1", "-1 is less than 0"},
-		{"[conductor]\ndeploy_callback_timeout = 0.5", "0.5 is less than 1"},
+		{"[conductor]\npower_state_change_timeout = 0.5", "0.5 is less than 1"},
 		{"[deploy]\nhttp_url = 192.0.2.1:6387", "is no URL"},
 		{"[deploy]\nhttp_url = http://u:p@h", "must not hold a user name"},
 		{"[api]\nport", "port"},

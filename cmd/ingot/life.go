@@ -1,0 +1,13 @@
+package main
+
+import (
+	"ingot/internal/conductor"
+	"ingot/internal/config"
+)
+
+// lifeConfig is the part of the configuration about inspection and about what happens by itself.
+func lifeConfig(cc *conductor.Config, c config.Config) {
+	cc.InspectCallbackLimit = c.Timers.InspectWaitTimeout
+	cc.Inspect = conductor.InspectConfig{AddPorts: c.Inspector.AddPorts, KeepPorts: c.Inspector.KeepPorts,
+		UpdatePXEEnabled: c.Inspector.UpdatePXEEnabled, PowerOff: c.Inspector.PowerOff}
+}
