@@ -72,13 +72,9 @@ func TestDebiansIronicClient(t *testing.T) {
 		}
 		r.until(t, w.node, w.state)
 	}
-	var saved struct {
-		Inventory struct {
-			Interfaces []map[string]any `json:"interfaces"`
-		} `json:"inventory"`
-	}
-	if out := r.told(t, "node inventory save i"); json.Unmarshal([]byte(out), &saved) != nil || len(saved.Inventory.Interfaces) != 1 {
-		t.Errorf("node inventory save:\n%s", out)
+	// This release of the client knows no inventories; ours does.
+	if out := r.ingot(t, "node", "inventory", "i"); !strings.Contains(out, "nic      NIC1 02:") {
+		t.Errorf("node inventory:\n%s", out)
 	}
 }
 

@@ -2,7 +2,7 @@ package conductor
 
 import (
 	"context"
-
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -28,7 +28,8 @@ type Config struct {
 	// Lease is how long a claim lasts unless renewed; the work of a dead conductor is taken over after it.
 	// Default 15s.
 	Lease time.Duration
-	// Workers is how many operations may be worked on at a time. Default 32.
+	// Workers is how many operations may be worked on at a time. Each costs little while its BMC or agent takes
+	// its time, and dead ones must not leave the others without. Default 300.
 	Workers int
 	// Poll is how often a machine that works is looked at. Default 2s.
 	Poll time.Duration
@@ -44,6 +45,8 @@ type Config struct {
 	// VouchLimit is how long an inspection waits for the agent once a report has come without the token of the
 	// boot. Default 2m.
 	VouchLimit time.Duration
+	// Sweep is what comes round by itself.
+	Sweep SweepConfig
 	// Inspect is what an inspection does with what it finds.
 	Inspect InspectConfig
 	// WriteLimit is how long writing an image may take. Default 4h.
@@ -77,8 +80,9 @@ type Config struct {
 
 // Defaults is the only place with default values.
 func Defaults() Config {
-	return Config{Lease: 15 * time.Second, Workers: 32, Poll: 2 * time.Second, Backoff: 2 * time.Second,
+	return Config{Lease: 15 * time.Second, Workers: 300, Poll: 2 * time.Second, Backoff: 2 * time.Second,
 		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
+		Sweep:   sweepDefaults(),
 		Inspect: InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true}, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
 		AutomatedClean: true, StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
@@ -104,6 +108,7 @@ type Conductor struct {
 	hardware map[string]Hardware
 	depot    Depot
 	log      *slog.Logger
+	lanes    lanes
 	process  string                   // this one among all of its name, those before it too
 	crash    func(where string) error // tests kill the runner here; nil otherwise
 	watch    Watcher
@@ -111,7 +116,7 @@ type Conductor struct {
 
 // New makes a conductor for the hardware types given by driver name.
 func New(db *store.DB, c Config, hw map[string]Hardware, d Depot, log *slog.Logger) *Conductor {
-	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, watch: nobody{}, process: uuid.NewString() + "@" + c.Host}
+	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, watch: nobody{}, lanes: newLanes(c.Sweep.PowerWorkers), process: uuid.NewString() + "@" + c.Host}
 }
 
 // Register writes this conductor's sign of life, so that nodes of its hardware can be enrolled.
@@ -126,15 +131,23 @@ func (c *Conductor) Register(ctx context.Context) error {
 // Run works until ctx ends. What an earlier process of this name left is taken over at once: a name has
 // one process.
 func (c *Conductor) Run(ctx context.Context) error {
-	err := c.db.Write(ctx, func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) })
+	err := c.db.Write(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.DropLeases(c.config.Host), tx.DropSweepLeases(c.config.Host))
+	})
 	if err == nil {
 		err = c.Register(ctx)
+	}
+	if err == nil {
+		err = c.ensureSweeps(ctx)
 	}
 	if err != nil {
 		return err
 	}
 	var work sync.WaitGroup
 	defer work.Wait()
+	for _, s := range c.sweepers() {
+		work.Go(func() { s.run(ctx) })
+	}
 	slots := make(chan struct{}, c.config.Workers)
 	beat := time.NewTicker(10 * time.Second)
 	defer beat.Stop()
@@ -146,7 +159,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 		case <-changed:
 		case <-time.After(c.untilDue(ctx)):
 		case <-beat.C:
-			if err := c.beat(ctx); err != nil && ctx.Err() == nil {
+			if err := c.Register(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("conductor cannot write its sign of life", "error", err)
 			}
 		}
@@ -155,19 +168,6 @@ func (c *Conductor) Run(ctx context.Context) error {
 	forget, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return c.db.Write(forget, func(tx *store.Tx) error { return tx.ForgetConductor(c.config.Host) })
-}
-
-func (c *Conductor) beat(ctx context.Context) error {
-	if err := c.Register(ctx); err != nil {
-		return err
-	}
-	return c.db.Write(ctx, func(tx *store.Tx) error {
-		now, err := tx.Now()
-		if err != nil {
-			return err
-		}
-		return tx.PruneOperations(now.Add(-time.Hour))
-	})
 }
 
 // untilDue is how long nothing needs to be claimed, at most a second: other processes may add work.

@@ -166,7 +166,10 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
 		if cause != nil {
 			if row.Exclusive {
-				n.LastError, n.TargetPowerState = row.Error, ""
+				n.TargetPowerState = ""
+			}
+			if row.Exclusive && row.Verb != verbSync { // nobody asked for that: what went wrong before stays told
+				n.LastError = row.Error
 			}
 			if r.plan.onFail != nil {
 				r.plan.onFail(op, n)

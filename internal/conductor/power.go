@@ -89,7 +89,7 @@ func (r *runner) power(ctx context.Context, op *Op) (metal.Power, error) {
 		return "", fault.New(fault.Invalid, "driver %s cannot control power", op.Node.Driver)
 	}
 	is, err := r.hw.Power.Power(ctx, op.Node)
-	if err == nil {
+	if err == nil && (op.row.Verb != verbSync || is == op.Rec.Ask.Power) { // a sync brings it to what is recorded
 		op.Change(func(n *metal.Node) { n.PowerState = is })
 	}
 	return is, err
