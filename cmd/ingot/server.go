@@ -107,7 +107,7 @@ func (s *server) run(ctx context.Context) error {
 	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
 	if s.roles.has(roleAPI) {
 		local := options
-		local.LocalOnly, local.Examine = true, s.examine
+		local.LocalOnly, local.Examine, local.Dumps = true, s.examine, s.dumps()
 		listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, local)), s.log))
 		facts = append(facts, "api", "http://"+s.doors.api.Addr().String())
 	}

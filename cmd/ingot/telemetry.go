@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"net/http"
+	"runtime/pprof"
 	"strconv"
 	"time"
 
@@ -81,4 +83,17 @@ func (s *server) metrics() http.Handler {
 	m := http.NewServeMux()
 	m.Handle("GET /metrics", s.watch.m.Handler())
 	return m
+}
+
+// dumps are what an operator may ask of the process's inside. A dump of goroutines has addresses and numbers of
+// arguments, no texts.
+func (s *server) dumps() map[string]func() ([]byte, error) {
+	return map[string]func() ([]byte, error){
+		"metrics": s.watch.m.Text,
+		"goroutines": func() ([]byte, error) {
+			var b bytes.Buffer
+			err := pprof.Lookup("goroutine").WriteTo(&b, 2)
+			return b.Bytes(), err
+		},
+	}
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Watch func(r *http.Request) (ctx context.Context, trace string, answered func(route string, status int))
 	// Examine is what this process knows to be wrong with itself and its host; nil: nothing.
 	Examine func(context.Context) []metal.Finding
+	// Dumps are what this process can tell of its own inside, by name: text for whoever looks for a defect.
+	Dumps map[string]func() ([]byte, error)
 	// Ending is closed when the server ends: streams end with it. Nil: never.
 	Ending <-chan struct{}
 	// MaxFollowers is how many clients may follow events at a time. 0 means 100.

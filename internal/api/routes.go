@@ -97,6 +97,7 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/operations", rule: "ingot:operation:list", takes: "limit marker provision_state waiting_for holder", do: (*call).operations},
 	{method: get, path: "/v1/events", rule: "ingot:events", takes: "node after limit", do: (*call).allEvents},
 	{method: get, path: "/v1/doctor", rule: "ingot:doctor", do: (*call).doctor},
+	{method: get, path: "/ingot/v1/debug/{dump}", rule: "ingot:debug", do: (*call).dump},
 	{method: post, path: "/v1/events", rule: "public_api", do: (*call).networkEvents},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},

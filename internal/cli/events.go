@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -97,7 +98,7 @@ happens from now on, unless --after or --last says otherwise, and goes on until 
 				}
 				return a.tellEvents(cmd, c, node, after, nil)
 			}
-			events, next, err := allEvents(cmd, c, node, e)
+			events, next, err := allEvents(cmd.Context(), c, node, e)
 			if err != nil {
 				return err
 			}
@@ -121,13 +122,13 @@ happens from now on, unless --after or --last says otherwise, and goes on until 
 }
 
 // allEvents reads pages to the end and keeps the newest that are wanted.
-func allEvents(cmd *cobra.Command, c *client.Client, node string, e eventFlags) (out []metal.HistoryEvent, next string, err error) {
+func allEvents(ctx context.Context, c *client.Client, node string, e eventFlags) (out []metal.HistoryEvent, next string, err error) {
 	out, next = []metal.HistoryEvent{}, e.after
 	if next == "" {
 		next = "start"
 	}
 	for {
-		page, after, err := c.EventPage(cmd.Context(), node, next, 500)
+		page, after, err := c.EventPage(ctx, node, next, 500)
 		if err != nil {
 			return nil, "", err
 		}

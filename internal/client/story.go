@@ -91,6 +91,11 @@ func (c *Client) Doctor(ctx context.Context) ([]metal.Finding, error) {
 	return out.Findings, err
 }
 
+// Dump writes what the server's process tells of its inside: "goroutines" or "metrics".
+func (c *Client) Dump(ctx context.Context, name string, w io.Writer) error {
+	return c.do(ctx, call{method: http.MethodGet, path: "/ingot/v1/debug/" + seg(name), sink: w, limit: logLimit})
+}
+
 // eventPage is how many events are asked for at once.
 const eventPage = 500
 

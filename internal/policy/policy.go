@@ -61,6 +61,7 @@ var rules = map[Rule]rights{
 	"ingot:node:operation":           operator,
 	"ingot:operation:list":           operator,
 	"ingot:doctor":                   operator,
+	"ingot:debug":                    operator,
 	"ingot:events":                   operator,
 	"ingot:server:list":              operator,
 	"ingot:server:revoke":            operator,

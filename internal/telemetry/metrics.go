@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -77,6 +79,27 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
+
+// Text is what Handler answers.
+func (m *Metrics) Text() ([]byte, error) {
+	p := page{head: http.Header{}}
+	m.Handler().ServeHTTP(&p, &http.Request{Method: http.MethodGet, Header: http.Header{}})
+	if p.status >= 400 {
+		return nil, fmt.Errorf("collect the metrics: %s", p.body.String())
+	}
+	return p.body.Bytes(), nil
+}
+
+// page keeps an answer.
+type page struct {
+	head   http.Header
+	body   bytes.Buffer
+	status int
+}
+
+func (p *page) Header() http.Header         { return p.head }
+func (p *page) Write(b []byte) (int, error) { return p.body.Write(b) }
+func (p *page) WriteHeader(status int)      { p.status = status }
 
 // Request counts an answered request. route is a template of the table, "" for what no route took.
 func (m *Metrics) Request(route, method string, status int, took time.Duration) {
