@@ -142,7 +142,7 @@ func (s *server) run(ctx context.Context) error {
 
 // buildConductor makes the conductor and the depot whose files its machines fetch.
 func (s *server) buildConductor(ctx context.Context) error {
-	types, closeDrivers, err := hardware(s.c.Default.EnabledHardwareTypes, s.log)
+	types, closeDrivers, err := hardware(s.c, s.log)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,10 @@ type Config struct {
 	// Workers is how many operations may be worked on at a time. Each costs little while its BMC or agent takes
 	// its time, and dead ones must not leave the others without. Default 300.
 	Workers int
+	// SlowWorkers is how many more may be that are waiting for a machine or a BMC which does not answer. Default 1000.
+	SlowWorkers int
+	// Patience is how long an operation counts among the Workers before it goes on among the SlowWorkers. Default 1s.
+	Patience time.Duration
 	// Poll is how often a machine that works is looked at. Default 2s.
 	Poll time.Duration
 	// Backoff is the pause before a failed step is tried again; it doubles. Default 2s.
@@ -80,7 +84,7 @@ type Config struct {
 
 // Defaults is the only place with default values.
 func Defaults() Config {
-	return Config{Lease: 15 * time.Second, Workers: 300, Poll: 2 * time.Second, Backoff: 2 * time.Second,
+	return Config{Lease: 15 * time.Second, Workers: 300, SlowWorkers: 1000, Patience: time.Second, Poll: 2 * time.Second, Backoff: 2 * time.Second,
 		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
 		Sweep:   sweepDefaults(),
 		Inspect: InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true}, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
@@ -148,15 +152,16 @@ func (c *Conductor) Run(ctx context.Context) error {
 	for _, s := range c.sweepers() {
 		work.Go(func() { s.run(ctx) })
 	}
-	slots := make(chan struct{}, c.config.Workers)
+	turns := newTurns(c.config.Workers, c.config.SlowWorkers, c.config.Patience)
 	beat := time.NewTicker(10 * time.Second)
 	defer beat.Stop()
 	for ctx.Err() == nil {
 		changed := c.db.Changed()
-		c.claimAll(ctx, slots, &work)
+		c.claimAll(ctx, turns, &work)
 		select {
 		case <-ctx.Done():
 		case <-changed:
+		case <-turns.freed:
 		case <-time.After(c.untilDue(ctx)):
 		case <-beat.C:
 			if err := c.Register(ctx); err != nil && ctx.Err() == nil {
@@ -187,11 +192,10 @@ func (c *Conductor) untilDue(ctx context.Context) time.Duration {
 	return wait
 }
 
-func (c *Conductor) claimAll(ctx context.Context, slots chan struct{}, work *sync.WaitGroup) {
+func (c *Conductor) claimAll(ctx context.Context, turns *turns, work *sync.WaitGroup) {
 	for {
-		select {
-		case slots <- struct{}{}:
-		default:
+		leave, ok := turns.enter()
+		if !ok {
 			return // all workers are busy; the end of one announces itself as a change
 		}
 		claimed := time.Now()
@@ -200,13 +204,13 @@ func (c *Conductor) claimAll(ctx context.Context, slots chan struct{}, work *syn
 			c.log.Warn("operations cannot be claimed", "error", err)
 		}
 		if row == nil {
-			<-slots
+			leave()
 			return
 		}
 		work.Add(1)
 		go func() {
 			defer work.Done()
-			defer func() { <-slots }()
+			defer leave()
 			c.work(ctx, row, claimed)
 		}()
 	}

@@ -26,7 +26,7 @@ var deployPlan = plan{
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
 	}, bootAgent(deployCallback, setMode), []step{
-		{name: "see boot mode", class: repeatable, run: (*runner).seeBootMode, limitOf: settingLimit, skip: noModeWish},
+		{name: "see boot mode", class: repeatable, run: (*runner).seeBootMode, late: (*runner).whyNoMode, limitOf: settingLimit, skip: noModeWish},
 		{name: "get deploy steps", class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{name: "write image", class: checkable, run: (*runner).writeImage, limitOf: writeLimit, tries: 30, skip: noRamdisk, outside: true},
 		{name: "install boot entry", class: checkable, run: (*runner).installBootEntry, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
@@ -34,7 +34,7 @@ var deployPlan = plan{
 		{name: "switch secure boot on", class: checkable, run: (*runner).secureBootOn, undo: (*runner).secureBootBack, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute},
-		{name: "see secure boot", class: repeatable, run: (*runner).seeSecureBoot, limitOf: settingLimit, skip: noSecureWish},
+		{name: "see secure boot", class: repeatable, run: (*runner).seeSecureBoot, late: (*runner).whyNoSecureBoot, limitOf: settingLimit, skip: noSecureWish},
 		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
 	}),
 	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },

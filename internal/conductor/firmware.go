@@ -90,7 +90,7 @@ func (r *runner) seeBootMode(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if is != "" && is != want && r.c.config.SettingLimit > 0 {
-		return again(r.c.config.Poll, "the machine to be in boot mode %s: its BMC accepted that and shows %s", want, is), nil
+		return again(r.c.config.Poll, "the machine to be in boot mode %s", want), nil
 	}
 	op.Change(func(n *metal.Node) { n.BootMode = want })
 	return done, nil
@@ -137,10 +137,27 @@ func (r *runner) seeSecureBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	case s.Booted != nil && *s.Booted, s.Booted == nil && s.On, r.c.config.SettingLimit <= 0:
 		return done, nil
-	case !s.On:
-		return again(r.c.config.Poll, "the machine to boot with Secure Boot: its BMC accepted to switch it on and shows it as off"), nil
 	}
-	return again(r.c.config.Poll, "the machine to boot with Secure Boot: it is switched on, and the BMC shows a boot without"), nil
+	return again(r.c.config.Poll, "the machine to boot with Secure Boot"), nil
+}
+
+// whyNoMode and whyNoSecureBoot say what a BMC shows of a setting that no boot applied.
+func (r *runner) whyNoMode(ctx context.Context, op *Op) string {
+	is, err := r.hw.Mode.BootMode(ctx, op.Node)
+	if err != nil {
+		return sentence(err)
+	}
+	return "its BMC accepted that and shows " + is + ": set it in the firmware's setup"
+}
+
+func (r *runner) whyNoSecureBoot(ctx context.Context, op *Op) string {
+	switch s, err := r.secureBoot(ctx, op); {
+	case err != nil:
+		return sentence(err)
+	case !s.On:
+		return "its BMC accepted to switch it on and shows it as off: set it in the firmware's setup"
+	}
+	return "it is switched on, and the BMC shows a boot without: look at the machine's console, and at its firmware's setup"
 }
 
 func (r *runner) askBootMode(ctx context.Context, op *Op) (Outcome, error) {

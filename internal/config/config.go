@@ -119,6 +119,16 @@ type Redfish struct {
 	// BootModeConfigTimeout is how long a machine may take to boot with the boot mode and the Secure Boot that a deploy
 	// set; 0 means not to look.
 	BootModeConfigTimeout time.Duration `key:"boot_mode_config_timeout"`
+	// ReadTimeout is how long a BMC may take to answer one read: one that is slower is as good as gone.
+	ReadTimeout time.Duration `key:"read_timeout"`
+	// ActTimeout is how long a BMC may take to answer one change; some fetch the head of an image first.
+	ActTimeout time.Duration `key:"act_timeout"`
+	// CallTimeout is how long one action may take, all its requests and retries.
+	CallTimeout time.Duration `key:"call_timeout"`
+	// EffectTimeout is how long a BMC may take to show a change that it has accepted.
+	EffectTimeout time.Duration `key:"effect_timeout"`
+	// Concurrency is how many requests one BMC gets at the same time.
+	Concurrency int `key:"concurrency"`
 }
 
 // Defaults is the only place with default values. They are upstream's, except that the API listens on
@@ -133,8 +143,9 @@ func Defaults() Config {
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
-		Agent:   Agent{DeployLogsCollect: "on_failure"},
-		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute},
-		Peer:    Peer{CertificateLife: 30 * 24 * time.Hour},
+		Agent: Agent{DeployLogsCollect: "on_failure"},
+		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,
+			CallTimeout: 2 * time.Minute, EffectTimeout: 20 * time.Second, Concurrency: 4},
+		Peer: Peer{CertificateLife: 30 * 24 * time.Hour},
 	}
 }

@@ -11,9 +11,6 @@ import (
 	"ingot/lab/bmc"
 )
 
-// What a BMC that answers too late, or has an empty drive after it took an image, does to a call is
-// internal/driver/redfish's to test: it costs minutes here and seconds there.
-
 // soon is how long a simulated machine may take for an operation: seconds, on a host that is busy with others.
 const soon = 3 * time.Minute
 

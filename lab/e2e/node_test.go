@@ -33,18 +33,24 @@ type node struct {
 // enrol makes a node and leaves it as it is then: in enroll.
 func (s *server) enrol(t *testing.T, b reach, fields map[string]any) *node {
 	t.Helper()
+	return s.enrolAs(t, "n1", b, fields)
+}
+
+// enrolAs is enrol for a server with several nodes.
+func (s *server) enrolAs(t *testing.T, name string, b reach, fields map[string]any) *node {
+	t.Helper()
 	all := map[string]any{"properties": map[string]any{"cpu_arch": "x86_64"}}
 	for k, v := range fields {
 		all[k] = v
 	}
-	_, err := s.CreateNode(t.Context(), client.NewNode{Name: "n1", Driver: "redfish", Fields: all, DriverInfo: secret.NewMap(map[string]any{
+	_, err := s.CreateNode(t.Context(), client.NewNode{Name: name, Driver: "redfish", Fields: all, DriverInfo: secret.NewMap(map[string]any{
 		"redfish_address": b.url, "redfish_username": b.user, "redfish_password": b.password, "redfish_certificate_fingerprint": b.fingerprint,
 		// A busy host can starve an emulated timer in the moment the kernel tests it.
 		"kernel_append_params": "no_timer_check"})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{server: s, t: t, name: "n1", bmc: b}
+	n := &node{server: s, t: t, name: name, bmc: b}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.tell()

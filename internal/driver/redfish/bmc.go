@@ -58,7 +58,7 @@ func (d *Driver) bmc(a access) (*bmc, error) {
 			old = d.evict()
 		}
 		scheme, host, _ := strings.Cut(a.base, "://")
-		b = &bmc{access: a, cfg: d.cfg, turn: make(chan struct{}, 1), http: newHTTP(scheme, host, a.trust, d.cfg.Concurrency)}
+		b = &bmc{access: a, cfg: d.cfg, turn: make(chan struct{}, 1), http: newHTTP(scheme, host, a.trust, d.share(a.base))}
 		b.system = "" // its machines share the session
 		d.bmcs[name] = b
 	}
@@ -81,6 +81,16 @@ func (d *Driver) evict() *bmc {
 	old := d.bmcs[name]
 	delete(d.bmcs, name)
 	return old
+}
+
+// share gives how many requests an address gets at the same time, as a channel with one token for each under way,
+// whoever asks: a BMC with many machines, or one whose password was just changed, is one BMC. It is kept for as long
+// as the driver is, a hundred bytes for each address there ever was. The caller holds d.mu.
+func (d *Driver) share(base string) chan struct{} {
+	if d.places[base] == nil {
+		d.places[base] = make(chan struct{}, d.cfg.Concurrency)
+	}
+	return d.places[base]
 }
 
 // name identifies a credential at a BMC without telling it: a changed password makes another name.

@@ -71,15 +71,16 @@ type Driver struct {
 	salt []byte // keys the names under which connections are kept, so that no name tells of a password
 
 	mu     sync.Mutex
-	bmcs   map[string]*bmc // guarded by mu
-	closed bool            // guarded by mu
+	bmcs   map[string]*bmc          // guarded by mu
+	places map[string]chan struct{} // guarded by mu; by address, see share
+	closed bool                     // guarded by mu
 }
 
 // New makes a driver; zero values in c mean Defaults. It speaks to nobody yet.
 func New(c Config) *Driver {
 	salt := make([]byte, 32)
 	rand.Read(salt)
-	return &Driver{cfg: c.orDefaults(), salt: salt, bmcs: map[string]*bmc{}}
+	return &Driver{cfg: c.orDefaults(), salt: salt, bmcs: map[string]*bmc{}, places: map[string]chan struct{}{}}
 }
 
 // Validate checks driver_info without speaking to the BMC. The error is a fault.Invalid that names the key.

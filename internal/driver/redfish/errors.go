@@ -222,12 +222,19 @@ func reason(err error) string {
 			return bounded(sys.Unwrap().Error(), maxMessage)
 		}
 		return bounded(op.Err.Error(), maxMessage)
+	case timedOut(err):
+		return "it takes the connection and does not answer"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends the connection without an answer"
 	case strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return "it speaks http at that port, not https"
 	}
 	return "the connection failed"
+}
+
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout()
 }
 
 func undecodable(err error) bool {

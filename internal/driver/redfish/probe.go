@@ -71,7 +71,7 @@ func Probe(ctx context.Context, address string) (ProbeResult, error) {
 			return r, err
 		}
 	}
-	client := newHTTP(u.Scheme, u.Host, t, 1)
+	client := newHTTP(u.Scheme, u.Host, t, make(chan struct{}, 1))
 	defer client.CloseIdleConnections()
 	if err := r.root(ctx, client); err != nil {
 		return r, unreached(u.Host, err)

@@ -66,18 +66,18 @@ func (t trust) tlsConfig() *tls.Config {
 }
 
 // newHTTP makes the client for one BMC: its trust, its limits, its host and no other.
-func newHTTP(scheme, host string, t trust, concurrency int) *http.Client {
+func newHTTP(scheme, host string, t trust, places chan struct{}) *http.Client {
 	base := &http.Transport{
 		// No proxy: BMCs are on the management network, and a proxy from the environment is for the other one.
 		Proxy:                  nil,
 		DialContext:            (&net.Dialer{Timeout: dialLimit}).DialContext,
 		TLSClientConfig:        t.tlsConfig(),
 		TLSHandshakeTimeout:    dialLimit,
-		MaxIdleConnsPerHost:    concurrency,
+		MaxIdleConnsPerHost:    cap(places),
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: maxHeader,
 	}
-	g := &guard{base: base, scheme: scheme, host: host, turn: make(chan struct{}, concurrency)}
+	g := &guard{base: base, scheme: scheme, host: host, turn: places}
 	return &http.Client{Transport: g, CheckRedirect: g.redirect}
 }
 
