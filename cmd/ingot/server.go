@@ -133,6 +133,7 @@ func (s *server) run(ctx context.Context) error {
 		listen(ctx, g, s.doors.metrics, api.Server(s.healthy(s.metrics()), s.log))
 	}
 	g.Go(func() error { return s.members.run(ctx, s) })
+	g.Go(func() error { return s.tellManager(ctx) })
 	s.log.Info("serving", facts...)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
