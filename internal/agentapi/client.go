@@ -51,7 +51,13 @@ type Client struct {
 	token secret.Secret
 	http  *http.Client
 	limit time.Duration // answerLimit, but in tests
+
+	before func(context.Context) error // asked before each request; nil: nobody
 }
+
+// Before has check asked immediately before each request is sent: its error is the request's, and nothing is sent.
+// Call it before the client is used.
+func (c *Client) Before(check func(context.Context) error) { c.before = check }
 
 // NewClient makes a client of the agent at base, e.g. https://192.0.2.10:9999, as the agent gave it in its
 // heartbeat. caPEM is the agent's own certificate: base must be https then, the certificate must carry
@@ -129,6 +135,11 @@ func (c *Client) call(ctx context.Context, method string, query url.Values, body
 		return stripURL(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.before != nil {
+		if err := c.before(ctx); err != nil {
+			return err
+		}
+	}
 	status, _, answer, err := exchange(c.http, req)
 	switch {
 	case err != nil:

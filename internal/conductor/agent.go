@@ -35,7 +35,11 @@ func (r *runner) agent(ctx context.Context, op *Op) (*agentapi.Client, error) {
 	if a.URL == "" {
 		return nil, fault.New(fault.Unavailable, "the agent has not called back yet")
 	}
-	return agentapi.NewClient(a.URL, a.Token, a.VerifyCA)
+	client, err := agentapi.NewClient(a.URL, a.Token, a.VerifyCA)
+	if err == nil {
+		client.Before(metal.Fence)
+	}
+	return client, err
 }
 
 // ordered is the nth command of its name since the agent started; the agent keeps all, in order. It is

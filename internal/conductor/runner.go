@@ -21,6 +21,7 @@ type runner struct {
 	plan  *plan
 	hw    Hardware
 	log   *slog.Logger
+	lease lease
 	abort atomic.Pointer[string] // who asked to stop it
 }
 
@@ -30,15 +31,16 @@ var errStop = errors.New("the walk stops here")
 // work walks a claimed operation. It never returns an error: what went wrong is in the row and the log.
 func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time.Time) {
 	log := c.log.With("op", row.UUID, "plan", row.Plan)
-	r := &runner{c: c, hw: c.hardware[row.Driver], log: log}
+	r := &runner{c: c, hw: fenced(c.hardware[row.Driver]), log: log}
+	r.lease.until(claimed.Add(c.config.Lease))
 	r.askAbort(row.Abort)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(metal.WithFence(ctx, r.lease.check))
 	defer cancel()
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
 		defer cancel()
-		r.keepLease(ctx, *row, claimed)
+		r.keepLease(ctx, *row)
 	}()
 	op, err := r.load(ctx, row)
 	if err == nil {
@@ -62,23 +64,20 @@ func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time
 
 // keepLease renews until ctx ends; when it cannot in time it returns, which stops the walk: no call of ours
 // outlives the lease it was made under.
-//
-// claimed is a moment before the lease began, so by this clock it ends no later than by the database's.
-func (r *runner) keepLease(ctx context.Context, row store.Operation, claimed time.Time) {
-	end := claimed.Add(r.c.config.Lease)
+func (r *runner) keepLease(ctx context.Context, row store.Operation) {
 	tick := time.NewTicker(r.c.config.Lease / 3)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Until(end)):
+		case <-time.After(time.Until(r.lease.ends())):
 			return
 		case <-tick.C:
 		}
 		asked := time.Now()
 		var abort string
-		write, cancel := context.WithDeadline(ctx, end)
+		write, cancel := context.WithDeadline(ctx, r.lease.ends())
 		err := r.c.db.Write(write, func(tx *store.Tx) (err error) {
 			abort, err = tx.Renew(&row, r.c.config.Lease)
 			return err
@@ -86,9 +85,9 @@ func (r *runner) keepLease(ctx context.Context, row store.Operation, claimed tim
 		cancel()
 		switch {
 		case err == nil:
-			end = asked.Add(r.c.config.Lease)
+			r.lease.until(asked.Add(r.c.config.Lease))
 			r.askAbort(abort)
-		case errors.Is(err, store.ErrFenced), time.Now().After(end):
+		case errors.Is(err, store.ErrFenced), r.lease.check() != nil:
 			return
 		}
 	}
@@ -207,7 +206,7 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	outcome, err := r.guarded(func() (Outcome, error) { return run(r, call, op) })
 	over(cameOut(ctx, outcome, err), err)
 	cancel()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, errOver) {
 		return false, errStop // what it did stays to be found by whoever resumes
 	}
 	if err != nil {
@@ -245,7 +244,7 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 		call, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		_, err := r.guarded(func() (Outcome, error) { return done, s.undo(r, call, op) })
 		cancel()
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errOver) {
 			return false, errStop
 		}
 		if row.Attempts++; err != nil && transient(err) && row.Attempts < 3 {

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"ingot/internal/metal"
 )
 
 // What one reply may be. The largest real ones are pages of a console log, under 1 MiB; Redfish documents
@@ -100,6 +102,9 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		defer func() { <-g.turn }()
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
+	}
+	if err := metal.Fence(req.Context()); err != nil {
+		return nil, err
 	}
 	resp, err := g.base.RoundTrip(req)
 	if err != nil {
