@@ -37,7 +37,7 @@ func root() *cobra.Command {
 "ingot node …" and friends speak to one; "ingot lab …" makes machines to try it with.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	r.AddCommand(serveCommand())
+	r.AddCommand(serveCommand(), dbCommand())
 	r.AddCommand(cli.Commands(options())...)
 	labs := lab.Command()
 	labs.AddCommand(guest.Command(), demo.Command())

@@ -35,7 +35,8 @@ func (w *world) openDatabase() {
 		w.db, w.end = d.db, append(w.end, func() { d.giveBack(w.t) })
 		return
 	}
-	db, err := openSQLite(copyOfDatabase(w.t))
+	w.dir = copyOfDatabase(w.t)
+	db, err := openSQLite(w.dir)
 	if err != nil {
 		w.t.Fatal(err)
 	}

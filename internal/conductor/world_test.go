@@ -36,6 +36,7 @@ type world struct {
 	db   *store.DB
 	node *metal.Node
 	end  []func()
+	dir  string // of a SQLite database
 
 	mu       sync.Mutex
 	on       bool

@@ -23,6 +23,8 @@ type dialect struct {
 	notify  string // statement that tells other processes of a commit by this one
 	dollars bool   // placeholders are $1, $2, …
 
+	catalog catalog // questions about its tables
+
 	reading, writing sql.IsolationLevel
 
 	limit     time.Duration      // how long a transaction may take, 0: its statements have limits of their own

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing/fstest"
 
@@ -53,13 +54,31 @@ func (db *DB) migrate(ctx context.Context, pool *sql.DB) error {
 		return fmt.Errorf("read its schema version: %w", err)
 	}
 	if have > know {
-		return fault.New(fault.Conflict, "The database has schema version %d and this program knows versions up to %d: a newer ingot wrote it. "+
-			"Start that one, or restore a backup from before the upgrade.", have, know)
+		return tooNew(have, know)
 	}
 	if _, err = p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+func tooNew(have, know int64) error {
+	return fault.New(fault.Conflict, "The database has schema version %d and this program knows versions up to %d: a newer ingot wrote it. "+
+		"Start that one, or restore a backup from before the upgrade.", have, know)
+}
+
+// newest is the schema version that this program brings a database to.
+func newest() int64 {
+	files, err := fs.Glob(migrations, "migrations/*.sql") // sorted by name
+	if err != nil || len(files) == 0 {
+		panic("store: no migrations are embedded")
+	}
+	number, _, _ := strings.Cut(filepath.Base(files[len(files)-1]), "_")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		panic("store: a migration's name does not begin with its number: " + files[len(files)-1])
+	}
+	return n
 }
 
 // checkKey opens what the first start sealed: a wrong key is found now, and not when a node is needed. Of

@@ -31,6 +31,7 @@ var postgresDialect = dialect{
 	bytes:   "BYTEA",
 	text:    `TEXT COLLATE "C"`, // whatever language the database was made for
 	now:     "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)",
+	catalog: postgresCatalog,
 	like:    "ILIKE",
 	skip:    "FOR UPDATE SKIP LOCKED",
 	hold:    "FOR NO KEY UPDATE", // rows that refer to the node may be added meanwhile

@@ -12,13 +12,14 @@ import (
 )
 
 var sqliteDialect = dialect{
-	name:   "sqlite3",
-	serial: "INTEGER PRIMARY KEY AUTOINCREMENT",
-	bytes:  "BLOB",
-	text:   "TEXT",
-	now:    "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", // subsec: SQLite 3.42
-	like:   "LIKE",
-	broken: brokenInSQLite,
+	name:    "sqlite3",
+	serial:  "INTEGER PRIMARY KEY AUTOINCREMENT",
+	bytes:   "BLOB",
+	text:    "TEXT",
+	now:     "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", // subsec: SQLite 3.42
+	catalog: sqliteCatalog,
+	like:    "LIKE",
+	broken:  brokenInSQLite,
 	// One connection writes at a time, so rows need no locks and claims pass nothing over.
 }
 

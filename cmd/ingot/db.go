@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/cli"
+	"ingot/internal/config"
+	"ingot/internal/store"
+)
+
+// dbCommand is what operators do with the database itself. It speaks to no server.
+func dbCommand() *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use:   "db",
+		Short: "Check, back up, restore and move the database",
+		Long: `Check, back up, restore and move the database. --data, --database, --key-file and --config say which one, as for serve.
+
+Private values are sealed in every copy: keep the key file with the same care, and in another place.`,
+	}
+	fl := c.PersistentFlags()
+	fl.StringVar(&f.data, "data", "./ingot-data", "folder with the database and its key")
+	fl.StringVar(&f.database, "database", "", "postgres://… for a database that several servers share (default: SQLite in --data)")
+	fl.StringVar(&f.keyFile, "key-file", "", "key that seals private values (default: ingot.key in --data)")
+	fl.StringVar(&f.config, "config", "", "configuration file")
+	add := func(use, short, long, example string, args cobra.PositionalArgs, run func(context.Context, *dbWork, []string) error) {
+		c.AddCommand(&cobra.Command{Use: use, Short: short, Long: long, Example: example, Args: args, RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, err := config.Load(f.config, os.Environ())
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), &dbWork{f: f, c: loaded.Config, say: func(format string, args ...any) {
+				fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...)
+			}}, args)
+		}})
+	}
+	add("check", "Look whether the database is whole and the key fits",
+		"Look at the schema, the integrity, the number of rows, and whether the key opens what is sealed. Servers may run.",
+		"  ingot db check\n  ingot db check --database postgres://ingot@db.example.org/ingot", cobra.NoArgs,
+		func(ctx context.Context, w *dbWork, _ []string) error { return w.check(ctx) })
+	add("backup FILE", "Write all of the database into a file, while servers run",
+		"Write one consistent state of the database into a new SQLite file with mode 0600, from either engine. Servers may run.",
+		"  ingot db backup /var/backups/ingot-2026-11-26.db", cobra.ExactArgs(1),
+		func(ctx context.Context, w *dbWork, args []string) error { return w.backup(ctx, args[0]) })
+	add("restore FILE", "Make a database of a backup",
+		"Make the database in --data, or fill an empty PostgreSQL database, from a backup. Nothing is overwritten, and no server may run.",
+		"  ingot db restore /var/backups/ingot-2026-11-26.db --data ./restored", cobra.ExactArgs(1),
+		func(ctx context.Context, w *dbWork, args []string) error { return w.restore(ctx, args[0]) })
+	add("copy", "Copy the SQLite database of --data into an empty PostgreSQL database",
+		"Copy everything from the SQLite database in --data into the empty PostgreSQL database that --database names, and compare every row. No server may run.",
+		"  ingot db copy --data ./ingot-data --database postgres://ingot@db.example.org/ingot", cobra.NoArgs,
+		func(ctx context.Context, w *dbWork, _ []string) error { return w.copy(ctx) })
+	return c
+}
+
+// dbWork is one run of such a command.
+type dbWork struct {
+	f   serveFlags
+	c   config.Config
+	say func(format string, args ...any)
+}
+
+func (w *dbWork) shared() bool { return !database(w.f, w.c).Empty() }
+
+func (w *dbWork) file() string { return filepath.Join(w.f.data, "ingot.db") }
+
+func (w *dbWork) keyFile() string {
+	if w.f.keyFile != "" {
+		return w.f.keyFile
+	}
+	return filepath.Join(w.f.data, "ingot.key")
+}
+
+// open opens the database as it is.
+func (w *dbWork) open(ctx context.Context) (*store.DB, error) {
+	if w.shared() {
+		return store.PlainPostgres(ctx, database(w.f, w.c))
+	}
+	db, err := store.PlainSQLite(ctx, w.file())
+	if errors.Is(err, os.ErrNotExist) {
+		err = cli.Hint(err, "--data names the server's data folder, --database a PostgreSQL database")
+	}
+	return db, err
+}
+
+func (w *dbWork) check(ctx context.Context) error {
+	if _, err := os.Stat(w.keyFile()); err != nil { // LoadKey would make one
+		return cli.Hint(fmt.Errorf("the key file: %w", err), "--key-file names the key; without it the database is worth nothing")
+	}
+	key, err := store.LoadKey(w.keyFile())
+	if err != nil {
+		return err
+	}
+	db, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	found, err := store.Check(ctx, db, key)
+	bad := 0
+	for _, f := range found {
+		mark := "ok   "
+		if f.Bad {
+			mark, bad = "BAD  ", bad+1
+		}
+		w.say("%s%s", mark, f.Text)
+	}
+	if err != nil {
+		return err
+	}
+	if bad > 0 {
+		return fmt.Errorf("%d things are wrong with the database", bad)
+	}
+	return nil
+}
+
+func (w *dbWork) backup(ctx context.Context, file string) error {
+	db, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := store.Backup(ctx, db, file); err != nil {
+		return err
+	}
+	w.say("The database is in %s. What is private in it stays sealed: to restore it you also need the key file, %s. Keep that in another place.", file, w.keyFile())
+	return nil
+}
+
+func (w *dbWork) restore(ctx context.Context, file string) error {
+	if w.shared() {
+		where := database(w.f, w.c)
+		if err := store.MigratePostgres(ctx, where); err != nil {
+			return err
+		}
+		to, err := store.PlainPostgres(ctx, where)
+		if err != nil {
+			return err
+		}
+		defer to.Close()
+		tables, err := store.RestoredTo(ctx, file, to)
+		if err != nil {
+			return err
+		}
+		w.tell(tables)
+		return w.needsKey()
+	}
+	unlock, err := lockData(w.f.data) // a running server has it
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := store.Restored(ctx, file, w.file()); err != nil {
+		return err
+	}
+	w.say("The database %s was made of %s.", w.file(), file)
+	return w.needsKey()
+}
+
+// needsKey says so where the key is not there yet.
+func (w *dbWork) needsKey() error {
+	if _, err := os.Stat(w.keyFile()); errors.Is(err, os.ErrNotExist) {
+		w.say("The key file %s is not there: put it there from where you keep it, mode 0600, before a server starts.", w.keyFile())
+	}
+	return nil
+}
+
+func (w *dbWork) copy(ctx context.Context) error {
+	if !w.shared() {
+		return cli.Hint(errors.New("where to copy to is not said"), "--database postgres://… or [database] connection names the empty PostgreSQL database")
+	}
+	if _, err := os.Stat(w.file()); err != nil {
+		return cli.Hint(fmt.Errorf("the database to copy: %w", err), "--data names the server's data folder")
+	}
+	unlock, err := lockData(w.f.data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	from, err := store.PlainSQLite(ctx, w.file())
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	where := database(w.f, w.c)
+	if err := store.MigratePostgres(ctx, where); err != nil {
+		return err
+	}
+	to, err := store.PlainPostgres(ctx, where)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	tables, err := store.Copy(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	w.tell(tables)
+	w.say("Start the servers with --database and the same key, a copy of %s. The SQLite file was left as it is; do not serve from it any more.", w.keyFile())
+	return nil
+}
+
+func (w *dbWork) tell(tables []store.Copied) {
+	for _, t := range tables {
+		w.say("%-16s %d rows, compared", t.Table, t.Rows)
+	}
+}
