@@ -176,7 +176,7 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
 	lifeConfig(&cc, c)
 	cc.PowerGrace, cc.SettingLimit = c.Conductor.PowerStateChangeTimeout, c.Redfish.BootModeConfigTimeout
-	cc.StepPriority = map[string]int{"erase_devices": c.Deploy.EraseDevicesPriority, "erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
+	cc.StepPriority = map[string]int{"deploy.erase_devices": c.Deploy.EraseDevicesPriority, "deploy.erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.KernelParams = c.Redfish.KernelAppendParams
 	if err := s.agentsDoor(&cc); err != nil {

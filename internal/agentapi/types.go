@@ -72,6 +72,14 @@ type Step struct {
 	RebootRequested bool           `json:"reboot_requested"`
 	Abortable       bool           `json:"abortable,omitempty"`
 	Args            map[string]any `json:"args,omitempty"`
+	// ArgsInfo is what Args may hold, by name; in lists only.
+	ArgsInfo map[string]ArgInfo `json:"argsinfo,omitempty"`
+}
+
+// ArgInfo describes one argument of a step.
+type ArgInfo struct {
+	Description string `json:"description,omitempty"`
+	Required    bool   `json:"required,omitempty"`
 }
 
 // StepList is the result of get_clean_steps, get_deploy_steps and get_service_steps: only one of the
@@ -99,13 +107,14 @@ type Node struct {
 	InternalInfo map[string]any `json:"driver_internal_info"`
 }
 
-// StepParams are the parameters of execute_clean_step and execute_deploy_step.
+// StepParams are the parameters of execute_clean_step, execute_deploy_step and execute_service_step.
 type StepParams struct {
-	Step          Step              `json:"step"`
-	Node          Node              `json:"node"`
-	Ports         []Port            `json:"ports"`
-	CleanVersion  map[string]string `json:"clean_version,omitempty"`
-	DeployVersion map[string]string `json:"deploy_version,omitempty"`
+	Step           Step              `json:"step"`
+	Node           Node              `json:"node"`
+	Ports          []Port            `json:"ports"`
+	CleanVersion   map[string]string `json:"clean_version,omitempty"`
+	DeployVersion  map[string]string `json:"deploy_version,omitempty"`
+	ServiceVersion map[string]string `json:"service_version,omitempty"`
 }
 
 // Port is the part of a port an agent sees.

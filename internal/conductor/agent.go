@@ -56,9 +56,15 @@ func (o ordered) short() string {
 	return short
 }
 
+// errMismatch: the agent's parts are not those that listed the steps.
+var errMismatch = errors.New("the agent's parts are of other versions than those that listed the steps")
+
+// ready is parameters that need no preparation.
+func ready(params any) func() (any, error) { return func() (any, error) { return params, nil } }
+
 // command sees to it that the agent has executed a command: it looks whether it was sent, sends it if not,
-// and watches it. ended tells that it succeeded, with its result.
-func (r *runner) command(ctx context.Context, op *Op, o ordered, params any) (res agentapi.Result, ended bool, err error) {
+// and watches it. ended tells that it succeeded, with its result. params are made when the command is sent.
+func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (any, error)) (res agentapi.Result, ended bool, err error) {
 	c, err := r.agent(ctx, op)
 	if err != nil {
 		return res, false, err
@@ -81,7 +87,11 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params any) (re
 		if count < o.nth {
 			return res, false, fault.New(fault.Conflict, "the agent was restarted in the middle of its work: it remembers %d of %d commands", count, o.nth)
 		}
-		if res, err = c.Run(ctx, o.name, params, false); err != nil {
+		p, err := params()
+		if err != nil {
+			return res, false, err
+		}
+		if res, err = c.Run(ctx, o.name, p, false); err != nil {
 			return res, false, busyLater(err)
 		}
 	}
@@ -91,6 +101,9 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params any) (re
 		return res, false, nil
 	case agentapi.Succeeded:
 		return res, true, nil
+	}
+	if res.CommandStatus == agentapi.VersionMismatch || res.CommandStatus == "VERSION_MISMATCH" {
+		return res, false, errMismatch
 	}
 	if res.CommandError != nil {
 		return res, false, fault.New(fault.Invalid, "%s: %s", o.what, res.CommandError.Error())
@@ -142,11 +155,4 @@ func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
 		return done, nil
 	}
 	return done, err
-}
-
-// showStep puts the in-band step that runs into the node's field, as Ironic does.
-func showStep(field func(*metal.Node) *map[string]any, s agentapi.Step) func(*metal.Node) {
-	return func(n *metal.Node) {
-		*field(n) = map[string]any{"interface": s.Interface, "step": s.Step, "priority": s.Priority, "abortable": s.Abortable}
-	}
 }

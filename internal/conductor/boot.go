@@ -41,7 +41,7 @@ var leaveAgent = []step{
 // longestCallback is how long a boot ISO may be needed; a machine that may call back whenever it likes boots
 // within a month.
 func (c *Config) longestCallback() time.Duration {
-	limits := []time.Duration{c.DeployCallbackLimit, c.CleanCallbackLimit, c.InspectCallbackLimit}
+	limits := []time.Duration{c.DeployCallbackLimit, c.CleanCallbackLimit, c.InspectCallbackLimit, c.ServiceCallbackLimit}
 	if slices.Min(limits) <= 0 {
 		return 30 * 24 * time.Hour
 	}
@@ -52,7 +52,7 @@ func deployCallback(c *Config) time.Duration  { return c.DeployCallbackLimit }
 func cleanCallback(c *Config) time.Duration   { return c.CleanCallbackLimit }
 func inspectCallback(c *Config) time.Duration { return c.InspectCallbackLimit }
 func writeLimit(c *Config) time.Duration      { return c.WriteLimit }
-func cleanLimit(c *Config) time.Duration      { return c.CleanLimit }
+func serviceCallback(c *Config) time.Duration { return c.ServiceCallbackLimit }
 
 // noRamdisk: this node's deploy interface boots nothing.
 func noRamdisk(op *Op) bool { return !op.Rec.Ramdisk }
@@ -86,7 +86,7 @@ func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	op.Rec.Boot, op.Rec.MediaURL = boot, url
+	op.Rec.Boot, op.Rec.MediaURL, op.Rec.HeardAt, op.Rec.Sent = boot, url, time.Time{}, 0 // an agent that starts has run nothing
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
 	})

@@ -55,8 +55,14 @@ type Config struct {
 	Inspect InspectConfig
 	// WriteLimit is how long writing an image may take. Default 4h.
 	WriteLimit time.Duration
-	// CleanLimit is how long all clean steps together may take. Default 24h.
-	CleanLimit time.Duration
+	// ServiceCallbackLimit is the same in service. Default 30m.
+	ServiceCallbackLimit time.Duration
+	// CleanStepLimit is how long one clean step may take. Default 24h.
+	CleanStepLimit time.Duration
+	// DeployStepLimit is how long one deploy step may take, other than writing the image. Default 4h.
+	DeployStepLimit time.Duration
+	// ServiceStepLimit is how long one service step may take. Default 4h.
+	ServiceStepLimit time.Duration
 	// SoftOffLimit is how long a machine may take to switch itself off before it is switched off. Default 1m.
 	SoftOffLimit time.Duration
 	// SettingLimit is how long a machine may take, POST included, to boot with the boot mode and the Secure Boot that it
@@ -68,7 +74,8 @@ type Config struct {
 	SoftPowerLimit time.Duration
 	// AutomatedClean says whether nodes are cleaned unless they say otherwise. Default true.
 	AutomatedClean bool
-	// StepPriority overrides the priority of in-band clean steps by name; 0 leaves a step out.
+	// StepPriority overrides the priority of clean steps that run by themselves, by "<interface>.<step>"; 0 leaves a
+	// step out.
 	StepPriority map[string]int
 	// Erasure is how agents erase disks.
 	Erasure Erasure
@@ -85,10 +92,12 @@ type Config struct {
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 300, SlowWorkers: 1000, Patience: time.Second, Poll: 2 * time.Second, Backoff: 2 * time.Second,
-		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
-		Sweep:   sweepDefaults(),
-		Inspect: InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true}, WriteLimit: 4 * time.Hour, CleanLimit: 24 * time.Hour, SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute,
-		AutomatedClean: true, StepPriority: map[string]int{},
+		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, ServiceCallbackLimit: 30 * time.Minute,
+		InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
+		Sweep:      sweepDefaults(),
+		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
+		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour,
+		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
 }
 
@@ -111,11 +120,13 @@ type Conductor struct {
 	config   Config
 	hardware map[string]Hardware
 	depot    Depot
+	secrets  Secrets // nil: this server keeps none
 	log      *slog.Logger
 	lanes    lanes
 	process  string                   // this one among all of its name, those before it too
 	crash    func(where string) error // tests kill the runner here; nil otherwise
 	watch    Watcher
+	tamper   func([]step) // tests break steps here; nil otherwise
 }
 
 // New makes a conductor for the hardware types given by driver name.

@@ -3,10 +3,11 @@ package conductor
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,27 +18,63 @@ import (
 	"ingot/internal/source"
 )
 
-// deployPlan is the order of work behind "active".
+// deployPlan is the order of work behind "active". Its middle is composed: the core steps, with those of the caller,
+// of deploy templates, of the driver and of the agent between them by priority.
 var deployPlan = plan{
 	done: metal.EventDone,
 	fail: metal.EventFail,
-	steps: concat([]step{
+	steps: []step{
+		{name: "check deploy steps", class: repeatable, run: (*runner).composeDeploy, limit: time.Minute},
 		{name: "check boot settings", class: repeatable, run: (*runner).checkFirmware, limit: 5 * time.Minute},
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
-	}, bootAgent(deployCallback, setMode), []step{
+		{flow: true},
+		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
+	},
+	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },
+}
+
+// corePlaces are the steps of every deployment where they stand among others. Source: lifecycle reference §8.4.
+var corePlaces = []metal.Step{
+	{Interface: "deploy", Step: "deploy", Priority: 100, Abortable: true},
+	{Interface: "deploy", Step: "write_image", Priority: 80, Abortable: true},
+	{Interface: "deploy", Step: "prepare_instance_boot", Priority: 60, Abortable: true},
+	{Interface: "deploy", Step: "tear_down_agent", Priority: 40, Abortable: true},
+	{Interface: "deploy", Step: "switch_to_tenant_network", Priority: 30, Abortable: true},
+	{Interface: "deploy", Step: "boot_instance", Priority: 20, Abortable: true},
+}
+
+// coreSteps is the work behind each of them. Machines are on one network so far, so nothing is switched.
+var coreSteps = map[string][]step{
+	"deploy": concat(bootAgent(deployCallback, setMode), []step{
 		{name: "see boot mode", class: repeatable, run: (*runner).seeBootMode, late: (*runner).whyNoMode, limitOf: settingLimit, skip: noModeWish},
-		{name: "get deploy steps", class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
+		{name: getSteps(metal.DeploySteps), class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
+	}),
+	"write_image": {
 		{name: "write image", class: checkable, run: (*runner).writeImage, limitOf: writeLimit, tries: 30, skip: noRamdisk, outside: true},
+	},
+	"prepare_instance_boot": {
 		{name: "install boot entry", class: checkable, run: (*runner).installBootEntry, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
-	}, leaveAgent, []step{
+	},
+	"tear_down_agent": leaveAgent,
+	"boot_instance": {
 		{name: "switch secure boot on", class: checkable, run: (*runner).secureBootOn, undo: (*runner).secureBootBack, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute},
 		{name: "see secure boot", class: repeatable, run: (*runner).seeSecureBoot, late: (*runner).whyNoSecureBoot, limitOf: settingLimit, skip: noSecureWish},
-		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
-	}),
-	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },
+	},
+}
+
+// composeDeploy composes with what is known before the agent runs: a list that cannot work is refused before the
+// machine is touched.
+func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
+	op.Rec.Direct = op.Node.Interfaces["deploy"] == "direct"
+	op.Rec.Ramdisk = op.Rec.Direct
+	flow, err := offers{core: corePlaces, driver: r.driverSteps(op), final: !op.Rec.Direct}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return r.compose(op, flow)
 }
 
 // checkImage finds out what is to be written and how it is verified, before the machine is touched.
@@ -111,44 +148,37 @@ func (r *runner) buildConfigDrive(_ context.Context, op *Op) (Outcome, error) {
 	return done, nil
 }
 
-// getDeploySteps asks what the agent can do: it caches the node, and without write_image nothing works.
+// getDeploySteps asks what the agent can do, and composes for good. What was already run stays as it is: the steps
+// before the boot of the ramdisk and that boot itself.
 func (r *runner) getDeploySteps(ctx context.Context, op *Op) (Outcome, error) {
-	c, err := r.agent(ctx, op)
+	steps, err := r.agentSteps(ctx, op)
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer c.Close()
-	call, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	res, err := c.Run(call, "deploy.get_deploy_steps", map[string]any{"node": r.nodeFor(op), "ports": portsFor(op)}, true)
+	flow, err := offers{core: corePlaces, driver: r.driverSteps(op), agent: steps, final: true}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
 	if err != nil {
-		return Outcome{}, busyLater(err)
+		return Outcome{}, err
 	}
-	if res.CommandError != nil {
-		return Outcome{}, fault.Wrap(fault.Unavailable, res.CommandError, "the agent cannot list its deploy steps: %s", res.CommandError.Error())
+	boot := func(f flowStep) bool { return f.By == byCore && f.Step.Step == "deploy" }
+	before, now := slices.IndexFunc(op.Rec.Flow, boot), slices.IndexFunc(flow, boot)
+	if before < 0 || now < 0 {
+		return Outcome{}, fault.New(fault.NotSupported, "a defect of this server: the flow has lost the step deploy.deploy")
 	}
-	var list agentapi.StepList
-	if err := json.Unmarshal(res.CommandResult, &list); err != nil {
-		return Outcome{}, fault.Wrap(fault.Invalid, err, "the agent's list of deploy steps cannot be read")
+	flow = slices.Concat(op.Rec.Flow[:before], flow[now:])
+	writes := func(f flowStep) bool { return f.By == byCore && f.Step.Step == "write_image" }
+	if can := func(s metal.Step) bool { return s.Step == "write_image" }; slices.ContainsFunc(flow, writes) && !slices.ContainsFunc(steps, can) {
+		return Outcome{}, fault.New(fault.Invalid, "the agent offers no deploy step write_image")
 	}
-	for _, steps := range list.DeploySteps {
-		for _, s := range steps {
-			if s.Step == "write_image" {
-				op.Rec.Versions = list.Versions
-				return done, nil
-			}
-		}
-	}
-	return Outcome{}, fault.New(fault.Invalid, "the agent offers no deploy step write_image")
+	return r.compose(op, flow)
 }
 
 func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
-	s := agentapi.Step{Interface: "deploy", Step: "write_image", Priority: 80,
-		Args: map[string]any{"image_info": op.Rec.Image, "configdrive": op.Rec.ConfigDrive}}
-	op.Change(showStep(func(n *metal.Node) *map[string]any { return &n.DeployStep }, s))
-	_, ended, err := r.command(ctx, op, ordered{name: "deploy.execute_deploy_step", what: "writing the image"},
-		agentapi.StepParams{Step: s, Node: r.nodeFor(op), Ports: portsFor(op), DeployVersion: op.Rec.Versions})
-	if err != nil || ended {
+	s := metal.Step{Interface: "deploy", Step: "write_image", Priority: 80}
+	_, ended, err := r.stepCommand(ctx, op, s, "writing the image", map[string]any{"image_info": op.Rec.Image, "configdrive": op.Rec.ConfigDrive})
+	switch {
+	case errors.Is(err, errMismatch):
+		return r.mismatch(ctx, op)
+	case err != nil || ended:
 		return done, err
 	}
 	return again(r.c.config.Poll, "the agent to write the image"), nil
@@ -158,7 +188,7 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) {
 	mode := cmp.Or(op.Rec.Wish.Mode, op.Node.BootMode, metal.UEFI)
 	_, ended, err := r.command(ctx, op, ordered{name: "image.install_bootloader", what: "installing the boot entry"},
-		map[string]any{"root_uuid": nil, "efi_system_part_uuid": nil, "prep_boot_part_uuid": nil, "target_boot_mode": mode})
+		ready(map[string]any{"root_uuid": nil, "efi_system_part_uuid": nil, "prep_boot_part_uuid": nil, "target_boot_mode": mode}))
 	if err != nil || ended {
 		return done, err
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,14 +87,12 @@ func TestAPanicIsOneOperationsAffair(t *testing.T) { onEach(t, testAPanicIsOneOp
 
 func testAPanicIsOneOperationsAffair(t *testing.T) {
 	j := journeys[0]
-	p := plans[j.plan]
-	broken := *p
-	broken.steps = slices.Clone(p.steps)
-	broken.steps[1].run = func(*runner, context.Context, *Op) (Outcome, error) { panic("a driver's defect") }
-	plans[j.plan] = &broken
-	defer func() { plans[j.plan] = p }()
 	w := j.begin(t)
-	w.run(w.conductor("c1", nil))
+	c := w.conductor("c1", nil)
+	c.tamper = func(steps []step) {
+		steps[1].run = func(*runner, context.Context, *Op) (Outcome, error) { panic("a driver's defect") }
+	}
+	w.run(c)
 	if n, _ := w.state(); n.ProvisionState != metal.Enroll || !strings.Contains(n.LastError, "panicked") || strings.Contains(n.LastError, "a driver's defect") {
 		t.Errorf("state %q, last_error %q", n.ProvisionState, n.LastError)
 	}

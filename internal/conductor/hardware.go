@@ -65,6 +65,16 @@ type Validator interface {
 	Validate(n *metal.Node) error
 }
 
+// Stepper is what a driver can do to its machine as steps of cleaning, deploying and servicing, out of band.
+type Stepper interface {
+	// Steps lists what the driver offers for this node, with priority 0 for what runs only on request.
+	Steps(n *metal.Node, kind metal.StepKind) []metal.Step
+	// RunStep begins the step, or looks how far it is: waiting is a phrase for what is still awaited, "" when it has
+	// ended. It is called again until then, also by another process. key is the same for all calls of one run of the
+	// step, so that a driver knows a run that it has begun.
+	RunStep(ctx context.Context, n *metal.Node, kind metal.StepKind, s metal.Step, key string) (waiting string, err error)
+}
+
 // Hardware is all that one hardware type can do; a nil field is a capability it lacks. A type without
 // Media has no way to boot a ramdisk: its deploy interface is "fake", and steps on the machine are skipped.
 type Hardware struct {
@@ -77,4 +87,5 @@ type Hardware struct {
 	Secure    SecureBooter
 	Inspector Inspector
 	Console   Console
+	Steps     Stepper
 }

@@ -28,6 +28,7 @@ type record struct {
 	// for the next operation. Half a plan under other rules would be worse than either.
 	Decided bool `json:"decided,omitempty"`
 	Ramdisk bool `json:"ramdisk,omitempty"` // the node's deploy interface boots a ramdisk
+	Direct  bool `json:"direct,omitempty"`  // it could boot one: its deploy interface is direct
 	Clean   bool `json:"clean,omitempty"`   // its disks are to be erased
 	StayOn  bool `json:"stay_on,omitempty"` // after an inspection the machine goes on running
 
@@ -39,13 +40,19 @@ type record struct {
 	AskedAt  time.Time `json:"asked_at,omitzero"`   // when the machine was last asked to do something slow
 	OffAt    time.Time `json:"off_at,omitzero"`     // when a machine that did not switch itself off was last switched off
 
-	Steps    []agentapi.Step   `json:"steps,omitempty"` // in-band steps to run, in order
-	Index    int               `json:"index,omitempty"`
+	HeardAt time.Time `json:"heard_at,omitzero"` // the call of the agent after which the next is awaited
+
+	Flow     []flowStep        `json:"flow,omitempty"` // the composed steps
+	Sent     int               `json:"sent,omitempty"` // step commands that ended in this boot of the agent
 	Versions map[string]string `json:"versions,omitempty"`
+	// Mismatches counts how often the agent said that its parts are of other versions.
+	Mismatches int  `json:"mismatches,omitempty"`
+	Running    bool `json:"running,omitempty"` // the work of the current composed step has begun
+	Ran        bool `json:"ran,omitempty"`     // that of any has
+	Aborted    bool `json:"aborted,omitempty"` // it failed because somebody asked
 
 	Image       *agentapi.ImageInfo `json:"image,omitempty"`
 	ConfigDrive string              `json:"config_drive,omitempty"`
-	CleanRan    bool                `json:"clean_ran,omitempty"` // a clean step was begun
 
 	Progress   *metal.Progress `json:"progress,omitempty"`
 	ProgressAt time.Time       `json:"progress_at,omitzero"`

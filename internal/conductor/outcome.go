@@ -81,7 +81,7 @@ func (r *runner) fail(ctx context.Context, op *Op, cause error) error {
 	op.changes = nil
 	r.event(op, "error", "ERROR", fmt.Sprintf("Step %q failed: %s", row.StepName, sentence(cause)))
 	row.Undoing, row.Attempts, row.WaitingFor, row.WaitingWhy, row.Progress = true, 0, "", "", ""
-	row.Step = min(row.Step, len(r.plan.steps)-1)
+	row.Step = min(row.Step, len(r.steps)-1)
 	return r.save(ctx, op, nil)
 }
 
@@ -97,17 +97,34 @@ func leftBehind(text, step string) string {
 
 // advance saves the step's outcome and enters the next step.
 func (r *runner) advance(ctx context.Context, op *Op, why string) error {
-	row := op.row
 	if why != "" {
-		r.log.Info("step done", "step", row.StepName)
+		r.log.Info("step done", "step", op.row.StepName)
 		r.event(op, "step", "INFO", why)
 	}
-	row.Step++
+	return r.enter(ctx, op, op.row.Step+1)
+}
+
+// goBack enters an earlier step again.
+func (r *runner) goBack(ctx context.Context, op *Op, o Outcome) error {
+	i := slices.IndexFunc(r.steps, func(s step) bool { return s.name == o.to })
+	if i < 0 || i > op.row.Step {
+		return r.fail(ctx, op, fault.New(fault.NotSupported, "a defect of this server: there is no earlier step %q", o.to))
+	}
+	r.log.Info("an earlier step is entered again", "step", o.to)
+	r.event(op, "step", "INFO", o.why)
+	return r.enter(ctx, op, i)
+}
+
+// enter makes the step of that number the current one. What the last step composed counts from here on.
+func (r *runner) enter(ctx context.Context, op *Op, index int) error {
+	row := op.row
+	r.list(op)
+	row.Step = index
 	row.Attempts, row.Tried, row.WaitingFor, row.WaitingWhy, row.Progress = 0, false, "", "", ""
-	op.Rec.AskedAt, op.Rec.OffAt, op.Rec.Progress = time.Time{}, time.Time{}, nil
-	resume := row.Step >= len(r.plan.steps) || !r.plan.steps[row.Step].outside
-	if row.Step < len(r.plan.steps) {
-		s := r.plan.steps[row.Step]
+	op.Rec.AskedAt, op.Rec.OffAt, op.Rec.Progress, op.Rec.Running = time.Time{}, time.Time{}, nil, false
+	resume := row.Step >= len(r.steps) || !r.steps[row.Step].outside
+	if row.Step < len(r.steps) {
+		s := &r.steps[row.Step]
 		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), s.until(&r.c.config, time.Now())
 	}
 	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
@@ -117,6 +134,9 @@ func (r *runner) advance(ctx context.Context, op *Op, why string) error {
 		return nil
 	})
 }
+
+// never is when an operation is due that only an event makes due.
+const never = 100 * 365 * 24 * time.Hour
 
 // park saves the step's memory and gives the lease back until due.
 func (r *runner) park(ctx context.Context, op *Op, s *step, due time.Time, event, why string) error {
@@ -135,7 +155,12 @@ func (r *runner) park(ctx context.Context, op *Op, s *step, due time.Time, event
 				return err
 			}
 		}
-		if s.outside && !row.Undoing {
+		switch {
+		case row.Undoing:
+			return nil
+		case event == metal.WaitUnhold:
+			return r.moveIfMay(tx, n, op, metal.EventHold, "It is held until somebody asks for unhold or abort.")
+		case s.outside:
 			return r.moveIfMay(tx, n, op, metal.EventWait, "It waits for "+why+".")
 		}
 		return nil
@@ -148,7 +173,7 @@ func missed(tx *store.Tx, n *metal.Node, op *Op, event string) (bool, error) {
 		return false, nil
 	}
 	a, err := tx.Agent(n)
-	if err != nil || a == nil || a.Boot != op.Rec.Boot || !a.LastHeartbeat.IsZero() {
+	if err != nil || a == nil || a.Boot != op.Rec.Boot || a.LastHeartbeat.After(op.Rec.HeardAt) {
 		return a != nil && a.Boot == op.Rec.Boot, err
 	}
 	rep, err := tx.Report(n.ID, a.Boot)
@@ -174,10 +199,7 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 			if r.plan.onFail != nil {
 				r.plan.onFail(op, n)
 			}
-			if r.plan.fail == "" {
-				return nil
-			}
-			return r.moveIfMay(tx, n, op, r.plan.fail, row.Error)
+			return r.moveFailed(tx, n, op)
 		}
 		event := r.plan.done
 		if event == metal.EventDone && n.ProvisionState == metal.Cleaning && n.Retired {
@@ -193,6 +215,22 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 	})
 }
 
+// moveFailed is how a plan that failed leaves the node. A state that is held knows no failure: what ends it is an
+// abort.
+func (r *runner) moveFailed(tx *store.Tx, n *metal.Node, op *Op) error {
+	event := r.plan.fail
+	if event == "" {
+		return nil
+	}
+	if _, knows := metal.Next(n.ProvisionState, event); !knows {
+		event = metal.EventAbort
+	}
+	if err := r.moveIfMay(tx, n, op, event, op.row.Error); err != nil || !op.Rec.Aborted || r.plan.abort == "" {
+		return err
+	}
+	return r.moveIfMay(tx, n, op, r.plan.abort, "The machine is as it was before.")
+}
+
 // move transitions the node through the life table and appends it to the history.
 func (r *runner) move(tx *store.Tx, n *metal.Node, op *Op, e metal.Event, why string) error {
 	to, ok := metal.Next(n.ProvisionState, e)
@@ -204,7 +242,7 @@ func (r *runner) move(tx *store.Tx, n *metal.Node, op *Op, e metal.Event, why st
 		return err
 	}
 	from := n.ProvisionState
-	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, ""), now
+	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, r.plan.want), now
 	n.StampInspection(from, now)
 	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "transition", Who: r.c.config.Host, Verb: op.row.Verb,
 		Step: op.row.StepName, From: from, To: to, Why: why})

@@ -35,6 +35,10 @@ type step struct {
 	skip func(*Op) bool
 	// outside: the machine works and the conductor watches; the node shows its waiting state meanwhile.
 	outside bool
+	// firm: once it has begun (Op.Rec.Running) it is not stopped in the middle. An abort waits for its end.
+	firm bool
+	// flow: no step of its own. The composed steps of the operation stand in its place.
+	flow bool
 }
 
 // within is how long the step may take.
@@ -58,8 +62,24 @@ type plan struct {
 	steps  []step
 	done   metal.Event // the node's event at the end, "" for none
 	fail   metal.Event // and after a failure
+	abort  metal.Event // one more, after a failure that somebody asked for; "" for none
+	want   metal.State // the target that is shown on the way; "": the default of the state
 	next   metal.Plan  // the plan that follows at once, "" for none
 	onFail func(*Op, *metal.Node)
+}
+
+// stepsOf is the plan's list for one operation: its own steps, and where it says so the composed ones. The same
+// record gives the same list, so a number of a step means the same to whoever resumes.
+func (p *plan) stepsOf(op *Op) []step {
+	out := make([]step, 0, len(p.steps)+len(op.Rec.Flow))
+	for _, s := range p.steps {
+		if s.flow {
+			out = append(out, op.flowSteps()...)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // plans is every plan by its stored name. A change of a plan's steps needs a new metal.Plan.Version.
@@ -71,6 +91,9 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanProbe:     &probePlan,
 	metal.PlanAdopt:     &adoptPlan,
 	metal.PlanTearDown:  &tearDownPlan,
+	metal.PlanManual:    &manualPlan,
+	metal.PlanService:   &servicePlan,
+	metal.PlanRestore:   &restorePlan,
 	metal.PlanPower:     &powerPlan,
 	metal.PlanValidate:  &validatePlan,
 	metal.PlanReadBoot:  &readBootPlan,
@@ -82,10 +105,11 @@ var plans = map[metal.Plan]*plan{
 
 // Outcome is how a step's run ended, when it ended without an error.
 type Outcome struct {
-	kind  string // "done", "again", "wait"
+	kind  string // "done", "again", "wait", "hold", "back"
 	after time.Duration
 	event string
 	why   string // what is waited for, a phrase
+	to    string // the step to go back to
 }
 
 // done ends the step.
@@ -99,6 +123,16 @@ func again(after time.Duration, why string, args ...any) Outcome {
 // waitFor runs the step once more when event happens, or when its limit has passed.
 func waitFor(event, why string, args ...any) Outcome {
 	return Outcome{kind: "wait", event: event, why: fmt.Sprintf(why, args...)}
+}
+
+// hold parks the operation without limit until event happens, and shows the node as held.
+func hold(event, why string, args ...any) Outcome {
+	return Outcome{kind: "hold", event: event, why: fmt.Sprintf(why, args...)}
+}
+
+// backTo enters an earlier step of this name again; why is a sentence for the history.
+func backTo(name, why string, args ...any) Outcome {
+	return Outcome{kind: "back", to: name, why: fmt.Sprintf(why, args...)}
 }
 
 func concat(lists ...[]step) []step {

@@ -19,6 +19,7 @@ import (
 type runner struct {
 	c     *Conductor
 	plan  *plan
+	steps []step // of the plan, as the operation composed them
 	hw    Hardware
 	log   *slog.Logger
 	lease lease
@@ -139,12 +140,13 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 		r.plan = &plan{fail: metal.EventFail}
 		return r.end(ctx, op, fault.New(fault.Internal, "this server does not know version %d of plan %q", row.PlanVersion, row.Plan))
 	}
-	row.StepsTotal = len(r.plan.steps)
+	r.list(op)
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if who := r.abort.Load(); who != nil && !row.Undoing {
+		if who := r.abort.Load(); who != nil && !row.Undoing && !r.firm(op) {
+			op.Rec.Aborted = true
 			if err := r.fail(ctx, op, fault.New(fault.Conflict, "aborted by request of %s", *who)); err != nil {
 				return err
 			}
@@ -157,7 +159,7 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 			return r.end(ctx, op, errors.New(row.Error))
 		case row.Undoing:
 			parked, err = r.undoStep(ctx, op)
-		case row.Step >= len(r.plan.steps):
+		case row.Step >= len(r.steps):
 			return r.end(ctx, op, nil)
 		default:
 			parked, err = r.runStep(ctx, op)
@@ -168,10 +170,24 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 	}
 }
 
+// list finds the plan's steps for this operation, as it is composed now.
+func (r *runner) list(op *Op) {
+	r.steps = r.plan.stepsOf(op)
+	if r.c.tamper != nil {
+		r.c.tamper(r.steps)
+	}
+	op.row.StepsTotal = len(r.steps)
+}
+
+// firm tells whether the current step has begun and must not be stopped in the middle.
+func (r *runner) firm(op *Op) bool {
+	return op.Rec.Running && op.row.Step >= 0 && op.row.Step < len(r.steps) && r.steps[op.row.Step].firm
+}
+
 // runStep runs the current step once and saves what came of it. parked: the operation waits, the lease
 // was given back.
 func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
-	row, s := op.row, &r.plan.steps[op.row.Step]
+	row, s := op.row, &r.steps[op.row.Step]
 	if s.skip != nil && s.skip(op) {
 		return false, r.advance(ctx, op, "")
 	}
@@ -221,6 +237,10 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 			due = time.Now().Add(time.Hour)
 		}
 		return true, r.park(ctx, op, s, due, outcome.event, outcome.why)
+	case "hold":
+		return true, r.park(ctx, op, s, time.Now().Add(never), outcome.event, outcome.why)
+	case "back":
+		return false, r.goBack(ctx, op, outcome)
 	}
 	return false, r.advance(ctx, op, fmt.Sprintf("Step %q is done.", s.name))
 }
@@ -239,7 +259,7 @@ func (r *runner) guarded(f func() (Outcome, error)) (o Outcome, err error) {
 // undoStep undoes the current step, if it has an undo, and goes one back. An undo that keeps failing is
 // recorded and passed over: nothing is stuck.
 func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) {
-	row, s := op.row, &r.plan.steps[op.row.Step]
+	row, s := op.row, &r.steps[op.row.Step]
 	if s.undo != nil && (s.skip == nil || !s.skip(op)) {
 		call, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		_, err := r.guarded(func() (Outcome, error) { return done, s.undo(r, call, op) })
@@ -262,7 +282,7 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 	row.Attempts, row.StepSince, row.StepLimit = 0, time.Now(), time.Time{}
 	row.StepName = ""
 	if row.Step >= 0 {
-		row.StepName = r.plan.steps[row.Step].name
+		row.StepName = r.steps[row.Step].name
 	}
 	return false, r.save(ctx, op, nil)
 }

@@ -51,8 +51,11 @@ type world struct {
 	silent   bool           // the agent never calls back
 	onWait   func(*world)   // what happens to a machine whose agent does not call, once
 	firm     firmware
-	tune     func(*Config) // what the test configures, for every conductor
-	later    func(*Config) // what the operator changed while no conductor ran
+	tune     func(*Config)   // what the test configures, for every conductor
+	later    func(*Config)   // what the operator changed while no conductor ran
+	stepsRun map[string]bool // by key: what the driver has done
+	versions string          // of the agent's parts
+	broken   bool            // the driver's steps fail
 }
 
 const testInventory = `{"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:01", "ipv4_address": "192.0.2.10"},
@@ -64,7 +67,7 @@ const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, disk: "user data", counters: map[string]int{}}
+	w := &world{t: t, disk: "user data", counters: map[string]int{}, stepsRun: map[string]bool{}, versions: "1"}
 	w.openDatabase()
 	w.write(func(tx *store.Tx) (err error) { w.node, err = tx.Node("n1"); return err })
 	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
@@ -115,7 +118,7 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if host == "successor" && w.later != nil {
 		w.later(&c)
 	}
-	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w}},
+	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w}},
 		w, slog.New(slog.DiscardHandler))
 	cond.crash = crash
 	return cond
@@ -157,6 +160,7 @@ func (w *world) run(c *Conductor) {
 			w.t.Fatalf("the operation does not end: it is %s at step %q, waiting for %q", last.Plan, last.StepName, last.WaitingWhy)
 		}
 		w.callBack()
+		w.unhold()
 		row, err := c.claim(w.t.Context())
 		if err != nil {
 			w.t.Fatal(err)
@@ -279,11 +283,9 @@ func (w *world) callBack() {
 		w.mu.Lock()
 		w.token = a.Token.Expose()
 		w.mu.Unlock()
-		if a.LastHeartbeat.IsZero() {
-			a.URL, a.VerifyCA, a.LastHeartbeat = w.agent.URL, cert, time.Now()
-			if err := tx.SaveAgent(a); err != nil {
-				return err
-			}
+		a.URL, a.VerifyCA, a.LastHeartbeat = w.agent.URL, cert, time.Now()
+		if err := tx.SaveAgent(a); err != nil {
+			return err
 		}
 		return tx.Wake(w.node.ID, metal.WaitAgent)
 	})
@@ -300,7 +302,9 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 	if req.Method == http.MethodGet {
 		body, _ := json.Marshal(map[string]any{"commands": w.commands})
 		for i := range w.commands {
-			w.commands[i].CommandStatus = agentapi.Succeeded
+			if w.commands[i].CommandStatus == agentapi.Running {
+				w.commands[i].CommandStatus = agentapi.Succeeded
+			}
 		}
 		_, _ = rw.Write(body)
 		return
@@ -314,26 +318,51 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 	_, short, _ := strings.Cut(cmd.Name, ".")
 	res := agentapi.Result{ID: fmt.Sprint(len(w.commands)), CommandName: short, CommandStatus: agentapi.Succeeded}
 	w.count("agent " + short)
+	w.runCommand(short, cmd, &res)
+	w.commands = append(w.commands, res)
+	out, _ := json.Marshal(res)
+	_, _ = rw.Write(out)
+}
+
+// agentOffers is what the agent lists, for every kind of step.
+const agentOffers = `{"KIND_steps":{"M":[{"interface":"deploy","step":"erase_devices","priority":10,"abortable":true},
+	{"interface":"deploy","step":"erase_devices_metadata","priority":99,"abortable":true},{"interface":"deploy","step":"never","priority":0},
+	{"interface":"deploy","step":"update_nic","priority":0,"reboot_requested":true},{"interface":"deploy","step":"write_image","priority":0},
+	{"interface":"deploy","step":"tune","priority":0}]},"hardware_manager_version":{"m":"VERSION"}}`
+
+func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Result) {
 	switch short {
-	case "get_clean_steps":
-		res.CommandResult = json.RawMessage(`{"clean_steps":{"M":[{"interface":"deploy","step":"erase_devices","priority":10},
-			{"interface":"deploy","step":"erase_devices_metadata","priority":99},{"interface":"deploy","step":"never","priority":0}]},
-			"hardware_manager_version":{"m":"1"}}`)
-	case "get_deploy_steps":
-		res.CommandResult = json.RawMessage(`{"deploy_steps":{"M":[{"interface":"deploy","step":"write_image","priority":0}]},"hardware_manager_version":{"m":"1"}}`)
 	case "collect_system_logs":
 		res.CommandResult = json.RawMessage(`{"system_logs":"bG9ncw=="}`)
-	case "execute_clean_step":
+	case "get_clean_steps", "get_deploy_steps", "get_service_steps":
+		kind := strings.TrimSuffix(strings.TrimPrefix(short, "get_"), "_steps")
+		offers := strings.NewReplacer("KIND", kind, "VERSION", w.versions).Replace(agentOffers)
+		if kind == "deploy" { // nothing runs by itself there
+			offers = strings.NewReplacer(`"priority":10,`, `"priority":0,`, `"priority":99,`, `"priority":0,`).Replace(offers)
+		}
+		res.CommandResult = json.RawMessage(offers)
+	case "execute_clean_step", "execute_service_step", "execute_deploy_step":
 		var p agentapi.StepParams
 		_ = json.Unmarshal(cmd.Params, &p)
 		w.told = p.Node.InternalInfo
-		res.CommandStatus, w.disk = agentapi.Running, "erased"
-		res.CommandResult = json.RawMessage(`{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped"}}}`)
-	case "execute_deploy_step":
-		var p agentapi.StepParams
-		_ = json.Unmarshal(cmd.Params, &p)
-		info, _ := p.Step.Args["image_info"].(map[string]any)
-		res.CommandStatus, w.disk = agentapi.Running, fmt.Sprint("image ", info["os_hash_value"])
+		res.CommandStatus = agentapi.Running
+		for _, v := range []map[string]string{p.CleanVersion, p.DeployVersion, p.ServiceVersion} {
+			if v != nil && v["m"] != w.versions {
+				res.CommandStatus = agentapi.VersionMismatch
+				return
+			}
+		}
+		w.count("step " + p.Step.Step)
+		switch p.Step.Step {
+		case "erase_devices", "erase_devices_metadata":
+			w.disk = "erased"
+			res.CommandResult = json.RawMessage(`{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped"}}}`)
+		case "write_image":
+			info, _ := p.Step.Args["image_info"].(map[string]any)
+			w.disk = fmt.Sprint("image ", info["os_hash_value"])
+		case "tune":
+			w.disk = "serviced"
+		}
 	case "get_hardware_info":
 		res.CommandResult = json.RawMessage(testInventory)
 	case "install_bootloader":
@@ -341,10 +370,51 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 	case "power_off":
 		w.on = false
 	}
-	w.commands = append(w.commands, res)
-	out, _ := json.Marshal(res)
-	_, _ = rw.Write(out)
 }
+
+// unhold asks for what an operator asks for when a hold step was reached.
+func (w *world) unhold() {
+	w.write(func(tx *store.Tx) error {
+		n, err := tx.NodeByID(w.node.ID)
+		if err != nil || metal.States[n.ProvisionState].Kind != metal.Held {
+			return err
+		}
+		live, err := tx.LiveOperation(n.ID)
+		if err != nil || live == nil || live.Undoing || live.Abort != "" {
+			return err
+		}
+		w.count("unhold")
+		n.ProvisionState, _ = metal.Next(n.ProvisionState, metal.EventUnhold)
+		if err := tx.SaveNode(n); err != nil {
+			return err
+		}
+		return tx.Wake(n.ID, metal.WaitUnhold)
+	})
+}
+
+// The driver's own steps: each takes two looks.
+
+func (w *world) Steps(*metal.Node, metal.StepKind) []metal.Step {
+	return []metal.Step{
+		{Interface: "bios", Step: "apply", ArgsInfo: map[string]metal.ArgInfo{"settings": {Required: true}}},
+		{Interface: "raid", Step: "create", Abortable: true},
+	}
+}
+
+func (w *world) RunStep(_ context.Context, _ *metal.Node, kind metal.StepKind, s metal.Step, key string) (string, error) {
+	if w.broken {
+		return "", fault.New(fault.Invalid, "the BMC refuses")
+	}
+	if w.stepsRun[key] {
+		return "", nil
+	}
+	w.stepsRun[key] = true
+	w.count(string(kind) + " " + s.Name())
+	return "the BMC", nil
+}
+
+// unbroken forgets the driver's runs: the next operation has keys of its own anyway.
+func (w *world) unbroken() { w.broken = false }
 
 // effects are what was done to the machine, without what was only read.
 func (w *world) effects() map[string]int {
@@ -352,6 +422,7 @@ func (w *world) effects() map[string]int {
 	delete(out, "agent get_clean_steps")
 	delete(out, "agent get_deploy_steps")
 	delete(out, "agent get_hardware_info")
+	delete(out, "agent get_service_steps")
 	return out
 }
 

@@ -46,7 +46,9 @@ type Node struct {
 	DisablePowerOff      bool
 	CleanStep            map[string]any
 	DeployStep           map[string]any
-	BootMode             string // "uefi", "bios" or ""
+	ServiceStep          map[string]any
+	Traits               []string // sorted; what the machine can do, for deploy templates and schedulers
+	BootMode             string   // "uefi", "bios" or ""
 	SecureBoot           *bool
 
 	InspectionStartedAt  time.Time // zero while no inspection is under way
@@ -84,16 +86,6 @@ type Port struct {
 	Description         string
 	CreatedAt           time.Time
 	UpdatedAt           time.Time
-}
-
-// Step is one thing to do to a node inside cleaning or deploying, in Ironic's form.
-type Step struct {
-	Interface       string         `json:"interface"`
-	Step            string         `json:"step"`
-	Priority        int            `json:"priority"`
-	Args            map[string]any `json:"args,omitempty"`
-	Abortable       bool           `json:"abortable,omitempty"`
-	RebootRequested bool           `json:"reboot_requested,omitempty"`
 }
 
 // HistoryEvent is one line of a node's history: who did what, when and why. Appended for every transition and

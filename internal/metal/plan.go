@@ -12,6 +12,9 @@ const (
 	PlanInspect   Plan = "inspect" // by the agent
 	PlanProbe     Plan = "inspect out of band"
 	PlanAdopt     Plan = "adopt"
+	PlanManual    Plan = "manual clean" // the caller's clean steps, in the caller's order
+	PlanService   Plan = "service"
+	PlanRestore   Plan = "restore instance" // after a service that failed: the instance boots again
 	PlanTearDown  Plan = "tear down"
 	PlanPower     Plan = "power"
 	PlanValidate  Plan = "validate"
@@ -26,7 +29,9 @@ const (
 // with a reason: its step numbers mean something else.
 func (p Plan) Version() int {
 	switch p {
-	case PlanDeploy, PlanTearDown: // 2: boot mode and Secure Boot
+	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan
+		return 3
+	case PlanTearDown, PlanClean: // boot mode and Secure Boot; each clean step is a step of the plan
 		return 2
 	}
 	return 1
@@ -38,14 +43,25 @@ type Ask struct {
 	Power      Power       `json:"power,omitempty"`
 	Seconds    int         `json:"seconds,omitempty"` // time allowed for a soft power change; 0: the server's default
 	BootDevice *BootDevice `json:"boot_device,omitempty"`
-	Steps      []Step      `json:"steps,omitempty"`
-	BootMode   string      `json:"boot_mode,omitempty"`
-	SecureBoot *bool       `json:"secure_boot,omitempty"`
+	// Steps are the caller's: clean and service steps in the order they are to run, deploy steps by priority.
+	Steps []Step `json:"steps,omitempty"`
+	// TemplateSteps are those of the deploy templates that the instance's traits name.
+	TemplateSteps []Step `json:"template_steps,omitempty"`
+	NoRamdisk     bool   `json:"no_ramdisk,omitempty"` // disable_ramdisk: the steps run without the agent
+	// Restore: the instance does not run as it should (its last service failed or was held), so that it is booted
+	// anew at the end, whatever the steps need.
+	Restore    bool   `json:"restore,omitempty"`
+	BootMode   string `json:"boot_mode,omitempty"`
+	SecureBoot *bool  `json:"secure_boot,omitempty"`
 }
 
-// WaitAgent is the event an operation waits for while its ramdisk's agent has not called (or not called
-// again).
-const WaitAgent = "agent"
+// What an operation can wait for.
+const (
+	// WaitAgent is a call of its ramdisk's agent.
+	WaitAgent = "agent"
+	// WaitUnhold is the verb unhold: a hold step was reached.
+	WaitUnhold = "unhold"
+)
 
 // Validation is the answer about one interface of a node: Result nil means the node has none.
 type Validation struct {
