@@ -36,7 +36,7 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		ProvisionState: string(n.ProvisionState), TargetProvisionState: string(n.TargetProvisionState),
 		ProvisionUpdatedAt: wire.Time{Time: n.ProvisionUpdatedAt}, PowerState: string(n.PowerState), TargetPowerState: string(n.TargetPowerState),
 		LastError: n.LastError, Reservation: n.Reservation, Maintenance: n.Maintenance, MaintenanceReason: n.MaintenanceReason, Fault: n.Fault,
-		CleanStep: n.CleanStep, DeployStep: n.DeployStep,
+		CleanStep: n.CleanStep, DeployStep: n.DeployStep, ServiceStep: n.ServiceStep,
 		BootInterface: n.Interfaces["boot"], ConsoleInterface: n.Interfaces["console"], DeployInterface: n.Interfaces["deploy"],
 		InspectInterface: n.Interfaces["inspect"], ManagementInterface: n.Interfaces["management"], PowerInterface: n.Interfaces["power"],
 		RAIDInterface: n.Interfaces["raid"], VendorInterface: n.Interfaces["vendor"], NetworkInterface: n.Interfaces["network"],

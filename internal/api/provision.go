@@ -34,11 +34,14 @@ func (c *call) setProvision() (answer, error) {
 			return answer{}, err
 		}
 	}
-	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive}
+	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk}
 	if p.CleanSteps, err = readSteps("clean_steps", rq.cleanSteps, stepKeys); err != nil {
 		return answer{}, err
 	}
 	if p.DeploySteps, err = readSteps("deploy_steps", rq.deploySteps, deployStepKeys); err != nil {
+		return answer{}, err
+	}
+	if p.ServiceSteps, err = readSteps("service_steps", rq.serviceSteps, stepKeys); err != nil {
 		return answer{}, err
 	}
 	if err := c.s.SetProvision(c.r.Context(), c.caller(), rq.node.UUID, p); err != nil {
@@ -225,8 +228,6 @@ func (rq *request) checkRamdisk() error {
 		return wire.TooNew("Parameter disable_ramdisk with the verb service", 108, rq.minor)
 	case rq.verb != metal.VerbClean && rq.verb != metal.VerbService:
 		return invalid("disable_ramdisk is only supported with the verbs clean and service.")
-	case *rq.noRamdisk:
-		return fault.New(fault.NotSupported, "disable_ramdisk is not supported by this server yet.")
 	}
 	return nil
 }
@@ -289,6 +290,5 @@ func (rq *request) checkService() error {
 	if len(rq.serviceSteps) == 0 {
 		return invalid("service_steps is required when setting target provision state to service.")
 	}
-	_, err := readSteps("service_steps", rq.serviceSteps, stepKeys)
-	return err
+	return nil
 }

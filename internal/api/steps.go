@@ -93,7 +93,7 @@ func readStepRest(m map[string]any, s *metal.Step) error {
 	case m["execute_on_child_nodes"] != nil && !ok:
 		return invalid("execute_on_child_nodes must be true or false.")
 	case children:
-		return fault.New(fault.NotSupported, "This server has no child nodes.")
+		return fault.New(fault.NotSupported, "execute_on_child_nodes: this server has no child nodes.")
 	}
 	return nil
 }

@@ -47,8 +47,7 @@ type Node struct {
 	CleanStep            map[string]any
 	DeployStep           map[string]any
 	ServiceStep          map[string]any
-	Traits               []string // sorted; what the machine can do, for deploy templates and schedulers
-	BootMode             string   // "uefi", "bios" or ""
+	BootMode             string // "uefi", "bios" or ""
 	SecureBoot           *bool
 
 	InspectionStartedAt  time.Time // zero while no inspection is under way

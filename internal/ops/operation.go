@@ -130,6 +130,8 @@ func next(o *store.Operation, served bool, now time.Time) string {
 		said = fmt.Sprintf("Conductor %s stopped answering at %s; the next conductor to look takes over.", o.LeaseOwner, stamp(o.LeaseUntil))
 	case !served:
 		said = fmt.Sprintf("Nobody works on it: no conductor that runs serves driver %s for conductor group %q.", o.Driver, o.Group)
+	case o.WaitingFor == metal.WaitUnhold && o.DueAt.After(now):
+		said = "It is held, for as long as nobody asks for unhold, which goes on with the next step, or abort."
 	case o.DueAt.After(now) && o.WaitingFor != "":
 		said = fmt.Sprintf("It goes on as soon as that happens, and looks again at %s.", stamp(o.DueAt))
 	case o.DueAt.After(now):

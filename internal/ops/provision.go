@@ -15,18 +15,44 @@ import (
 
 // Provision is what PUT states/provision asks. ConfigDrive is nil, a string (URL or base64) or an object.
 type Provision struct {
-	Verb        metal.Verb
-	ConfigDrive any
-	CleanSteps  []metal.Step
-	DeploySteps []metal.Step
+	Verb         metal.Verb
+	ConfigDrive  any
+	CleanSteps   []metal.Step
+	DeploySteps  []metal.Step
+	ServiceSteps []metal.Step
+	NoRamdisk    bool // disable_ramdisk
 }
 
-// supported are the verbs that have a plan here; the others are answered with fault.NotSupported.
-var supported = map[metal.Verb]metal.Plan{
-	metal.VerbManage: metal.PlanVerify, metal.VerbProvide: metal.PlanClean, metal.VerbActive: metal.PlanDeploy,
-	metal.VerbDeploy: metal.PlanDeploy, metal.VerbRebuild: metal.PlanDeploy, metal.VerbDeleted: metal.PlanTearDown,
-	metal.VerbUndeploy: metal.PlanTearDown, metal.VerbAbort: "",
-	metal.VerbInspect: metal.PlanInspect, metal.VerbAdopt: metal.PlanAdopt,
+// request is a verb on its way in: what was asked, of which node, and what the operation will be told.
+type request struct {
+	*Service
+	tx   *store.Tx
+	node *metal.Node
+	live *store.Operation // that holds the node; nil for none
+	by   Caller
+	Provision
+	plan metal.Plan // what follows; a check may choose another than the table says
+	ask  metal.Ask
+}
+
+// accepts says, for each verb that begins work or moves the node at once, which plan follows, and checks what must
+// hold before anything is promised. A verb that is not here is answered with fault.NotSupported; abort and unhold
+// turn to the operation there is, in abort.go.
+var accepts = map[metal.Verb]struct {
+	plan  metal.Plan // "" where the state alone changes
+	check func(*request) error
+}{
+	metal.VerbManage:   {plan: metal.PlanVerify},
+	metal.VerbProvide:  {metal.PlanClean, (*request).checkProvide},
+	metal.VerbClean:    {metal.PlanManual, (*request).checkClean},
+	metal.VerbActive:   {metal.PlanDeploy, (*request).checkDeploy},
+	metal.VerbDeploy:   {metal.PlanDeploy, (*request).checkDeploy},
+	metal.VerbRebuild:  {metal.PlanDeploy, (*request).checkRebuild},
+	metal.VerbDeleted:  {metal.PlanTearDown, (*request).checkProtected},
+	metal.VerbUndeploy: {metal.PlanTearDown, (*request).checkProtected},
+	metal.VerbService:  {metal.PlanService, (*request).checkService},
+	metal.VerbInspect:  {metal.PlanInspect, (*request).checkInspect},
+	metal.VerbAdopt:    {plan: metal.PlanAdopt},
 }
 
 // SetProvision accepts a verb: the node's transition and the operation that does the work are written
@@ -44,91 +70,122 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 		if c.Minor < info.Min && p.Verb != metal.VerbUndeploy {
 			return fault.New(fault.NotAcceptable, "The verb %q needs microversion 1.%d or newer.", p.Verb, info.Min)
 		}
-		deploys := info.Event == metal.EventDeploy || info.Event == metal.EventRebuild
-		if deploys && n.Maintenance {
-			return fault.New(fault.Invalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", p.Verb, n.UUID)
+		rq := &request{Service: s, tx: tx, node: n, by: c, Provision: p}
+		if deploys(info) && n.Maintenance {
+			return rq.inMaintenance()
 		}
-		live, err := tx.LiveOperation(n.ID)
-		if err != nil {
+		if rq.live, err = tx.LiveOperation(n.ID); err != nil {
 			return err
 		}
 		to, ok := metal.Next(n.ProvisionState, info.Event)
-		if !ok || (n.ProvisionState == metal.Cleaning && p.Verb == metal.VerbManage) {
-			if live != nil && n.Reservation != "" {
-				return locked(n, live)
+		if !ok || (n.ProvisionState == metal.Cleaning && p.Verb == metal.VerbManage) || (n.ProvisionState == metal.Deleting && p.Verb == metal.VerbClean) {
+			if rq.live != nil && n.Reservation != "" {
+				return locked(n, rq.live)
 			}
 			return badState(n, p.Verb)
 		}
-		plan, have := supported[p.Verb]
-		if !have || (p.Verb == metal.VerbAbort && live == nil) {
+		switch p.Verb {
+		case metal.VerbAbort:
+			return rq.abort()
+		case metal.VerbUnhold:
+			return rq.unhold()
+		}
+		how, have := accepts[p.Verb]
+		if !have {
 			return fault.New(fault.NotSupported, "The verb %q is not supported by this server yet.", p.Verb)
 		}
-		if p.Verb == metal.VerbAbort {
-			return s.abort(tx, n, c)
-		}
-		if (deploys || info.Event == metal.EventDelete) && n.Protected && p.Verb != metal.VerbActive && p.Verb != metal.VerbDeploy {
-			return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", n.UUID)
-		}
-		if len(p.CleanSteps) > 0 || len(p.DeploySteps) > 0 {
-			return fault.New(fault.NotSupported, "Steps given with the request are not supported by this server yet.")
-		}
-		if p.Verb == metal.VerbProvide && n.Retired {
-			return fault.New(fault.Invalid, "The provide operation can't be performed on node %s because it is retired.", n.UUID)
-		}
-		if plan == metal.PlanInspect {
-			if plan, err = inspection(n); err != nil {
+		rq.plan = how.plan
+		if how.check != nil {
+			if err := how.check(rq); err != nil {
 				return err
 			}
 		}
-		if deploys {
-			if err := prepareDeploy(n, p.ConfigDrive); err != nil {
-				return err
-			}
+		if err := rq.makeWay(info); err != nil {
+			return err
 		}
-		if live != nil {
-			if n.ProvisionState != metal.DeployWait || info.Event != metal.EventDelete {
-				return locked(n, live)
-			}
-			// The holder, if it works at this moment, is fenced: tear down powers the machine off anyway.
-			if err := tx.Supersede(n.ID, fmt.Sprintf("ended by %q of %s", p.Verb, c.who())); err != nil {
-				return err
-			}
-		}
-		return s.begin(tx, n, c, p.Verb, info, plan, to)
+		return rq.begin(info, to)
 	})
 }
 
+func deploys(info metal.VerbInfo) bool {
+	return info.Event == metal.EventDeploy || info.Event == metal.EventRebuild
+}
+
+// makeWay ends the operation that holds the node where the verb may take its place: a tear down of what waits, a
+// service of what another service holds. Its holder, if it works at this moment, is fenced: what follows switches
+// the machine off anyway.
+func (rq *request) makeWay(info metal.VerbInfo) error {
+	if rq.live == nil {
+		return nil
+	}
+	kind := metal.States[rq.node.ProvisionState].Kind
+	if (kind != metal.Waiting || info.Event != metal.EventDelete) && (kind != metal.Held || info.Event != metal.EventService) {
+		return locked(rq.node, rq.live)
+	}
+	return rq.tx.Supersede(rq.node.ID, fmt.Sprintf("ended by %q of %s", rq.Verb, rq.by.who()))
+}
+
 // begin writes the intent: the transition, the history line and, where there is work, the operation.
-func (s *Service) begin(tx *store.Tx, n *metal.Node, c Caller, verb metal.Verb, info metal.VerbInfo, plan metal.Plan, to metal.State) error {
+func (rq *request) begin(info metal.VerbInfo, to metal.State) error {
+	n, tx := rq.node, rq.tx
 	var operation *store.Operation
-	if metal.States[to].Kind == metal.Busy {
-		operation = newOperation(n, plan, string(verb), c, metal.Ask{})
+	if rq.plan != "" && metal.States[to].Kind == metal.Busy {
+		operation = newOperation(n, rq.plan, string(rq.Verb), rq.by, rq.ask)
 		if err := tx.CreateOperation(operation); err != nil {
 			return err
 		}
 	}
 	n.LastError = ""
-	id := ""
+	id, want := "", metal.State("")
 	if operation != nil {
 		id = operation.UUID
 	}
-	if err := transition(tx, n, info.Event, "", c, string(verb), id, fmt.Sprintf("%s asked for %q.", c.who(), verb)); err != nil {
+	if rq.Verb == metal.VerbClean {
+		want = info.Target // not where cleaning leads by itself
+	}
+	if err := transition(tx, n, info.Event, want, rq.by, string(rq.Verb), id, fmt.Sprintf("%s asked for %q.", rq.by.who(), rq.Verb)); err != nil {
 		return err
 	}
-	s.log.Info("verb accepted", "node", n.UUID, "verb", string(verb), "op", id, "request", c.RequestID)
+	rq.log.Info("verb accepted", "node", n.UUID, "verb", string(rq.Verb), "op", id, "request", rq.by.RequestID)
 	return tx.SaveNode(n)
 }
 
-// abort asks the live operation to stop; its conductor does, at the next moment that allows it.
-func (s *Service) abort(tx *store.Tx, n *metal.Node, c Caller) error {
-	if n.ProvisionState == metal.DeployWait && c.Minor < 110 {
-		return fault.New(fault.NotAcceptable, "Aborting a deployment needs microversion 1.110 or newer.")
+func (rq *request) inMaintenance() error {
+	return fault.New(fault.Invalid, "The %s operation can't be performed on node %s because it's in maintenance mode.", rq.Verb, rq.node.UUID)
+}
+
+// checkInspect chooses who inspects: the agent or the BMC.
+func (rq *request) checkInspect() (err error) {
+	rq.plan, err = inspection(rq.node)
+	return err
+}
+
+func (rq *request) checkProvide() error {
+	if rq.node.Retired {
+		return fault.New(fault.Invalid, "The provide operation can't be performed on node %s because it is retired.", rq.node.UUID)
 	}
-	if err := tx.AskAbort(n.ID, c.who()); err != nil {
+	return nil
+}
+
+func (rq *request) checkProtected() error {
+	if rq.node.Protected {
+		return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", rq.node.UUID)
+	}
+	return nil
+}
+
+func (rq *request) checkRebuild() error {
+	if err := rq.checkProtected(); err != nil {
 		return err
 	}
-	return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), Verb: "abort",
-		Why: "An abort was asked for."})
+	return rq.checkDeploy()
+}
+
+func (rq *request) checkDeploy() error {
+	if err := prepareDeploy(rq.node, rq.ConfigDrive); err != nil {
+		return err
+	}
+	return rq.deploySteps()
 }
 
 // prepareDeploy checks what a deployment needs before it is accepted, and keeps the config drive.

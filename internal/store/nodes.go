@@ -23,12 +23,12 @@ var nodeColumns = []string{
 	"maintenance", "maintenance_reason", "fault", "protected", "protected_reason", "retired",
 	"retired_reason", "disable_power_off", "clean_step", "deploy_step", "boot_mode", "secure_boot",
 	"created_at", "updated_at",
-	"inspection_started_at", "inspection_finished_at",
+	"inspection_started_at", "inspection_finished_at", "service_step",
 }
 
 // unsortable are the columns that hold objects. Source: rest-api reference §2.1.
 var unsortable = []string{"driver_info", "instance_info", "properties", "extra", "internal_info", "network_data",
-	"interfaces", "clean_step", "deploy_step"}
+	"interfaces", "clean_step", "deploy_step", "service_step"}
 
 var nodeSelect = "SELECT n.id, n." + strings.Join(nodeColumns, ", n.") + `,
 	COALESCE((SELECT o.lease_owner FROM operations o WHERE o.node_id = n.id AND o.status = 'live'
@@ -195,7 +195,7 @@ func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
 		number(n.Maintenance), n.MaintenanceReason, n.Fault, number(n.Protected), n.ProtectedReason,
 		number(n.Retired), n.RetiredReason, number(n.DisablePowerOff), object(n.CleanStep), object(n.DeployStep),
 		n.BootMode, orNullBool(n.SecureBoot), micros(n.CreatedAt), micros(n.UpdatedAt),
-		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt)}, nil
+		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt), object(n.ServiceStep)}, nil
 }
 
 type scanner interface{ Scan(...any) error }
@@ -208,7 +208,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		automated, secureBoot          sql.NullBool
 		provisioned, created, updated  int64
 		inspecting, inspected          int64
-		objects                        [7]string
+		objects                        [8]string
 		maintenance, protected, retire bool
 	)
 	err := row.Scan(&n.ID, &n.UUID, &name, &n.Driver, &driverInfo, &instanceInfo, &objects[0], &objects[1], &objects[2],
@@ -216,7 +216,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		&n.InstanceName, &n.ChassisUUID, &automated, &n.ProvisionState, &n.TargetProvisionState, &provisioned,
 		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
 		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
-		&secureBoot, &created, &updated, &inspecting, &inspected, &n.Reservation)
+		&secureBoot, &created, &updated, &inspecting, &inspected, &objects[7], &n.Reservation)
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +226,8 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 	n.ProvisionUpdatedAt, n.CreatedAt, n.UpdatedAt = fromMicros(provisioned), fromMicros(created), fromMicros(updated)
 	n.InspectionStartedAt, n.InspectionFinishedAt = fromMicros(inspecting), fromMicros(inspected)
 	err = errors.Join(decode(objects[0], &n.Properties), decode(objects[1], &n.Extra), decode(objects[2], &n.InternalInfo),
-		decode(objects[3], &n.NetworkData), decode(objects[4], &n.Interfaces), decode(objects[5], &n.CleanStep), decode(objects[6], &n.DeployStep))
+		decode(objects[3], &n.NetworkData), decode(objects[4], &n.Interfaces), decode(objects[5], &n.CleanStep), decode(objects[6], &n.DeployStep),
+		decode(objects[7], &n.ServiceStep))
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
 	}
