@@ -114,6 +114,9 @@ func testPlans(t *testing.T) {
 				t.Fatalf("only %d places to be killed at: the hook is not called", points)
 			}
 			for kill := range points {
+				if onPostgres(t) && points > 60 && kill%7 != 3 {
+					continue // of the long plans a sample: what differs there is the store
+				}
 				w := j.begin(t)
 				seen, dead := 0, false
 				label := ""
@@ -146,6 +149,7 @@ func testPlans(t *testing.T) {
 func (j journey) ran(t *testing.T) []string {
 	t.Helper()
 	w := j.begin(t)
+	defer w.close()
 	c := w.conductor("c1", nil)
 	var names []string
 	c.tamper = func(steps []step) {
@@ -174,8 +178,12 @@ func testEachStepFailing(t *testing.T) {
 			t.Errorf("%s enters no step", j.name)
 		}
 		for i, name := range names {
+			if onPostgres(t) && i%5 != 0 {
+				continue // what differs there is the store
+			}
 			t.Run(j.name+"/"+name, func(t *testing.T) {
 				w := j.begin(t)
+				defer w.close()
 				c := w.conductor("c1", nil)
 				c.tamper = func(steps []step) {
 					for i := range steps {
@@ -210,7 +218,6 @@ func testEachStepFailing(t *testing.T) {
 				w.run(w.conductor("c1", nil))
 				j.arrived(t, w, "second try")
 			})
-			w.close()
 		}
 	}
 }

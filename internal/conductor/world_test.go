@@ -188,12 +188,15 @@ func (w *world) state() (*metal.Node, *store.Agent) {
 	w.t.Helper()
 	var n *metal.Node
 	var a *store.Agent
-	w.write(func(tx *store.Tx) (err error) {
+	err := w.db.Read(w.t.Context(), func(tx *store.Tx) (err error) {
 		if n, err = tx.NodeByID(w.node.ID); err == nil {
 			a, err = tx.Agent(n)
 		}
 		return err
 	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return n, a
 }
 
@@ -283,9 +286,15 @@ func (w *world) callBack() {
 		w.mu.Lock()
 		w.token = a.Token.Expose()
 		w.mu.Unlock()
-		a.URL, a.VerifyCA, a.LastHeartbeat = w.agent.URL, cert, time.Now()
-		if err := tx.SaveAgent(a); err != nil {
+		live, err := tx.LiveOperation(w.node.ID)
+		if err != nil {
 			return err
+		}
+		if a.LastHeartbeat.IsZero() || live != nil && live.WaitingFor == metal.WaitAgent { // others change nothing
+			a.URL, a.VerifyCA, a.LastHeartbeat = w.agent.URL, cert, time.Now()
+			if err := tx.SaveAgent(a); err != nil {
+				return err
+			}
 		}
 		return tx.Wake(w.node.ID, metal.WaitAgent)
 	})
@@ -374,6 +383,9 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 
 // unhold asks for what an operator asks for when a hold step was reached.
 func (w *world) unhold() {
+	if n, _ := w.state(); metal.States[n.ProvisionState].Kind != metal.Held {
+		return
+	}
 	w.write(func(tx *store.Tx) error {
 		n, err := tx.NodeByID(w.node.ID)
 		if err != nil || metal.States[n.ProvisionState].Kind != metal.Held {
