@@ -17,7 +17,7 @@ type Report struct {
 	Drive      *image.Partition  // the config drive; nil if none was given
 
 	Format      string // "raw" or "qcow2"
-	Compression string // of the whole: "zstd", "gzip" or "" for none
+	Compression string // of the whole: "zstd", "gzip", "xz" or "" for none
 	Downloaded  int64  // as the digest counts
 	ImageSize   int64  // after decompression
 	Written     int64  // data put on the disk

@@ -34,8 +34,8 @@ func (a *app) nodeDeploy() *cobra.Command {
 		Short: "Write an image to the machine and boot it",
 		Long: `Write a whole-disk image to the machine, with a config drive that says who it is and who may log in, and boot it.
 
-The image is a URL or a local path that the server can read: raw, zstd or gzip of raw, or qcow2. Its checksum is given
-as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).`,
+The image is a URL or a local path that the server can read: raw, zstd, gzip or xz of raw, or qcow2. Its checksum
+is given as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).`,
 		Example: `  ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw.zst \
       --ssh-key ~/.ssh/id_ed25519.pub --hostname web1 --wait
   ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw \
@@ -85,7 +85,7 @@ func (d *deployment) describe(c *cobra.Command) {
 
 func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *deployment) error {
 	if d.image == "" && !d.rebuild {
-		return hint(usagef("--image is missing"), "give the URL of a whole-disk image: raw, zstd or gzip of raw, or qcow2")
+		return hint(usagef("--image is missing"), "give the URL of a whole-disk image: raw, zstd, gzip or xz of raw, or qcow2")
 	}
 	if err := d.check(); err != nil {
 		return err

@@ -7,12 +7,13 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
 
 	"ingot/internal/fault"
 )
 
-// MaxWindow is the largest zstd window accepted, 64 MiB: what "zstd --long=26" makes. The decoder holds
-// one window in memory.
+// MaxWindow is the largest zstd window and xz dictionary accepted, 64 MiB: what "zstd --long=26" and "xz -9" make. The
+// decoder holds one in memory.
 const MaxWindow = 64 << 20
 
 // Options bound and check what a Decoder gives.
@@ -72,6 +73,8 @@ func (d *Decoder) unpack(magic []byte, r io.Reader) (io.Reader, error) {
 	switch d.info.Compression = Detect(magic); d.info.Compression {
 	case Gzip:
 		return gzip.NewReader(r)
+	case XZ:
+		return xz.NewReader(r, MaxWindow)
 	case Zstd:
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecoderMaxMemory(1<<62))
@@ -126,6 +129,8 @@ func (d *Decoder) explain(err error) error {
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return fault.Wrap(fault.Invalid, err,
 			"The zstd image needs a window over %d MiB: compress it without --ultra, and with at most --long=26.", MaxWindow>>20)
+	case errors.Is(err, xz.ErrMemlimit):
+		return fault.Wrap(fault.Invalid, err, "The xz image needs a dictionary over %d MiB: compress it with at most \"xz -9\", or with zstd.", MaxWindow>>20)
 	}
 	return fault.Wrap(fault.Invalid, err, "The %s image is damaged or cut short and cannot be decompressed.", d.info.Compression)
 }

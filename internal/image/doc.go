@@ -2,11 +2,11 @@
 //
 // It judges by content, never by a file name or a Content-Type: Detect names a format from its first
 // bytes, Inspect refuses what this system does not write, NewDecoder turns a stream as it is downloaded
-// into the bytes of the disk. Those are whole-disk images (GPT or MBR): raw, plain or compressed with zstd
-// or gzip, and qcow2, plain or compressed inside, which OpenQCOW2 reads because its parts are in no order. Everything
+// into the bytes of the disk. Those are whole-disk images (GPT or MBR): raw, plain or compressed with zstd,
+// gzip or xz, and qcow2, plain or compressed inside, which OpenQCOW2 reads because its parts are in no order. Everything
 // else is refused, with a sentence that says what it is and what to do.
 //
-// It is pure: io.Reader in, io.Reader out, bounded memory (a zstd window of at most MaxWindow), for a qcow2 its map
+// It is pure: io.Reader in, io.Reader out, bounded memory (a zstd window or xz dictionary of at most MaxWindow), for a qcow2 its map
 // and a few MiB), no file and no network. Every byte it reads is a stranger's, so all entrances are fuzzed. It does not fetch
 // (source does), does not write disks (agent/disk does) and edits no partition table.
 //

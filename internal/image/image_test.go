@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 
 	"ingot/internal/fault"
 	"ingot/internal/image"
@@ -53,6 +54,17 @@ func packZstd(b []byte) []byte {
 	w, _ := zstd.NewWriter(nil)
 	defer w.Close()
 	return w.EncodeAll(b, nil)
+}
+
+func packXZ(b []byte, dictionary int) []byte {
+	var out bytes.Buffer
+	w, err := xz.WriterConfig{DictCap: dictionary}.NewWriter(&out)
+	if err != nil {
+		panic(err)
+	}
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
 }
 
 func TestDetect(t *testing.T) {
@@ -177,7 +189,7 @@ func TestDecode(t *testing.T) {
 			clear(disk[462:510])
 		}
 		two := append(packZstd(disk[:500]), packZstd(disk[500:])...)
-		for name, packed := range map[string][]byte{"": disk, "gzip": packGzip(disk), "zstd": packZstd(disk)} {
+		for name, packed := range map[string][]byte{"": disk, "gzip": packGzip(disk), "zstd": packZstd(disk), "xz": packXZ(disk, 1<<20)} {
 			d, err := image.NewDecoder(iotest.OneByteReader(bytes.NewReader(packed)), image.Options{Declared: "raw", MaxSize: 8 << 20})
 			if err != nil {
 				t.Fatalf("%q: %v", name, err)
@@ -216,7 +228,9 @@ func TestDecodeRefuses(t *testing.T) {
 		says   string
 	}{
 		{"qcow2 inside zstd", packZstd(at(4096, 0, "QFI\xfb")), 0, fault.Invalid, "qcow2 inside another"},
-		{"xz", at(4096, 0, "\xfd7zXZ\x00"), 0, fault.Invalid, "xz"},
+		{"not much of an xz", at(4096, 0, "\xfd7zXZ\x00"), 0, fault.Invalid, "xz image is damaged"},
+		{"xz with a large dictionary", packXZ(disk, 128<<20), 0, fault.Invalid, "dictionary"},
+		{"xz inside zstd", packZstd(packXZ(disk, 1<<20)), 0, fault.Invalid, "twice"},
 		{"twice", packZstd(packGzip(disk)), 0, fault.Invalid, "twice"},
 		{"empty", nil, 0, fault.Invalid, "not a whole-disk image"},
 		{"zstd of zeros", packZstd(make([]byte, 4<<20)), 0, fault.Invalid, "not a whole-disk image"},
@@ -248,7 +262,7 @@ func TestDecodeIsBounded(t *testing.T) {
 
 func TestReadersErrorIsKept(t *testing.T) {
 	lost := errors.New("connection lost")
-	for _, packed := range [][]byte{gptDisk(512), packZstd(gptDisk(512)), packGzip(gptDisk(512))} {
+	for _, packed := range [][]byte{gptDisk(512), packZstd(gptDisk(512)), packGzip(gptDisk(512)), packXZ(gptDisk(512), 1<<20)} {
 		for _, cut := range []int{3, len(packed) / 2, len(packed) - 1} {
 			r := io.MultiReader(bytes.NewReader(packed[:cut]), iotest.ErrReader(lost))
 			d, err := image.NewDecoder(r, image.Options{})
@@ -288,6 +302,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(small)
 	f.Add(packZstd(small))
 	f.Add(packGzip(small))
+	f.Add(packXZ(small, 1<<16))
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		const limit = 8 << 20
 		d, err := image.NewDecoder(bytes.NewReader(packed), image.Options{MaxSize: limit})

@@ -7,7 +7,7 @@ import (
 // Info is what an accepted image is.
 type Info struct {
 	Format      Format // Raw or QCOW2
-	Compression Format // Gzip, Zstd, or "" for none
+	Compression Format // Gzip, Zstd, XZ, or "" for none
 	Table       *Table // never nil
 	// Size is how many bytes it decodes to at least, as a header announces it; 0 is unknown.
 	Size int64
@@ -27,7 +27,6 @@ var refusals = map[Format]string{
 	VDI:        "The image is a VirtualBox disk (vdi), which is not supported: " + toRaw + ".",
 	ISO:        "The image is an ISO 9660 or UDF medium, not a whole-disk image: use the distribution's cloud or disk image.",
 	LUKS:       "The image is an encrypted LUKS volume, not a whole-disk image: decrypt it and give the disk image.",
-	XZ:         "The image is compressed with xz, which is not decoded yet: unpack it and compress it with zstd.",
 	Bzip2:      "The image is compressed with bzip2, which is not supported: unpack it and compress it with zstd.",
 	LZ4:        "The image is compressed with lz4, which is not supported: unpack it and compress it with zstd.",
 	Zip:        "The image is a zip archive: unpack it and give the disk image, compressed with zstd.",
@@ -38,6 +37,7 @@ var refusals = map[Format]string{
 		"nor with a known image format.",
 	Gzip: "The image is compressed twice (gzip inside): unpack it and compress it once, with zstd.",
 	Zstd: "The image is compressed twice (zstd inside): unpack it and compress it once.",
+	XZ:   "The image is compressed twice (xz inside): unpack it and compress it once, with zstd.",
 }
 
 // Inspect decides from the first HeadSize decoded bytes (or all, if fewer) whether an image may be

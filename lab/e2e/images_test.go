@@ -26,6 +26,7 @@ const mib = 1 << 20
 type images struct {
 	url  string // ends with a slash
 	good []byte
+	mux  *http.ServeMux
 	half chan struct{} // the gate: what is past the middle of "gated" is sent once this is closed
 
 	mu   sync.Mutex
@@ -38,22 +39,16 @@ type images struct {
 //	gated      the first half at once, the rest when the gate is opened
 //	truncated  three quarters; who asks for more gets nothing, however often
 //	large      an image of the same kind that says it has large bytes, more than the disk
-//	qcow2      another format
+//	qcow2      the beginning of one, and then nothing that makes sense
 //	noise      no format at all
 func serveImages(t *testing.T, host string, good []byte, large int64) *images {
 	t.Helper()
-	i := &images{good: good, half: make(chan struct{})}
 	mux := http.NewServeMux()
-	file := func(name string, content func() io.ReadSeeker) {
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("ETag", strconv.Quote(name))
-			http.ServeContent(w, r, name, time.Time{}, content())
-		})
-	}
-	file("good", func() io.ReadSeeker { return bytes.NewReader(good) })
-	file("qcow2", func() io.ReadSeeker { return bytes.NewReader(qcow2()) })
-	file("noise", func() io.ReadSeeker { return bytes.NewReader(noise(3*mib, 7)) })
-	file("large", func() io.ReadSeeker {
+	i := &images{good: good, mux: mux, half: make(chan struct{})}
+	i.file("good", func() io.ReadSeeker { return bytes.NewReader(good) })
+	i.file("qcow2", func() io.ReadSeeker { return bytes.NewReader(qcow2()) })
+	i.file("noise", func() io.ReadSeeker { return bytes.NewReader(noise(3*mib, 7)) })
+	i.file("large", func() io.ReadSeeker {
 		return io.NewSectionReader(padded{good}, 0, large)
 	})
 	mux.HandleFunc("GET /truncated", i.truncated)
@@ -70,6 +65,14 @@ func serveImages(t *testing.T, host string, good []byte, large int64) *images {
 	})
 	i.url = srv.URL + "/"
 	return i
+}
+
+// file serves content whole and by range.
+func (i *images) file(name string, content func() io.ReadSeeker) {
+	i.mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", strconv.Quote(name))
+		http.ServeContent(w, r, name, time.Time{}, content())
+	})
 }
 
 // openGate lets the rest of "gated" out.

@@ -79,6 +79,7 @@ func TestMachine(t *testing.T) {
 	}{
 		{"cleaning erases what was there", (*labNode).erases},
 		{"a wrong checksum leaves nothing that boots", (*labNode).wrongChecksum},
+		{"a qcow2 over old data", (*labNode).qcow2},
 		{"killed while writing", (*labNode).killed},
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {
@@ -194,6 +195,43 @@ func (x *labNode) wrongChecksum() {
 	if !contains(agent, "image write starts") || !contains(console, "image write starts", "Linux version") {
 		x.t.Errorf("of the failure there is kept the agent's log %q, the console %q", agent, console)
 	}
+}
+
+// qcow2 fills the disk's start with old data from outside and deploys the image as a compressed qcow2: its holes must
+// be holes on the disk.
+func (x *labNode) qcow2() {
+	x.t.Helper()
+	if _, err := x.UpdateNode(x.t.Context(), x.name, []wire.PatchOp{client.Set("/automated_clean", false)}, false); err != nil {
+		x.t.Fatal(err)
+	}
+	fillOld(x.t, x.machine.DiskPath, int64(len(x.raw))+mib)
+	dir := x.t.TempDir()
+	raw, packed := filepath.Join(dir, "raw"), filepath.Join(dir, "qcow2")
+	if err := os.WriteFile(raw, x.raw, 0o600); err != nil {
+		x.t.Fatal(err)
+	}
+	tool(x.t, "qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, packed)
+	file, err := os.ReadFile(packed)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.images.file("zlib.qcow2", func() io.ReadSeeker { return bytes.NewReader(file) })
+	x.wants(x.images.url+"zlib.qcow2", sum(file))
+	x.node.ends(metal.VerbActive, metal.Active, later)
+	x.deployed()
+	disk := make([]byte, len(x.raw))
+	f, err := os.Open(x.machine.DiskPath)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.ReadAt(disk, 0); err != nil {
+		x.t.Fatal(err)
+	}
+	if end := len(disk) - 33*512; !bytes.Equal(disk[mib:end], x.raw[mib:end]) || bytes.Contains(disk, []byte("another tenant")) {
+		x.t.Error("the disk is not the image, or old data is in its holes")
+	}
+	x.node.ends(metal.VerbDeleted, metal.Available, later)
 }
 
 // killed deploys without disturbance, which is also the next try after the failure before, and then once more
