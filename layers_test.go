@@ -99,7 +99,7 @@ var maySpeak = []string{"internal/agentapi", "internal/source"}
 // formats are the modules that floors 0 and 1 may use: formats, codecs, protocols.
 var formats = []string{
 	"github.com/diskfs/go-diskfs", "github.com/evanphx/json-patch/v5", "github.com/google/uuid", "github.com/klauspost/compress",
-	"github.com/santhosh-tekuri/jsonschema/v6", "github.com/ulikunitz/xz", "golang.org/x/crypto", "golang.org/x/text",
+	"github.com/santhosh-tekuri/jsonschema/v6", "github.com/mikelolasagasti/xz", "golang.org/x/crypto", "golang.org/x/text",
 	"gopkg.in/ini.v1", "gopkg.in/yaml.v3",
 }
 
