@@ -1,7 +1,9 @@
 # Everything a developer runs, by name. `make help` lists it; CI runs the same targets.
 SHELL := /bin/bash
 GO ?= go
-BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w"
+# Build tags: otel sends traces, and makes the program larger (docs/decisions/0023-traces-behind-a-build-tag.md).
+TAGS ?=
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)" -ldflags "-s -w"
 # How long each fuzz target runs under make fuzz.
 FUZZTIME ?= 20s
 

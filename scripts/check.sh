@@ -9,5 +9,6 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go vet ./...
+go vet -tags otel ./internal/telemetry ./cmd/ingot
 go mod tidy -diff # prints what go mod tidy would change, and fails
 go test . ./internal/metal

@@ -24,6 +24,7 @@ make --no-print-directory build
 if [ $lab_only = no ]; then
 	say "unit tests and CLI scripts"
 	go test ./...
+	go test -tags otel -run 'Trace|Span' ./internal/telemetry ./cmd/ingot # docs/decisions/0023-traces-behind-a-build-tag.md
 fi
 
 # The packages with lab tests are those whose tests ask for INGOT_LAB.

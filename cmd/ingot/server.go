@@ -80,7 +80,9 @@ func (s *server) build(ctx context.Context) (err error) {
 	oc := ops.Defaults()
 	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
 	s.service = ops.New(s.db, oc, s.log)
-	s.watch = s.newWatch()
+	if s.watch, err = s.newWatch(ctx); err != nil {
+		return err
+	}
 	if s.doors, err = openDoors(s.f, s.c, s.roles); err != nil {
 		return err
 	}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/http"
+	"os"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 	"time"
 
 	"ingot/internal/conductor"
@@ -14,10 +17,27 @@ import (
 	"ingot/internal/telemetry"
 )
 
-// watch puts the counters into the hooks of the rooms.
-type watch struct{ m *telemetry.Metrics }
+// watch puts counters and spans into the hooks of the rooms.
+type watch struct {
+	m *telemetry.Metrics
+	t telemetry.Tracer
+}
 
-func (s *server) newWatch() *watch {
+// closeTraces is how long the last spans may take to reach the collector.
+const closeTraces = 3 * time.Second
+
+func (s *server) newWatch(ctx context.Context) (*watch, error) {
+	tracer, err := telemetry.NewTracer(ctx, telemetry.TraceOptions{Endpoint: strings.TrimRight(s.c.Tracing.Endpoint, "/"), Version: version(), Server: s.name, Log: s.log, Getenv: os.Getenv})
+	if err != nil {
+		return nil, err
+	}
+	s.onClose(func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTraces)
+		defer cancel()
+		if err := tracer.Close(end); err != nil {
+			s.log.Warn("the last spans cannot be sent", "error", err)
+		}
+	})
 	ask := func(f func(*store.Tx) ([]store.Count, error)) func(context.Context) ([]telemetry.Count, error) {
 		return func(ctx context.Context) (out []telemetry.Count, err error) {
 			err = s.db.Read(ctx, func(tx *store.Tx) error {
@@ -30,10 +50,10 @@ func (s *server) newWatch() *watch {
 			return out, err
 		}
 	}
-	w := &watch{telemetry.New(version(), telemetry.Gauges{Operations: ask((*store.Tx).CountOperations), Nodes: ask((*store.Tx).CountNodes),
+	w := &watch{t: tracer, m: telemetry.New(version(), telemetry.Gauges{Operations: ask((*store.Tx).CountOperations), Nodes: ask((*store.Tx).CountNodes),
 		Conductors: s.countConductors}, s.log)}
 	s.db.Watch(w.m.Transaction)
-	return w
+	return w, nil
 }
 
 func (s *server) countConductors(ctx context.Context) ([]telemetry.Count, error) {
@@ -52,7 +72,18 @@ func (s *server) countConductors(ctx context.Context) ([]telemetry.Count, error)
 // request is api.Options.Watch.
 func (w *watch) request(r *http.Request) (context.Context, string, func(route string, status int)) {
 	begun, method := time.Now(), r.Method
-	return r.Context(), "", func(route string, status int) { w.m.Request(route, method, status, time.Since(begun)) }
+	ctx, span := w.t.Start(r.Context(), r.Header.Get("Traceparent"), "request", telemetry.Served)
+	return ctx, span.Parent(), func(route string, status int) {
+		w.m.Request(route, method, status, time.Since(begun))
+		failed := ""
+		if status >= 500 {
+			failed = strconv.Itoa(status)
+		}
+		if route != "" {
+			span.Name(method+" "+route, "http.request.method", method, "http.route", route, "http.response.status_code", strconv.Itoa(status))
+		}
+		span.End(failed)
+	}
 }
 
 // Claimed, Fenced and Step make it a conductor.Watcher.
@@ -62,18 +93,23 @@ func (w *watch) Fenced() { w.m.Fenced() }
 
 func (w *watch) Step(ctx context.Context, s conductor.StepRun) (context.Context, func(string, error)) {
 	begun := time.Now()
-	return ctx, func(outcome string, _ error) { w.m.Step(s.Plan, s.Step, outcome, time.Since(begun)) }
+	ctx, span := w.t.Start(ctx, s.Trace, s.Plan+": "+s.Step, telemetry.Inside, "ingot.plan", s.Plan, "ingot.step", s.Step, "ingot.attempt", strconv.Itoa(s.Attempt),
+		"ingot.operation", s.Operation, "ingot.node", s.Node, "ingot.request", s.Request)
+	return ctx, func(outcome string, err error) {
+		w.m.Step(s.Plan, s.Step, outcome, time.Since(begun))
+		span.Name(s.Plan+": "+s.Step, "ingot.outcome", outcome)
+		span.End(kindOf(err))
+	}
 }
 
 // bmc is a bmcWatch.
 func (w *watch) bmc(ctx context.Context, driver, call string) (context.Context, func(error)) {
 	begun := time.Now()
+	ctx, span := w.t.Start(ctx, "", driver+": "+call, telemetry.Called, "ingot.driver", driver, "ingot.call", call)
 	return ctx, func(err error) {
-		result := "ok"
-		if err != nil {
-			result = fault.KindOf(err).String()
-		}
-		w.m.BMC(driver, call, result, time.Since(begun))
+		failed := kindOf(err)
+		w.m.BMC(driver, call, cmp.Or(failed, "ok"), time.Since(begun))
+		span.End(failed)
 	}
 }
 
@@ -83,6 +119,15 @@ func (s *server) metrics() http.Handler {
 	m := http.NewServeMux()
 	m.Handle("GET /metrics", s.watch.m.Handler())
 	return m
+}
+
+// kindOf is how something failed in a word, "" for well. The text of an error stays out of spans: it may hold
+// what a stranger sent.
+func kindOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return fault.KindOf(err).String()
 }
 
 // dumps are what an operator may ask of the process's inside. A dump of goroutines has addresses and numbers of

@@ -20,6 +20,7 @@ type Config struct {
 	Peer      Peer      `section:"peer"`
 	Redfish   Redfish   `section:"redfish"`
 	Metrics   Metrics   `section:"metrics"`
+	Tracing   Tracing   `section:"tracing"`
 }
 
 // Default is the section [DEFAULT].
@@ -41,6 +42,13 @@ type Metrics struct {
 	// Listen is the address and port that serve /metrics for Prometheus, /healthz and /readyz. They ask for no
 	// rights and tell nothing of single nodes. Empty means no such listener; the API's has the latter two.
 	Listen string `key:"listen"`
+}
+
+// Tracing is the section [tracing].
+type Tracing struct {
+	// Endpoint is the URL of an OTLP/HTTP collector of traces, such as http://127.0.0.1:4318. Empty means what the
+	// variable OTEL_EXPORTER_OTLP_ENDPOINT says, and no traces without it. Needs a program built with -tags otel.
+	Endpoint string `key:"endpoint" is:"url"`
 }
 
 // API is the section [api].
