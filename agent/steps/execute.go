@@ -119,6 +119,13 @@ func echo(raw json.RawMessage) any {
 	}
 	if json.Unmarshal(whole["args"], &args) == nil && args != nil {
 		delete(args, "configdrive")
+		var private []string
+		if raw, ok := whole["ingot_secret_args"]; ok && json.Unmarshal(raw, &private) != nil {
+			return short // not of the form we know: better nothing than a secret
+		}
+		for _, name := range private {
+			delete(args, name)
+		}
 		size := 0
 		for key, v := range args {
 			size += len(key) + len(v)

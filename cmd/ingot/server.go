@@ -92,6 +92,9 @@ func (s *server) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if s.values != nil {
+		s.service.KeepSecrets(s.keeper())
+	}
 	s.members.self = s.selfRow()
 	if err := s.members.beat(ctx, nil); err != nil {
 		return err
@@ -135,6 +138,7 @@ func (s *server) run(ctx context.Context) error {
 		listen(ctx, g, s.doors.metrics, api.Server(s.healthy(s.metrics()), s.log))
 	}
 	g.Go(func() error { return s.members.run(ctx, s) })
+	g.Go(func() error { return s.service.RunSecrets(ctx) })
 	g.Go(func() error { return s.tellManager(ctx) })
 	s.log.Info("serving", facts...)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -160,6 +164,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 	offers := &offers{url: s.doors.bootURL}
 	s.worker = conductor.New(s.db, cc, types, offers, s.log)
 	s.worker.Watch(s.watch)
+	s.worker.UseSecrets(&values{self: s.name, own: s.values, peer: s.peer, members: s.members, log: s.log})
 	s.files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), Boot: s.worker.BootConfig,
 		AllowedFileRoots: s.c.Conductor.FileURLAllowedPaths, Log: s.log})
 	if err != nil {

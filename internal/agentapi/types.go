@@ -72,6 +72,8 @@ type Step struct {
 	RebootRequested bool           `json:"reboot_requested"`
 	Abortable       bool           `json:"abortable,omitempty"`
 	Args            map[string]any `json:"args,omitempty"`
+	// SecretArgs names arguments that our agent leaves out of what it repeats. Others do not know it.
+	SecretArgs []string `json:"ingot_secret_args,omitempty"`
 	// ArgsInfo is what Args may hold, by name; in lists only.
 	ArgsInfo map[string]ArgInfo `json:"argsinfo,omitempty"`
 }

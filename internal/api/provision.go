@@ -9,6 +9,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
+	"ingot/internal/secret"
 	"ingot/internal/wire"
 )
 
@@ -22,6 +23,7 @@ type request struct {
 	noRamdisk                             *bool
 	runbook, rescuePassword               string
 	hasPassword                           bool
+	secrets                               map[string]secret.Secret
 }
 
 func (c *call) setProvision() (answer, error) {
@@ -34,7 +36,7 @@ func (c *call) setProvision() (answer, error) {
 			return answer{}, err
 		}
 	}
-	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk}
+	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets}
 	if p.CleanSteps, err = readSteps("clean_steps", rq.cleanSteps, stepKeys); err != nil {
 		return answer{}, err
 	}
@@ -60,6 +62,7 @@ var provisionChecks = []func(*request) error{
 	(*request).checkRunbook,
 	(*request).checkRamdisk,
 	(*request).checkSteps,
+	(*request).checkSecrets,
 	(*request).checkRescue,
 	(*request).checkAbort,
 	(*request).checkService,
@@ -91,6 +94,9 @@ func (c *call) readProvision() (*request, error) {
 		rq.noRamdisk = &b
 	}
 	if rq.runbook, err = textArg(args, "runbook", false); err != nil {
+		return nil, err
+	}
+	if rq.secrets, err = readSecrets(args["secrets"]); err != nil {
 		return nil, err
 	}
 	if rq.rescuePassword, err = textArg(args, "rescue_password", false); err != nil {

@@ -37,7 +37,7 @@ const nodeFilters = "instance_uuid chassis_uuid associated maintenance retired p
 
 const portFilters = "node node_uuid address portgroup shard description_contains conductor_groups"
 
-const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password disable_ramdisk runbook"
+const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password disable_ramdisk runbook secrets"
 
 // discovery is what both doors have.
 var discovery = []route{

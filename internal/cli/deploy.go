@@ -24,6 +24,7 @@ type deployment struct {
 	hostname, userData, networks string
 	drive                        string
 	rebuild                      bool // the node is deployed already: what the flags do not say stays as it is
+	steps                        stepFlags
 	waiting
 }
 
@@ -71,6 +72,7 @@ not say stays as it is, the config drive too. What is on the disk is lost.`,
 
 // describe declares the flags.
 func (d *deployment) describe(c *cobra.Command) {
+	d.steps.flags(c)
 	f := c.Flags()
 	f.StringVar(&d.image, "image", "", "URL or path of the image")
 	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file")
@@ -115,6 +117,10 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 	} else if !ok {
 		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", toAvailable(node))
 	}
+	steps, values, err := d.steps.read(cmd)
+	if err != nil {
+		return err
+	}
 	if object, ok := drive.(map[string]any); ok {
 		name(object, d.hostname, node)
 	}
@@ -128,7 +134,7 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		}
 	}
 	return a.start(cmd, c, ident, cmd.Name(), d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
-		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive})
+		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: steps, Secrets: values})
 	})
 }
 

@@ -169,6 +169,10 @@ type Provision struct {
 	// ConfigDrive goes with metal.VerbActive: nil, a string (URL, or base64 of a gzipped ISO) or an object
 	// of meta_data, user_data, network_data and vendor_data.
 	ConfigDrive any
+	// Steps are clean, deploy or service steps, as the verb takes them: a list of objects.
+	Steps []any
+	// Secrets are the values that arguments of the steps name as {"secret": "NAME"}.
+	Secrets map[string]secret.Secret
 }
 
 // SetProvision asks for a verb and returns when it is accepted; States tells when it is done.
@@ -177,6 +181,23 @@ func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) er
 	body := map[string]any{"target": string(p.Verb)}
 	if p.ConfigDrive != nil {
 		body["configdrive"] = p.ConfigDrive
+	}
+	if len(p.Steps) > 0 {
+		key := "deploy_steps"
+		switch p.Verb {
+		case metal.VerbClean:
+			key = "clean_steps"
+		case metal.VerbService:
+			key = "service_steps"
+		}
+		body[key] = p.Steps
+	}
+	if len(p.Secrets) > 0 {
+		values := map[string]string{}
+		for name, v := range p.Secrets {
+			values[name] = v.Expose() // to the server, which keeps them in memory only
+		}
+		body["secrets"] = values
 	}
 	return c.do(ctx, call{method: http.MethodPut, path: nodePath(ident, "/states/provision"), body: body})
 }

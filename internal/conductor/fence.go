@@ -49,6 +49,9 @@ func fenced(h Hardware) Hardware {
 	if h.Secure != nil {
 		h.Secure = fencedSecure{h.Secure}
 	}
+	if h.Steps != nil {
+		h.Steps = fencedSteps{h.Steps}
+	}
 	return h
 }
 
@@ -57,6 +60,7 @@ type (
 	powering = Power
 	booting  = Booter
 	holding  = Media
+	stepping = Stepper
 )
 
 type fencedPower struct{ powering }
@@ -116,4 +120,13 @@ func (f fencedSecure) ResetSecureBootKeys(ctx context.Context, n *metal.Node, ho
 		return err
 	}
 	return f.SecureBooter.ResetSecureBootKeys(ctx, n, how)
+}
+
+type fencedSteps struct{ stepping }
+
+func (f fencedSteps) RunStep(ctx context.Context, n *metal.Node, kind metal.StepKind, s metal.Step, key string) (string, error) {
+	if err := metal.Fence(ctx); err != nil {
+		return "", err
+	}
+	return f.stepping.RunStep(ctx, n, kind, s, key)
 }

@@ -88,7 +88,7 @@ func inBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 		case !ended:
 			return again(r.c.config.Poll, "%s step %s (%d of %d) to end", kind, f.Name(), i+1, len(op.Rec.Flow)), nil
 		}
-		r.event(op, "step", "INFO", fmt.Sprintf("%s step %s is done (%d of %d).", capital(string(kind)), f.Name(), i+1, len(op.Rec.Flow))+outcomeText(res.CommandResult))
+		r.event(op, "step", "INFO", fmt.Sprintf("%s step %s is done (%d of %d).", capital(string(kind)), f.Name(), i+1, len(op.Rec.Flow))+r.scrubbed(ctx, op, outcomeText(res.CommandResult)))
 		return done, nil
 	}
 }
@@ -103,7 +103,7 @@ func (r *runner) stepCommand(ctx context.Context, op *Op, s metal.Step, what str
 			return nil, err
 		}
 		p := agentapi.StepParams{Node: r.nodeFor(op), Ports: portsFor(op), Step: agentapi.Step{Interface: s.Interface, Step: s.Step,
-			Priority: s.Priority, Abortable: s.Abortable, RebootRequested: s.RebootRequested, Args: resolved}}
+			Priority: s.Priority, Abortable: s.Abortable, RebootRequested: s.RebootRequested, Args: resolved, SecretArgs: secretArgs(args)}}
 		switch kind {
 		case metal.CleanSteps:
 			p.CleanVersion = op.Rec.Versions

@@ -188,7 +188,7 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 	if cause != nil {
 		row.Status, row.Error = store.Failed, cause.Error()
 	}
-	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
+	err := r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
 		if cause != nil {
 			if row.Exclusive {
 				n.TargetPowerState = ""
@@ -213,6 +213,10 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 		}
 		return r.follow(tx, op, n)
 	})
+	if ref := op.Rec.Ask.Secrets; err == nil && ref != nil && r.c.secrets != nil {
+		r.c.secrets.Release(ctx, ref, row.UUID)
+	}
+	return err
 }
 
 // moveFailed is how a plan that failed leaves the node. A state that is held knows no failure: what ends it is an

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"ingot/internal/fault"
@@ -30,6 +31,9 @@ func outOfBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 			return Outcome{}, err
 		}
 		waiting, err := r.hw.Steps.RunStep(ctx, op.Node, kind, s, fmt.Sprintf("%s/%d", op.row.UUID, i))
+		if err != nil && op.Rec.Ask.Secrets != nil && !errors.Is(err, errOver) { // the cause is left behind: it might repeat one
+			err = fault.New(fault.KindOf(err), "%s", r.scrubbed(ctx, op, sentence(err)))
+		}
 		if err != nil {
 			return Outcome{}, err
 		}

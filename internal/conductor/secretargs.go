@@ -2,6 +2,13 @@ package conductor
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -10,8 +17,11 @@ import (
 
 // Secrets gives the values that step arguments only name.
 type Secrets interface {
-	// StepSecret is the value called name for a step of the node; fault.NotFound if there is none any more.
-	StepSecret(ctx context.Context, n *metal.Node, operation, name string) (secret.Secret, error)
+	// StepSecret is the value called name of an operation. An error says which values to give again;
+	// fault.Unavailable if they may be had later.
+	StepSecret(ctx context.Context, ref *metal.SecretRef, operation, name string) (secret.Secret, error)
+	// Release tells whoever keeps the values that the operation has ended.
+	Release(ctx context.Context, ref *metal.SecretRef, operation string)
 }
 
 // resolveArgs puts the values of secrets into a copy of a step's arguments: one of the form {"secret": "NAME"} is
@@ -35,14 +45,14 @@ func (r *runner) resolveArgs(ctx context.Context, op *Op, args map[string]any) (
 func (r *runner) resolveValue(ctx context.Context, op *Op, v any) (any, error) {
 	switch v := v.(type) {
 	case map[string]any:
-		name, named := v["secret"].(string)
-		if !named || len(v) != 1 {
+		name, named := metal.SecretName(v)
+		if !named {
 			return r.resolveArgs(ctx, op, v)
 		}
-		if r.c.secrets == nil {
-			return nil, fault.New(fault.NotSupported, "the step names the secret %q, and this server keeps no secrets for steps", name)
+		if r.c.secrets == nil || op.Rec.Ask.Secrets == nil {
+			return nil, fault.New(fault.NotSupported, "the step names the secret value %q, and none was given with the request", name)
 		}
-		value, err := r.c.secrets.StepSecret(ctx, op.Node, op.row.UUID, name)
+		value, err := r.c.secrets.StepSecret(ctx, op.Rec.Ask.Secrets, op.row.UUID, name)
 		if err != nil {
 			return nil, err
 		}
@@ -59,4 +69,59 @@ func (r *runner) resolveValue(ctx context.Context, op *Op, v any) (any, error) {
 		return out, nil
 	}
 	return v, nil
+}
+
+// UseSecrets lets steps name secret values. Call it before Run.
+func (c *Conductor) UseSecrets(s Secrets) { c.secrets = s }
+
+// secretArgs are the arguments of a step, by name, that hold a secret value somewhere: an agent of ours does not
+// repeat them in its results.
+func secretArgs(args map[string]any) []string {
+	var out []string
+	for name, v := range args {
+		if len(metal.SecretNames([]metal.Step{{Args: map[string]any{name: v}}})) > 0 {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// scrubbed is what an agent or a BMC said, without the operation's secret values: a tool may repeat its arguments
+// in its complaint. Where the values cannot be had to look for them, nothing of the text is shown.
+func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
+	ref := op.Rec.Ask.Secrets
+	if ref == nil {
+		return said
+	}
+	if r.c.secrets == nil {
+		return withheld
+	}
+	for _, name := range ref.Names {
+		v, err := r.c.secrets.StepSecret(ctx, ref, op.row.UUID, name)
+		if err != nil {
+			return withheld
+		}
+		said = scrub(said, v.Expose())
+	}
+	return said
+}
+
+const withheld = "its words are withheld, for they might repeat a secret value that is not here any more to be looked for"
+
+// scrub takes a value out of a text, in the forms in which tools write one.
+func scrub(text, value string) string {
+	if value == "" {
+		return text
+	}
+	quoted := strconv.Quote(value)
+	asJSON, _ := json.Marshal(value) // a string can always be written
+	forms := []string{value, strings.Trim(value, " \t\r\n"), quoted[1 : len(quoted)-1], strings.Trim(string(asJSON), `"`), url.QueryEscape(value),
+		base64.StdEncoding.EncodeToString([]byte(value)), hex.EncodeToString([]byte(value))}
+	for _, form := range forms {
+		if form != "" {
+			text = strings.ReplaceAll(text, form, secret.Mask)
+		}
+	}
+	return text
 }

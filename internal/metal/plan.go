@@ -47,7 +47,9 @@ type Ask struct {
 	Steps []Step `json:"steps,omitempty"`
 	// TemplateSteps are those of the deploy templates that the instance's traits name.
 	TemplateSteps []Step `json:"template_steps,omitempty"`
-	NoRamdisk     bool   `json:"no_ramdisk,omitempty"` // disable_ramdisk: the steps run without the agent
+	// Secrets says where the values are that the steps' arguments name; nil: they name none.
+	Secrets   *SecretRef `json:"secrets,omitempty"`
+	NoRamdisk bool       `json:"no_ramdisk,omitempty"` // disable_ramdisk: the steps run without the agent
 	// Restore: the instance does not run as it should (its last service failed or was held), so that it is booted
 	// anew at the end, whatever the steps need.
 	Restore    bool   `json:"restore,omitempty"`

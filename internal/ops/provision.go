@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -21,6 +24,8 @@ type Provision struct {
 	DeploySteps  []metal.Step
 	ServiceSteps []metal.Step
 	NoRamdisk    bool // disable_ramdisk
+	// Secrets are the values that arguments of the steps name; they are never written anywhere.
+	Secrets map[string]secret.Secret
 }
 
 // request is a verb on its way in: what was asked, of which node, and what the operation will be told.
@@ -33,6 +38,7 @@ type request struct {
 	Provision
 	plan metal.Plan // what follows; a check may choose another than the table says
 	ask  metal.Ask
+	id   string // of the operation, if one is written
 }
 
 // accepts says, for each verb that begins work or moves the node at once, which plan follows, and checks what must
@@ -58,6 +64,22 @@ var accepts = map[metal.Verb]struct {
 // SetProvision accepts a verb: the node's transition and the operation that does the work are written
 // together, or neither is.
 func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Provision) error {
+	if err := s.checkSecrets(p.Secrets, slices.Concat(p.CleanSteps, p.DeploySteps, p.ServiceSteps)); err != nil {
+		return err
+	}
+	id := uuid.NewString()
+	ref, drop, err := s.keepSecrets(id, p.Secrets)
+	if err != nil {
+		return err
+	}
+	if err = s.setProvision(ctx, c, ident, p, id, ref); err != nil {
+		drop()
+	}
+	return err
+}
+
+// setProvision is SetProvision once the secret values are kept, for the operation that will have this id.
+func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Provision, id string, ref *metal.SecretRef) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
 		n, err := tx.Node(ident)
 		if err != nil {
@@ -70,7 +92,7 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 		if c.Minor < info.Min && p.Verb != metal.VerbUndeploy {
 			return fault.New(fault.NotAcceptable, "The verb %q needs microversion 1.%d or newer.", p.Verb, info.Min)
 		}
-		rq := &request{Service: s, tx: tx, node: n, by: c, Provision: p}
+		rq := &request{Service: s, tx: tx, node: n, by: c, Provision: p, id: id, ask: metal.Ask{Secrets: ref}}
 		if deploys(info) && n.Maintenance {
 			return rq.inMaintenance()
 		}
@@ -131,6 +153,7 @@ func (rq *request) begin(info metal.VerbInfo, to metal.State) error {
 	var operation *store.Operation
 	if rq.plan != "" && metal.States[to].Kind == metal.Busy {
 		operation = newOperation(n, rq.plan, string(rq.Verb), rq.by, rq.ask)
+		operation.UUID = rq.id
 		if err := tx.CreateOperation(operation); err != nil {
 			return err
 		}

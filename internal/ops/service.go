@@ -36,6 +36,7 @@ type Service struct {
 	db     *store.DB
 	config Config
 	log    *slog.Logger
+	keeper *Keeper // nil: secret values are not taken
 }
 
 // New makes a Service on an open database.

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"gopkg.in/yaml.v3"
+
+	"ingot/internal/client"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+)
+
+// stepFlags are the steps that go with a verb, and the secret values that their arguments name.
+type stepFlags struct {
+	file    string
+	secrets []string
+}
+
+func (s *stepFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&s.file, "steps", "", "JSON or YAML file with a list of steps: interface, step, args; - for standard input")
+	f.StringArrayVar(&s.secrets, "secret", nil, `NAME=FILE for a value that an argument of a step names as {"secret": "NAME"}; - for standard input; repeatable`)
+}
+
+// read gives the steps and the values. A value is a file's content without its last line end.
+func (s *stepFlags) read(cmd *cobra.Command) (steps []any, values map[string]secret.Secret, err error) {
+	if s.file != "" {
+		b, err := read(cmd, s.file, documentLimit)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := yaml.Unmarshal(b, &steps); err != nil || len(steps) == 0 {
+			return nil, nil, usagef("%s: not a JSON or YAML list of steps", s.file)
+		}
+	}
+	for _, given := range s.secrets {
+		name, file, ok := strings.Cut(given, "=")
+		if !ok || name == "" || file == "" {
+			return nil, nil, hint(usagef("--secret wants NAME=FILE"), "a value on the command line would be seen by everybody on this host: put it into a file, or give - for standard input")
+		}
+		if s.file == "-" && file == "-" {
+			return nil, nil, usagef("standard input cannot be both the steps and a secret value")
+		}
+		if values == nil {
+			values = map[string]secret.Secret{}
+		}
+		if values[name], err = readSecret(cmd, file, "Value of "+name); err != nil {
+			return nil, nil, err
+		}
+	}
+	return steps, values, nil
+}
+
+// stepping makes a command that sends a verb with steps.
+func (a *app) stepping(v metal.Verb, c cobra.Command, want ...metal.State) *cobra.Command {
+	var w waiting
+	var s stepFlags
+	c.Args = exactly("NODE")
+	c.ValidArgsFunction = a.completeNodes
+	c.RunE = a.run(func(cmd *cobra.Command, cl *client.Client, args []string) error {
+		steps, values, err := s.read(cmd)
+		if err != nil {
+			return err
+		}
+		if len(steps) == 0 {
+			return usagef("--steps is missing")
+		}
+		return a.start(cmd, cl, args[0], cmd.Name(), w, rest{want}, func(ctx context.Context) error {
+			return cl.SetProvision(ctx, args[0], client.Provision{Verb: v, Steps: steps, Secrets: values})
+		})
+	})
+	w.flags(&c)
+	s.flags(&c)
+	return &c
+}
+
+func (a *app) nodeClean() *cobra.Command {
+	return a.stepping(metal.VerbClean, cobra.Command{
+		Use:     "clean NODE --steps FILE",
+		Short:   "Run clean steps, in this order, on a manageable node",
+		Example: `  ingot node clean rack1-u3 --steps raid.yaml --wait`,
+	}, metal.Manageable)
+}
+
+func (a *app) nodeService() *cobra.Command {
+	return a.stepping(metal.VerbService, cobra.Command{
+		Use:     "service NODE --steps FILE",
+		Short:   "Run service steps, in this order, on an active node",
+		Example: `  ingot node service rack1-u3 --steps firmware.yaml --secret bmc=bmc-password --wait`,
+	}, metal.Active)
+}
