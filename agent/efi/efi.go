@@ -3,8 +3,9 @@
 //
 // It speaks to the firmware through efivarfs and reads the partition by mounting it read-only; it writes
 // nothing to the disk. Our entries have names that begin with "ingot: "; older ones of ours are removed,
-// so that their number does not grow with every deployment, and nobody else's are touched. BIOS machines
-// need none of this. The agent's command install_bootloader calls it.
+// so that their number does not grow with every deployment, and nobody else's are touched, but by Clean, which is
+// asked to. BIOS machines need none of this. The agent's command install_bootloader and its step
+// clean_uefi_nvram call it.
 package efi
 
 import (
