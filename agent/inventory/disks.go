@@ -237,3 +237,9 @@ func first(texts ...string) string {
 
 // Device places a disk's device path below Root.
 func (m Machine) Device(name string) string { return m.path(name) }
+
+// Array tells whether a disk's name is that of an array of disks, which no firmware can read.
+func (m Machine) Array(disk string) bool {
+	_, err := os.Stat(m.path("sys/block/" + strings.TrimPrefix(disk, "/dev/") + "/md"))
+	return err == nil
+}

@@ -61,6 +61,11 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	if err != nil {
 		return nil, err
 	}
+	arrays, err := s.arrays(ctx, node, found)
+	if err != nil {
+		return nil, err
+	}
+	wanted, whyNot := s.split(node, wanted, arrays)
 	disks, err := s.toErase(found, wanted)
 	if err != nil {
 		return nil, err
@@ -82,11 +87,14 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	}
 	result := map[string]agentapi.Erased{}
 	for _, d := range found {
-		e := agentapi.Erased{Size: d.Size, How: cmp.Or(how[s.Machine.Device(d.Name)], excluded)}
+		e := agentapi.Erased{Size: d.Size, How: cmp.Or(how[s.Machine.Device(d.Name)], whyNot[d.Name], excluded)}
 		if d.Serial != nil {
 			e.Serial = *d.Serial
 		}
 		result[d.Name] = e
+	}
+	for _, a := range arrays {
+		result[a.Device] = agentapi.Erased{Size: a.Size, How: cmp.Or(how[s.Machine.Device(a.Device)], whyNot[a.Device])}
 	}
 	for name, why := range s.Machine.NoDisks() {
 		result[name] = agentapi.Erased{How: "left alone: " + why}

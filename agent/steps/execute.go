@@ -11,27 +11,31 @@ import (
 )
 
 func (s *Steps) cleanSteps() []offered {
-	return []offered{
+	return append([]offered{
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_metadata", Priority: 99, Abortable: true}, s.eraseMetadata},
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices", Priority: 10, Abortable: true}, s.eraseEverything},
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_express", Abortable: true}, s.eraseExpress},
 		{agentapi.Step{Interface: "deploy", Step: "erase_pstore", Abortable: true}, s.erasePstore},
 		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram", Abortable: true}, s.cleanNVRAM},
-	}
+	}, s.raidSteps(s.applied())...)
 }
 
 func (s *Steps) deploySteps() []offered {
-	return []offered{
+	steps := []offered{
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_metadata"}, s.eraseMetadata},
 		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram"}, s.cleanNVRAM},
 		{agentapi.Step{Interface: "deploy", Step: "write_image"}, s.writeImage},
 	}
+	if s.RAID.Tool != nil {
+		steps = append(steps, s.applied())
+	}
+	return steps
 }
 
 func (s *Steps) serviceSteps() []offered {
-	return []offered{
+	return append([]offered{
 		{agentapi.Step{Interface: "deploy", Step: "write_image"}, s.writeImage},
-	}
+	}, s.raidSteps(s.applied())...)
 }
 
 type listParams struct {

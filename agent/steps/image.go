@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"ingot/agent/server"
@@ -127,6 +128,9 @@ func (s *Steps) installBootloader(ctx context.Context, raw json.RawMessage, _ fu
 	disk, err := s.imageDisk(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if s.Machine.Array(disk) {
+		return nil, errors.New("make the boot entry: firmware cannot read " + disk + ", which is an array, and this agent makes no EFI system partition beside it")
 	}
 	err = s.InstallLoader(ctx, s.Machine.Device(disk))
 	if err != nil && p.Ignore != nil && *p.Ignore {

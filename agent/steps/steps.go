@@ -10,6 +10,7 @@ import (
 
 	"ingot/agent/inventory"
 	"ingot/agent/plugin"
+	"ingot/agent/raid"
 	"ingot/agent/server"
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
@@ -50,6 +51,8 @@ type Config struct {
 	ParallelErase int
 	// Patience is how long disks may take to appear after the agent started.
 	Patience inventory.Patience
+	// RAID works on arrays; without a Tool there are none, and no steps about them.
+	RAID raid.Arrays
 	// Plugins offer steps beside ours. Without a path there are none.
 	Plugins plugin.Folder
 	Log     *slog.Logger
@@ -150,6 +153,16 @@ func (s *Steps) rootDisk(ctx context.Context) (agentapi.Disk, error) {
 	disks, err := s.disks(ctx)
 	if err != nil {
 		return agentapi.Disk{}, err
+	}
+	if wantsRAID(node) {
+		arrays, err := s.arrays(ctx, node, disks)
+		if err != nil {
+			return agentapi.Disk{}, err
+		}
+		if disk, ok := rootArray(node, arrays); ok {
+			return disk, nil
+		}
+		disks, _ = s.split(node, disks, arrays) // never a disk that an array is on
 	}
 	disk, err := agentapi.RootDisk(node, disks)
 	if fault.KindOf(err) == fault.NotFound {

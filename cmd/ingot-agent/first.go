@@ -90,10 +90,12 @@ func live(parent context.Context, log *slog.Logger, params boot.Params, ring *jo
 	}
 	defer ended()
 	machine := inventory.Machine{Root: "/"}
+	steps := work(machine, ring, children, log, system.PowerOff, system.Reboot)
+	steps.RAID = arrays(machine, children, log)
 	return agent.Run(ctx, agent.Config{
 		Boot: config, Machine: machine, Listen: agent.DefaultListen, Version: version, Log: log,
 		SetClock: system.SetClock,
-		Steps:    work(machine, ring, children, log, system.PowerOff, system.Reboot),
+		Steps:    steps,
 	})
 }
 

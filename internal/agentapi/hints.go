@@ -133,6 +133,18 @@ func Unskipped(n Node, disks []Disk) ([]Disk, error) {
 	return left, nil
 }
 
+// KeptVolumes are the names of software RAID volumes that properties.skip_block_devices wants to be kept.
+func KeptVolumes(n Node) (names []string) {
+	list, _ := n.Properties["skip_block_devices"].([]any)
+	for _, entry := range list {
+		object, _ := entry.(map[string]any)
+		if name, ok := object["volume_name"].(string); ok && name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func rootHints(n Node) (Hints, error) {
 	for _, from := range []map[string]any{n.InstanceInfo, n.Properties} {
 		switch v := from["root_device"].(type) {

@@ -107,6 +107,9 @@ type Node struct {
 	Properties   map[string]any `json:"properties"`
 	InstanceInfo map[string]any `json:"instance_info"`
 	InternalInfo map[string]any `json:"driver_internal_info"`
+	// RAIDConfig and TargetRAIDConfig are there if the conductor knows of RAID.
+	RAIDConfig       map[string]any `json:"raid_config,omitempty"`
+	TargetRAIDConfig map[string]any `json:"target_raid_config,omitempty"`
 }
 
 // StepParams are the parameters of execute_clean_step, execute_deploy_step and execute_service_step.

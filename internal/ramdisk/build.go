@@ -106,6 +106,7 @@ type inputs struct {
 	kernel, modules, shim, grub string
 	certificates                []byte
 	packages                    []depot.Package
+	mdadm                       []placed // with its libraries; none: no software RAID
 }
 
 // gather finds the inputs.
@@ -127,6 +128,9 @@ func (o *Options) gather(ctx context.Context) (inputs, error) {
 	if in.kernel == "" {
 		var err error
 		if in.kernel, in.modules, err = d.kernelFiles(ctx); err != nil {
+			return inputs{}, err
+		}
+		if in.mdadm, err = d.mdadm(ctx); err != nil {
 			return inputs{}, err
 		}
 	}
@@ -220,6 +224,11 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 	if err := fill(&a, o.Agent, in.certificates, tree, picked); err != nil {
 		return nil, err
 	}
+	raid, err := fillRAID(&a, tree, picked, in.mdadm)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
+	}
+	m.Modules = append(m.Modules, raid...)
 	added, err := addFolders(&a, o.Add)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func buildCommand() *cobra.Command {
 		Long: `Make the deploy ramdisk: Debian's signed kernel, an initramfs with the agent and the kernel modules that
 storage and network need, and a boot ISO that starts under Secure Boot. Needs no root and mounts nothing.
 
-On Debian the parts are fetched with apt. Elsewhere, or to use your own, give them as files.`,
+On Debian the parts are fetched with apt, mdadm for software RAID among them. Elsewhere, or to use your own, give them as files.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.Agent == "" {

@@ -58,6 +58,7 @@ func TestAgentOnHardware(t *testing.T) {
 		{"plugins offer steps", (*booted).plugins},
 		{"disks are erased as each can", (*booted).erases},
 		{"logs", (*booted).logs},
+		{"arrays are made, kept, erased and removed", (*booted).arrays},
 	} {
 		if !t.Run(part.name, func(t *testing.T) {
 			began := time.Now()
@@ -117,7 +118,7 @@ func bootGuest(t *testing.T, dir, ramdisk string, disks map[string]int64) *boote
 		"-kernel", filepath.Join(ramdisk, depot.KernelName), "-initrd", filepath.Join(ramdisk, depot.InitramfsName),
 		"-append", depot.BaseKernelParams + " boot_method=vmedia no_timer_check console=ttyS0",
 		"-drive", "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=" + iso, "-device", "ide-cd,drive=cd,bus=ide.0",
-		"-nic", "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:" + port + "-:9999"}
+		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:" + port + "-:9999"}
 	for name, device := range map[string]string{"nvme": "nvme,serial=NV1", "sata": "ide-hd,bus=ide.1,serial=SATA1", "vda": "virtio-blk-pci,serial=A",
 		"vdb": "virtio-blk-pci,serial=B", "vdc": "virtio-blk-pci,serial=C"} {
 		g.disks[name] = filepath.Join(dir, name)
@@ -347,4 +348,83 @@ func (g *booted) logs(t *testing.T) {
 		t.Error(all)
 	}
 	t.Log(names)
+}
+
+// arrays makes two volumes of three disks, cleans them as a node with and one without a RAID configuration is
+// cleaned, and removes them.
+func (g *booted) arrays(t *testing.T) {
+	disks := []any{}
+	for _, serial := range []string{"A", "B", "C"} {
+		disks = append(disks, map[string]any{"serial": serial})
+	}
+	volume := func(level string, size any, name string) map[string]any {
+		return map[string]any{"controller": "software", "raid_level": level, "size_gb": size, "volume_name": name, "physical_disks": disks}
+	}
+	// The disks are small: one volume takes all.
+	config := map[string]any{"logical_disks": []any{volume("1", "MAX", "root")}}
+	node := func() map[string]any {
+		return map[string]any{"target_raid_config": config, "properties": map[string]any{"skip_block_devices": []any{map[string]any{"serial": "NV1"}, map[string]any{"serial": "SATA1"}}}}
+	}
+	if why := g.step(t, map[string]any{"target_raid_config": map[string]any{"logical_disks": []any{volume("5", "MAX", "x")}}}, "raid", "create_configuration", nil, nil); !contains(why, "first logical disk must have raid_level 1") {
+		t.Error(why)
+	}
+	var made struct {
+		Disks []struct {
+			Device string `json:"ingot_device"`
+			Name   string `json:"volume_name"`
+		} `json:"logical_disks"`
+	}
+	g.step(t, node(), "raid", "create_configuration", nil, &made)
+	if len(made.Disks) != 1 || made.Disks[0].Device != "/dev/md0" || made.Disks[0].Name != "root" {
+		t.Fatalf("%+v", made)
+	}
+	head := func(name string) []byte {
+		b := make([]byte, 16*mebi)
+		f, err := os.Open(g.disks[name])
+		if err == nil {
+			_, err = f.ReadAt(b, 0)
+			f.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	superblock := []byte("root\x00")
+	for _, name := range []string{"vda", "vdb", "vdc"} {
+		// The partition begins at 8 MiB, its superblock 4 KiB after that, with the name 32 bytes on.
+		if b := head(name); !bytes.HasPrefix(b[512:], []byte("EFI PART")) || !bytes.Contains(b[8*mebi+4096:8*mebi+4096+64], superblock) {
+			t.Errorf("%s has no table, or no part of the array", name)
+		}
+	}
+	if why := g.step(t, node(), "raid", "create_configuration", nil, nil); !contains(why, "holds 1 partitions and 1 parts of arrays") {
+		t.Error(why)
+	}
+	var how map[string]agentapi.Erased
+	g.step(t, node(), "deploy", "erase_devices_metadata", nil, &how)
+	if how["/dev/md0"].How != "metadata wiped" || !contains(how["/dev/vda"].How, "left alone: it holds /dev/md0") {
+		t.Errorf("%+v", how)
+	}
+	if b := head("vdb"); !bytes.Contains(b[8*mebi+4096:8*mebi+4096+64], superblock) {
+		t.Error("the array was erased with its content")
+	}
+	var gone struct{ Arrays, Parts int }
+	g.step(t, node(), "raid", "delete_configuration", nil, &gone)
+	if gone.Arrays != 1 || gone.Parts != 3 {
+		t.Errorf("%+v", gone)
+	}
+	for _, name := range []string{"vda", "vdb", "vdc"} {
+		if len(bytes.Trim(head(name), "\x00")) != 0 {
+			t.Errorf("%s still holds something", name)
+		}
+	}
+	// Another level, by an argument; then a cleaning of a node that is to have no arrays.
+	config["logical_disks"] = []any{volume("1", "MAX", "root")}
+	g.step(t, map[string]any{}, "raid", "apply_configuration", map[string]any{"raid_config": config}, &made)
+	plain := node()
+	delete(plain, "target_raid_config")
+	g.step(t, plain, "deploy", "erase_devices_metadata", nil, &how)
+	if _, still := how["/dev/md0"]; still || how["/dev/vdc"].How != "metadata wiped" {
+		t.Errorf("%+v", how)
+	}
 }
