@@ -21,6 +21,7 @@ import (
 
 // Cluster is a database server.
 type Cluster struct {
+	settings []string
 	dir, bin string
 	major    int
 	attr     *syscall.SysProcAttr
@@ -43,14 +44,15 @@ func binaries() (dir string, major int) {
 	return dir, major
 }
 
-// NewCluster makes and starts a cluster of the test's own, for tests that stop it; it is gone at the test's end.
-func NewCluster(t testing.TB) *Cluster {
+// NewCluster makes and starts a cluster of the test's own, for tests that stop it or need other settings
+// ("fsync=on"); it is gone at the test's end.
+func NewCluster(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
 	bin, _ := binaries()
 	if bin == "" {
 		t.Skip("skipped: there is no PostgreSQL in /usr/lib/postgresql (Debian's package postgresql)")
 	}
-	c, err := newCluster()
+	c, err := newCluster(settings...)
 	if err != nil {
 		t.Fatalf("a private PostgreSQL: %v", err)
 	}
@@ -61,8 +63,8 @@ func NewCluster(t testing.TB) *Cluster {
 	return c
 }
 
-func newCluster() (*Cluster, error) {
-	c := &Cluster{}
+func newCluster(more ...string) (*Cluster, error) {
+	c := &Cluster{settings: slices.Concat(settings, more)}
 	c.bin, c.major = binaries()
 	var err error
 	if c.dir, err = os.MkdirTemp("", "pg-"); err != nil {
@@ -138,7 +140,7 @@ kill -QUIT $pid; wait $pid 2>/dev/null
 // Start starts the server and waits until it answers.
 func (c *Cluster) Start() error {
 	args := []string{"-c", guardScript, filepath.Join(c.bin, "postgres"), "-D", c.data(), "-k", c.dir}
-	for _, s := range settings {
+	for _, s := range c.settings {
 		args = append(args, "-c", s)
 	}
 	c.guard = exec.Command("/bin/sh", args...)

@@ -11,7 +11,7 @@ import (
 )
 
 // shared is the cluster of this test process.
-var shared = sync.OnceValues(newCluster)
+var shared = sync.OnceValues(func() (*Cluster, error) { return newCluster() })
 
 // databases counts those made, for their names.
 var databases atomic.Int64
