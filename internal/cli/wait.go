@@ -37,7 +37,7 @@ func (rest) describe(n *client.Node) string { return n.ProvisionState }
 type power struct{ want metal.Power }
 
 func (p power) ended(s *client.States) (bool, bool) {
-	return s.TargetPowerState == "", s.PowerState == p.want && s.LastError == ""
+	return s.TargetPowerState == "", s.PowerState == p.want && (s.LastError == "" || metal.States[s.ProvisionState].Kind == metal.Failed)
 }
 
 func (power) describe(n *client.Node) string { return n.PowerState }

@@ -193,11 +193,14 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 			if row.Exclusive {
 				n.TargetPowerState = ""
 			}
-			if row.Exclusive && row.Verb != verbSync { // nobody asked for that: what went wrong before stays told
+			if row.Exclusive && !unasked(row.Verb) { // nobody asked for that: what went wrong before stays told
 				n.LastError = row.Error
 			}
 			if r.plan.onFail != nil {
 				r.plan.onFail(op, n)
+			}
+			if err := r.leaveNothing(tx, op, n); err != nil {
+				return err
 			}
 			return r.moveFailed(tx, n, op)
 		}

@@ -95,6 +95,7 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanService:   &servicePlan,
 	metal.PlanRestore:   &restorePlan,
 	metal.PlanPower:     &powerPlan,
+	metal.PlanEject:     &ejectPlan,
 	metal.PlanValidate:  &validatePlan,
 	metal.PlanReadBoot:  &readBootPlan,
 	metal.PlanSetBoot:   &setBootPlan,

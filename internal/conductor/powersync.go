@@ -282,7 +282,7 @@ func (v verdict) brought() error {
 	if v.failures() > v.c.config.Sweep.PowerRetries {
 		return v.failed(fmt.Sprintf("the machine is %q and does not stay %q", v.is, v.n.PowerState))
 	}
-	rec, err := json.Marshal(record{Ask: metal.Ask{Power: v.n.PowerState}})
+	rec, err := recordOf(record{Ask: metal.Ask{Power: v.n.PowerState}})
 	if err != nil {
 		return err
 	}
@@ -299,6 +299,8 @@ func (v verdict) brought() error {
 	}
 	return v.again(fmt.Sprintf("the machine was %q", v.is))
 }
+
+func recordOf(rec record) ([]byte, error) { return json.Marshal(rec) }
 
 // failures is how often in a row, this time included.
 func (v verdict) failures() int {

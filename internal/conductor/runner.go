@@ -274,6 +274,7 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 			r.log.Warn("step cannot be undone", "step", s.name, "error", err)
 			r.event(op, "error", "ERROR", fmt.Sprintf("Step %q could not be undone: %s", s.name, sentence(err)))
 			row.Error = leftBehind(row.Error, s.name)
+			r.leftMedium(op, s)
 		} else {
 			r.event(op, "undo", "INFO", fmt.Sprintf("Step %q was undone.", s.name))
 		}

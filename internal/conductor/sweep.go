@@ -23,6 +23,8 @@ type SweepConfig struct {
 	ForcePower       bool          // bring a machine back to the recorded state; default true
 	RecoveryInterval time.Duration // between two looks at a machine that was put into maintenance; default 5m
 
+	LeftInterval time.Duration // before a medium that could not be ejected is tried again; longer each time; default 1m
+
 	HistoryInterval time.Duration // between two purges of events; default 24h
 	HistoryEntries  int           // events kept of a node; 0: all; default 300
 	HistoryDays     int           // days that events are kept whatever their number
@@ -34,7 +36,7 @@ type SweepConfig struct {
 
 func sweepDefaults() SweepConfig {
 	return SweepConfig{PowerInterval: 2 * time.Minute, PowerWorkers: 8, PowerPatience: 2 * time.Second, PowerLimit: 30 * time.Second, PowerRetries: 3,
-		ForcePower: true, RecoveryInterval: 5 * time.Minute, HistoryInterval: 24 * time.Hour, HistoryEntries: 300, HistoryBatch: 1000,
+		ForcePower: true, RecoveryInterval: 5 * time.Minute, LeftInterval: time.Minute, HistoryInterval: 24 * time.Hour, HistoryEntries: 300, HistoryBatch: 1000,
 		ConductorInterval: 24 * time.Hour, ConductorTimeout: 14 * 24 * time.Hour}
 }
 
@@ -62,6 +64,7 @@ func sweepKinds() map[string]sweepKind {
 	return map[string]sweepKind{
 		sweepPower:      {func(c SweepConfig) time.Duration { return c.PowerInterval }, (*Conductor).syncPower},
 		sweepCheck:      {func(c SweepConfig) time.Duration { return max(c.PowerInterval, c.RecoveryInterval) }, (*Conductor).checkPower},
+		sweepLeft:       {func(c SweepConfig) time.Duration { return c.LeftInterval }, (*Conductor).lookLeft},
 		sweepHistory:    {func(c SweepConfig) time.Duration { return c.HistoryInterval }, (*Conductor).purgeHistory},
 		sweepConductors: {func(c SweepConfig) time.Duration { return c.ConductorInterval }, (*Conductor).forgetConductors},
 		sweepAnswered:   {func(SweepConfig) time.Duration { return 10 * time.Minute }, (*Conductor).pruneAnswered},
@@ -79,10 +82,11 @@ type sweeper struct {
 // others' slices come round.
 func (c *Conductor) sweepers() []*sweeper {
 	on := slices.DeleteFunc(slices.Sorted(maps.Keys(sweepKinds())), func(k string) bool { return sweepKinds()[k].every(c.config.Sweep) <= 0 })
-	all := slices.DeleteFunc(slices.Clone(on), func(k string) bool { return k == sweepCheck })
+	all := slices.DeleteFunc(slices.Clone(on), func(k string) bool { return k == sweepCheck || k == sweepLeft })
 	lanes := []*sweeper{{c, all, make(chan struct{}, 4)}}
-	if slices.Contains(on, sweepCheck) {
-		lanes = append(lanes, &sweeper{c, []string{sweepCheck}, make(chan struct{}, 4*max(c.config.Sweep.PowerWorkers, 1))})
+	trouble := slices.DeleteFunc(on, func(k string) bool { return k != sweepCheck && k != sweepLeft })
+	if len(trouble) > 0 {
+		lanes = append(lanes, &sweeper{c, trouble, make(chan struct{}, 4*max(c.config.Sweep.PowerWorkers, 1))})
 	}
 	return lanes
 }

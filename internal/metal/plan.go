@@ -17,6 +17,7 @@ const (
 	PlanRestore   Plan = "restore instance" // after a service that failed: the instance boots again
 	PlanTearDown  Plan = "tear down"
 	PlanPower     Plan = "power"
+	PlanEject     Plan = "eject left medium"
 	PlanValidate  Plan = "validate"
 	PlanReadBoot  Plan = "read boot device"
 	PlanSetBoot   Plan = "set boot device"

@@ -283,7 +283,10 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 		if err := tx.CreateOperation(newOperation(n, metal.PlanPower, string(target), c, metal.Ask{Power: target, Seconds: int(timeout / time.Second)})); err != nil {
 			return err
 		}
-		n.TargetPowerState, n.LastError = shown, ""
+		n.TargetPowerState = shown
+		if metal.States[n.ProvisionState].Kind != metal.Failed { // there it says why, whatever its power
+			n.LastError = ""
+		}
 		if err := tx.SaveNode(n); err != nil {
 			return err
 		}
