@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/seed"
 	"ingot/internal/source"
@@ -81,7 +82,7 @@ func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
 func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	info := op.Node.InstanceInfo.Expose()
 	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
-	if err := wholeDisk(text("image_type"), text("kernel"), text("ramdisk")); err != nil {
+	if err := image.CheckDeclared(info); err != nil {
 		return Outcome{}, err
 	}
 	address := text("image_source")

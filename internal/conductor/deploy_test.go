@@ -66,20 +66,6 @@ func TestLookInto(t *testing.T) {
 	}
 }
 
-func TestWholeDisksOnly(t *testing.T) {
-	for _, tc := range []struct {
-		kind, kernel, ramdisk string
-		ok                    bool
-	}{
-		{"", "", "", true}, {"whole-disk", "", "", true}, {"whole-disk", "http://h/vmlinuz", "http://h/initrd", true},
-		{"partition", "", "", false}, {"", "http://h/vmlinuz", "", false}, {"", "", "http://h/initrd", false}, {"iso", "", "", false},
-	} {
-		if err := wholeDisk(tc.kind, tc.kernel, tc.ramdisk); (err == nil) != tc.ok || err != nil && fault.KindOf(err) != fault.Invalid {
-			t.Errorf("%+v: %v", tc, err)
-		}
-	}
-}
-
 func liveRow() *store.Operation { return &store.Operation{UUID: "op", Exclusive: true} }
 
 // TestAPanicIsOneOperationsAffair: a step that panics fails its operation and nothing else.

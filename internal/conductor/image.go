@@ -12,21 +12,6 @@ import (
 	"ingot/internal/source"
 )
 
-// wholeDisk refuses what is no whole-disk image. A kernel or a ramdisk makes an image that does not say its type one
-// of a partition. Source: images reference §2.
-func wholeDisk(kind, kernel, ramdisk string) error {
-	switch {
-	case kind == "whole-disk", kind == "" && kernel == "" && ramdisk == "":
-		return nil
-	case kind != "" && kind != "partition":
-		return fault.New(fault.Invalid, "The image_type in instance_info is %.40q: it can be \"whole-disk\" only.", kind)
-	case kind == "":
-		return fault.New(fault.Invalid, "instance_info has a kernel or a ramdisk, which makes the image that of a partition; these are not supported: "+
-			"remove both and use a whole-disk image, or set image_type to \"whole-disk\".")
-	}
-	return fault.New(fault.Invalid, "Partition images are not supported: use a whole-disk image.")
-}
-
 // lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
 // machine is still as it was, and gives its format. A server that this host does not reach may well be reached
 // by the machine: then the agent alone looks, before it writes, and the format is what was declared.

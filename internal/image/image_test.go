@@ -182,6 +182,24 @@ func TestInspectComparesTheDeclaredFormat(t *testing.T) {
 	}
 }
 
+func TestCheckDeclared(t *testing.T) {
+	for _, c := range []struct {
+		info map[string]any
+		says string // "" for accepted
+	}{
+		{nil, ""}, {map[string]any{"image_type": "whole-disk", "kernel": "http://h/k", "image_disk_format": "raw"}, ""},
+		{map[string]any{"image_disk_format": "qcow2"}, ""}, {map[string]any{"image_disk_format": "gpt"}, ""},
+		{map[string]any{"image_type": "partition"}, "Partition images"}, {map[string]any{"image_type": "iso"}, "image_type"},
+		{map[string]any{"kernel": "http://h/k"}, "kernel"}, {map[string]any{"ramdisk": "http://h/r"}, "ramdisk"},
+		{map[string]any{"image_disk_format": "vmdk"}, "vmdk"},
+	} {
+		err := image.CheckDeclared(c.info)
+		if (err == nil) != (c.says == "") || err != nil && (fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%v: %v, want %q", c.info, err, c.says)
+		}
+	}
+}
+
 func TestDecode(t *testing.T) {
 	for _, disk := range [][]byte{gptDisk(512), mbrDisk(), mbrDisk()[:600]} {
 		if len(disk) < 1<<20 {

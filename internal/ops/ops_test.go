@@ -185,6 +185,9 @@ func TestDeployNeedsAVerifiableImage(t *testing.T) {
 	set("image_source", "http://192.0.2.1/i.raw")
 	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
 	set("image_os_hash_value", "00")
+	set("image_type", "partition")
+	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
+	set("image_type", "whole-disk")
 	if err := s.SetProvision(t.Context(), caller, n.UUID, deploy); err != nil {
 		t.Fatal(err)
 	}

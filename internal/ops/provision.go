@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/store"
@@ -234,6 +235,9 @@ func prepareDeploy(n *metal.Node, drive any) error {
 	source, _ := info["image_source"].(string)
 	if source == "" {
 		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
+	}
+	if err := image.CheckDeclared(info); err != nil {
+		return err
 	}
 	if _, err := metal.WishOf(n); err != nil {
 		return fault.New(fault.Invalid, "Cannot deploy node %s: %s.", n.UUID, err)
