@@ -61,6 +61,9 @@ func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.Media == nil || r.hw.Boot == nil {
 		return Outcome{}, fault.New(fault.Invalid, "driver %s cannot boot a ramdisk", op.Node.Driver)
 	}
+	if iso := deployISO(op.Node); iso != "" {
+		return done, checkDeployISO(iso)
+	}
 	return done, r.c.depot.Reachable(ctx, op.Node)
 }
 
@@ -73,6 +76,10 @@ func (r *runner) askHardOff(ctx context.Context, op *Op) (Outcome, error) {
 // worth nothing from here on.
 func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 	token := store.NewToken()
+	if iso := deployISO(op.Node); iso != "" {
+		r.bootOwnISO(op, iso, token)
+		return done, nil
+	}
 	config, params, err := r.c.bootConfig(op.Node, token)
 	if err != nil {
 		return Outcome{}, err

@@ -175,7 +175,11 @@ func (r *runner) getDeploySteps(ctx context.Context, op *Op) (Outcome, error) {
 
 func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 	s := metal.Step{Interface: "deploy", Step: "write_image", Priority: 80}
-	_, ended, err := r.stepCommand(ctx, op, s, "writing the image", map[string]any{"image_info": op.Rec.Image, "configdrive": op.Rec.ConfigDrive})
+	args := map[string]any{"image_info": op.Rec.Image}
+	if op.Rec.ConfigDrive != "" { // upstream's agent takes an empty one for one that is damaged
+		args["configdrive"] = op.Rec.ConfigDrive
+	}
+	_, ended, err := r.stepCommand(ctx, op, s, "writing the image", args)
 	switch {
 	case errors.Is(err, errMismatch):
 		return r.mismatch(ctx, op)
@@ -188,6 +192,9 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 // installBootEntry makes the firmware boot the new disk first.
 func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) {
 	mode := cmp.Or(op.Rec.Wish.Mode, op.Node.BootMode, metal.UEFI)
+	if mode == metal.BIOS {
+		return done, nil // a whole disk brings its own; upstream's agent would try to install another
+	}
 	_, ended, err := r.command(ctx, op, ordered{name: "image.install_bootloader", what: "installing the boot entry"},
 		ready(map[string]any{"root_uuid": nil, "efi_system_part_uuid": nil, "prep_boot_part_uuid": nil, "target_boot_mode": mode}))
 	if err != nil || ended {

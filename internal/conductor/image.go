@@ -18,7 +18,7 @@ import (
 func (r *runner) lookInto(ctx context.Context, op *Op, url, declared string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	format, err := formatOf(ctx, url, declared)
+	format, err := formatOf(ctx, url, declared, deployISO(op.Node) != "")
 	if fault.KindOf(err) == fault.Unavailable {
 		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
 		return declared, nil
@@ -26,8 +26,8 @@ func (r *runner) lookInto(ctx context.Context, op *Op, url, declared string) (st
 	return string(format), err
 }
 
-// formatOf judges the start of an image.
-func formatOf(ctx context.Context, url, declared string) (image.Format, error) {
+// formatOf judges the start of an image. Upstream's agent takes no compressed one.
+func formatOf(ctx context.Context, url, declared string, upstream bool) (image.Format, error) {
 	body, err := source.Open(ctx, []string{url}, source.Options{Tries: 1, Connect: 5 * time.Second, Stall: 10 * time.Second})
 	if err != nil {
 		return "", err
@@ -54,5 +54,8 @@ func formatOf(ctx context.Context, url, declared string) (image.Format, error) {
 		return "", err
 	}
 	d.Close()
+	if d.Info().Compression != "" && upstream {
+		return "", fault.New(fault.Invalid, "The image is compressed (%s), and the agent of the node's deploy_iso would write it as it is: give an image that is raw or qcow2.", d.Info().Compression)
+	}
 	return d.Info().Format, nil
 }

@@ -37,6 +37,7 @@ type machine struct {
 	mu    sync.Mutex
 	guest *guest // nil while no agent runs
 	deaf  bool   // the machine boots, and its agent never starts
+	ipa   *ipa   // upstream's agent, where the machine booted an ISO with that
 }
 
 type guest struct {
@@ -137,6 +138,10 @@ func (m *machine) run(iso string) error {
 	if err != nil {
 		return err
 	}
+	if bytes.Contains(image, []byte("ipa-api-url")) {
+		m.ipa, err = startIPA(m, image)
+		return err
+	}
 	config := filepath.Join(m.root, "boot.json")
 	if err := os.WriteFile(config, image[:depot.Placeholders()[0].Size], 0o600); err != nil {
 		return err
@@ -165,9 +170,12 @@ func (m *machine) run(iso string) error {
 // stop takes the power away from the agent.
 func (m *machine) stop() {
 	m.mu.Lock()
-	g := m.guest
-	m.guest = nil
+	g, a := m.guest, m.ipa
+	m.guest, m.ipa = nil, nil
 	m.mu.Unlock()
+	if a != nil {
+		a.stop()
+	}
 	if g == nil {
 		return
 	}

@@ -33,6 +33,8 @@ func (d *Driver) Type() metal.HardwareType {
 				Description: "SHA-256 of the BMC's own certificate, in hex. Pins it: no CA and no host name is needed. \"ingot bmc probe URL\" shows it."},
 			{Name: "kernel_append_params",
 				Description: "Kernel parameters for the ramdisk of this machine instead of the server's; it is the conductor that reads it."},
+			{Name: "deploy_iso",
+				Description: "URL of a boot ISO of the operator's own with an ironic-python-agent, instead of the server's ramdisk; it is the conductor that reads it. The agent gets its token by lookup."},
 			{Name: keyAuth,
 				Description: "basic, session, auto (sessions, and basic where there are none; the default) or none."},
 		},
