@@ -78,7 +78,7 @@ func (a *app) create(cmd *cobra.Command, c *client.Client, n *newNode) error {
 		return hint(usagef("--driver is missing"), "ingot driver list shows the hardware types of this server")
 	}
 	if n.password != "" {
-		return refuseSecret("a password")
+		return refuseSecret("a password", "--bmc-password-file FILE")
 	}
 	info, err := a.driverInfo(cmd, n)
 	if err != nil {
@@ -90,7 +90,7 @@ func (a *app) create(cmd *cobra.Command, c *client.Client, n *newNode) error {
 	}
 	made, err := c.CreateNode(cmd.Context(), client.NewNode{Name: n.name, Driver: n.driver, DriverInfo: info, Fields: body})
 	if err != nil {
-		return err
+		return unknownDriver(cmd.Context(), c, n.driver, err)
 	}
 	for _, mac := range n.macs {
 		if _, err := c.CreatePort(cmd.Context(), map[string]any{"node_uuid": made.UUID, "address": mac}); err != nil {
@@ -118,7 +118,7 @@ func (a *app) driverInfo(cmd *cobra.Command, n *newNode) (secret.Map, error) {
 	for _, s := range n.info {
 		k, v, err := pair(s)
 		if err == nil {
-			err = refuseSecret(k)
+			err = refuseSecret(k, "--driver-info-file "+k+"=FILE")
 		}
 		if err != nil {
 			return secret.Map{}, err

@@ -69,7 +69,7 @@ of an object. Values that read as JSON (numbers, true, false, objects, lists) ar
 
 func (a *app) set(cmd *cobra.Command, c *client.Client, ident string, args []string, n *nodeChanges) error {
 	if n.password != "" {
-		return refuseSecret("a password")
+		return refuseSecret("a password", "--driver-info-file redfish_password=FILE")
 	}
 	if n.reason != "" && n.maintenance == "" {
 		return usagef("--reason goes with --maintenance on")
@@ -194,7 +194,7 @@ func nested(field, key string, value any) (wire.PatchOp, error) {
 		return wire.PatchOp{}, usagef("%q: keys that can be set one by one have letters, digits, _ and - only", key)
 	}
 	if field == "driver_info" {
-		if err := refuseSecret(key); err != nil {
+		if err := refuseSecret(key, "--driver-info-file "+key+"=FILE"); err != nil {
 			return wire.PatchOp{}, err
 		}
 	}

@@ -66,13 +66,14 @@ func asText(s string) any { return s }
 
 var secretKey = regexp.MustCompile(`(?i)passw|secret|token|credential|private_?key`)
 
-// refuseSecret fails for a key whose value should not be seen by everybody who lists processes.
-func refuseSecret(key string) error {
+// refuseSecret fails for a key whose value should not be seen by everybody who lists processes. instead is the flag
+// that takes it from a file.
+func refuseSecret(key, instead string) error {
 	if !secretKey.MatchString(key) {
 		return nil
 	}
 	return hint(usagef("%s on the command line is seen by every user of this machine", key),
-		"give it from a file or standard input: --driver-info-file %s=FILE, or --bmc-password-file FILE (- for standard input)", key)
+		"give it from a file or standard input (- as FILE): %s", instead)
 }
 
 // switchValue reads on and off.

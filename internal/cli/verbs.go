@@ -47,7 +47,7 @@ func (a *app) start(cmd *cobra.Command, c *client.Client, ident, what string, w 
 		}
 	}
 	if err := ask(ctx); err != nil {
-		return err
+		return refusedVerb(ctx, c, ident, err)
 	}
 	if !w.wait {
 		return a.print(cmd, map[string]any{"node": ident, "accepted": what}, func(w io.Writer) {

@@ -107,7 +107,7 @@ func (f *follower) until(ctx context.Context, what string, g goal, limit time.Du
 		default:
 			lostSince = time.Time{}
 			if over, well := g.ended(s); over {
-				return f.end(what, s, well)
+				return f.end(ctx, what, s, well)
 			}
 		}
 		if pause(waitCtx, gap) != nil {
@@ -150,7 +150,7 @@ func (f *follower) look(ctx context.Context) (*client.States, error) {
 	return s, nil
 }
 
-func (f *follower) end(what string, s *client.States, well bool) error {
+func (f *follower) end(ctx context.Context, what string, s *client.States, well bool) error {
 	if well {
 		return nil
 	}
@@ -158,7 +158,12 @@ func (f *follower) end(what string, s *client.States, well bool) error {
 	if text == "" {
 		text = "the server gives no reason"
 	}
-	return hint(operationFailed("%s of node %s failed, it is %s: %s", what, f.ident, s.ProvisionState, text),
+	err := operationFailed("%s of node %s failed, it is %s: %s", what, f.ident, s.ProvisionState, text)
+	if kind := metal.States[s.ProvisionState].Kind; kind == metal.Failed || s.ProvisionState == metal.Enroll || s.ProvisionState == metal.Error {
+		n, looked := f.c.Node(ctx, f.ident)
+		return hint(err, "%s", mending(f.ident, s, looked == nil && n.Maintenance))
+	}
+	return hint(err,
 		"ingot node why %s says what can be done; ingot node events %s and ingot node logs %s say what happened", f.ident, f.ident, f.ident)
 }
 

@@ -16,6 +16,7 @@ func (d *demo) logIn(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginLimit)
 	defer cancel()
 	d.line("$ ssh -i %s %s@%s hostname", d.login.privateFile, user, d.machine.Address)
+	d.line("(waiting for the machine to boot and answer on ssh, at most %s)", loginLimit)
 	if err := d.login.dial(ctx, d.machine.Address); err != nil {
 		return "", err
 	}
