@@ -107,6 +107,7 @@ func Run(ctx context.Context, c Config) error {
 	})
 	work := c.Steps
 	work.Machine, work.Log = c.Machine, c.Log
+	work.Hide = []secret.Secret{id.token, secret.New(c.Boot.AgentToken)}
 	work.Lockdown = func() { stop(ErrLockdown) }
 	table := steps.New(work, id.node)
 	commands := server.New(ctx, server.Config{Token: id.token, Version: c.Version, Log: c.Log, Ended: heart.Force,

@@ -128,8 +128,9 @@ func config(t *testing.T, p *plane) (Config, *lived) {
 				return steps.Written{RootUUID: "R", ESPUUID: "E"}, nil
 			},
 			InstallLoader: func(_ context.Context, device string) error { l.did <- "loader " + filepath.Base(device); return nil },
-			Logs: func() ([]byte, error) {
-				return journal.Collect(l.machine.Root, l.ring, []byte("kernel says"), func() (any, error) { return l.machine.Collect() })
+			Logs: func(hide []secret.Secret) ([]byte, error) {
+				return journal.Collect(journal.Sources{Root: l.machine.Root, Ring: l.ring, Dmesg: []byte("kernel says " + token), Hide: hide,
+					Inventory: func() (any, error) { return l.machine.Collect() }})
 			},
 			Sync:     func() { l.did <- "sync" },
 			PowerOff: note("power off"), Reboot: note("reboot"),
@@ -372,7 +373,7 @@ func TestWhatItTells(t *testing.T) {
 		}
 		files[h.Name] = string(data)
 	}
-	if files["dmesg"] != "kernel says" || files["proc/mounts"] != "none\n" || !strings.Contains(files["agent.log"], "node found") ||
+	if files["dmesg"] != "kernel says ******" || files["mount"] != "none\n" || !strings.Contains(files["journal"], "node found") ||
 		!strings.Contains(files["inventory.json"], `"serial": "second"`) {
 		t.Errorf("%v", files)
 	}

@@ -6,23 +6,51 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"ingot/internal/secret"
 )
 
-// maxFile is the most of one file that is packed: a conductor takes 16 MiB of answer, in base64.
-const maxFile = 2 << 20
+const (
+	// maxFile is the most of one file that is packed, maxFiles the most of all: a conductor takes some tens of
+	// MiB of answer, in base64.
+	maxFile  = 2 << 20
+	maxFiles = 16 << 20
+)
 
-// pseudo are the files of the running kernel that are worth having. The kernel's command line is not
-// among them: it may hold a token.
-var pseudo = []string{"proc/mounts", "proc/partitions", "proc/meminfo", "proc/modules", "proc/net/route", "proc/net/dev", "proc/mdstat"}
+// pseudo are the files of the running kernel that are worth having, and the names that upstream's agents have for
+// the same. The kernel's command line is not among them: it may hold a token.
+var pseudo = []struct{ path, name string }{
+	{"proc/mounts", "mount"}, {"proc/mdstat", "mdstat"}, {"proc/partitions", "partitions"}, {"proc/meminfo", "meminfo"}, {"proc/modules", "modules"},
+	{"proc/net/route", "route"}, {"proc/net/dev", "net_dev"}, {"proc/bus/pci/devices", "pci"}, {"proc/interrupts", "interrupts"}, {"proc/uptime", "uptime"},
+}
 
-// Collect packs the agent's log, the kernel's, what the machine is made of, and some of the kernel's
-// tables below root. What cannot be read is left out, or says why in its place.
-func Collect(root string, ring *Ring, dmesg []byte, inventory func() (any, error)) ([]byte, error) {
-	files := []File{{"agent.log", ring.Text()}, {"dmesg", tail(dmesg)}, {"inventory.json", describe(inventory)}}
-	for _, name := range pseudo {
-		if data, err := os.ReadFile(filepath.Join(root, name)); err == nil {
-			files = append(files, File{name, tail(data)})
+// Sources are what logs are collected from.
+type Sources struct {
+	Root      string // where proc is
+	Ring      *Ring
+	Dmesg     []byte
+	Inventory func() (any, error)
+	// More are made by whoever knows the machine better: disks, interfaces, boot entries.
+	More []File
+	// Hide are values that must not be in the logs, wherever they come from.
+	Hide []secret.Secret
+}
+
+// Collect packs the agent's log, the kernel's, what the machine is made of, and some of the kernel's tables. The
+// names of files are those of upstream's archive where there is such a thing there: journal, dmesg, mount and so on.
+// What cannot be read is left out, or says why in its place; secrets are replaced by a mask.
+func Collect(s Sources) ([]byte, error) {
+	files := []File{{"journal", s.Ring.Text()}, {"dmesg", s.Dmesg}, {"inventory.json", describe(s.Inventory)}}
+	for _, p := range pseudo {
+		if data, err := os.ReadFile(filepath.Join(s.Root, p.path)); err == nil {
+			files = append(files, File{p.name, data})
 		}
+	}
+	files = append(files, s.More...)
+	left := maxFiles
+	for i := range files {
+		files[i].Data = scrub(tail(files[i].Data, min(maxFile, left)), s.Hide)
+		left -= len(files[i].Data)
 	}
 	return Archive(files, time.Now())
 }
@@ -39,4 +67,4 @@ func describe(inventory func() (any, error)) []byte {
 	return append(text, '\n')
 }
 
-func tail(b []byte) []byte { return b[max(0, len(b)-maxFile):] }
+func tail(b []byte, most int) []byte { return b[max(0, len(b)-max(most, 0)):] }

@@ -49,7 +49,7 @@ func (s *Steps) lockdown(context.Context, json.RawMessage, func(agentapi.Progres
 }
 
 func (s *Steps) collectLogs(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
-	archive, err := s.Logs()
+	archive, err := s.Logs(s.Hide)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"ingot/agent/server"
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
+	"ingot/internal/secret"
 )
 
 // hintWait is how long a command waits for the disk that the root device hints mean, when the disks
@@ -36,8 +37,10 @@ type Config struct {
 	Write   Writer
 	// InstallLoader makes the firmware start what is on the disk. Called on UEFI machines only.
 	InstallLoader func(ctx context.Context, device string) error
-	// Logs gives what happened so far as tar.gz.
-	Logs func() ([]byte, error)
+	// Logs gives what happened so far as tar.gz, without the values to hide.
+	Logs func(hide []secret.Secret) ([]byte, error)
+	// Hide are the secrets of this boot, such as its token.
+	Hide []secret.Secret
 	// Sync brings everything written to the disks. PowerOff and Reboot follow it.
 	Sync     func()
 	PowerOff func() error

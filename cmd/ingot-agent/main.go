@@ -31,7 +31,7 @@ import (
 	"ingot/agent/journal"
 	"ingot/agent/plugin"
 	"ingot/agent/steps"
-	"ingot/agent/system"
+	"ingot/internal/secret"
 
 	"golang.org/x/sys/unix"
 )
@@ -110,7 +110,7 @@ func work(m inventory.Machine, ring *journal.Ring, children *child.Children, log
 	return steps.Config{
 		Write:         writeImage,
 		InstallLoader: efi.Firmware{Root: m.Root}.Install,
-		Logs:          func() ([]byte, error) { return collect(m, ring) },
+		Logs:          func(hide []secret.Secret) ([]byte, error) { return collect(m, ring, hide) },
 		Sync:          unix.Sync,
 		PowerOff:      powerOff,
 		Reboot:        reboot,
@@ -126,9 +126,4 @@ func logger(w io.Writer, verbose bool) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
-}
-
-// collect packs what a conductor needs to see why something failed.
-func collect(m inventory.Machine, ring *journal.Ring) ([]byte, error) {
-	return journal.Collect(m.Root, ring, system.Dmesg(), func() (any, error) { return m.Collect() })
 }

@@ -50,7 +50,7 @@ func TestAgentOnHardware(t *testing.T) {
 	firmwareCheck(t, extra, `{"priority":95,"rules":[]}`)
 	out := filepath.Join(dir, "ramdisk")
 	addedRamdisk(t, out, extra)
-	g := bootGuest(t, dir, out, map[string]int64{"nvme": 64, "sata": 64, "vda": 640, "vdb": 640, "vdc": 640})
+	g := bootGuest(t, dir, out, map[string]int64{"nvme": 64, "sata": 64, "vda": 1536, "vdb": 1536, "vdc": 1536})
 	for _, part := range []struct {
 		name string
 		run  func(*booted, *testing.T)
@@ -344,7 +344,7 @@ func (g *booted) logs(t *testing.T) {
 		}
 		names = append(names, h.Name)
 	}
-	if all := strings.Join(names, " "); !contains(all, "agent.log", "dmesg", "inventory.json") {
+	if all := strings.Join(names, " "); !contains(all, "journal", "dmesg", "inventory.json", "lsblk", "ip_addr", "mount", "efibootmgr", "mdstat") {
 		t.Error(all)
 	}
 	t.Log(names)
@@ -360,8 +360,7 @@ func (g *booted) arrays(t *testing.T) {
 	volume := func(level string, size any, name string) map[string]any {
 		return map[string]any{"controller": "software", "raid_level": level, "size_gb": size, "volume_name": name, "physical_disks": disks}
 	}
-	// The disks are small: one volume takes all.
-	config := map[string]any{"logical_disks": []any{volume("1", "MAX", "root")}}
+	config := map[string]any{"logical_disks": []any{volume("1", 1, "root"), volume("5", "MAX", "data")}}
 	node := func() map[string]any {
 		return map[string]any{"target_raid_config": config, "properties": map[string]any{"skip_block_devices": []any{map[string]any{"serial": "NV1"}, map[string]any{"serial": "SATA1"}}}}
 	}
@@ -375,7 +374,7 @@ func (g *booted) arrays(t *testing.T) {
 		} `json:"logical_disks"`
 	}
 	g.step(t, node(), "raid", "create_configuration", nil, &made)
-	if len(made.Disks) != 1 || made.Disks[0].Device != "/dev/md0" || made.Disks[0].Name != "root" {
+	if len(made.Disks) != 2 || made.Disks[0].Device != "/dev/md0" || made.Disks[0].Name != "root" || made.Disks[1].Device != "/dev/md1" {
 		t.Fatalf("%+v", made)
 	}
 	head := func(name string) []byte {
@@ -397,12 +396,12 @@ func (g *booted) arrays(t *testing.T) {
 			t.Errorf("%s has no table, or no part of the array", name)
 		}
 	}
-	if why := g.step(t, node(), "raid", "create_configuration", nil, nil); !contains(why, "holds 1 partitions and 1 parts of arrays") {
+	if why := g.step(t, node(), "raid", "create_configuration", nil, nil); !contains(why, "holds 2 partitions and 2 parts of arrays") {
 		t.Error(why)
 	}
 	var how map[string]agentapi.Erased
 	g.step(t, node(), "deploy", "erase_devices_metadata", nil, &how)
-	if how["/dev/md0"].How != "metadata wiped" || !contains(how["/dev/vda"].How, "left alone: it holds /dev/md0") {
+	if how["/dev/md0"].How != "metadata wiped" || how["/dev/md1"].How != "metadata wiped" || !contains(how["/dev/vda"].How, "left alone: it holds /dev/md0") {
 		t.Errorf("%+v", how)
 	}
 	if b := head("vdb"); !bytes.Contains(b[8*mebi+4096:8*mebi+4096+64], superblock) {
@@ -410,7 +409,7 @@ func (g *booted) arrays(t *testing.T) {
 	}
 	var gone struct{ Arrays, Parts int }
 	g.step(t, node(), "raid", "delete_configuration", nil, &gone)
-	if gone.Arrays != 1 || gone.Parts != 3 {
+	if gone.Arrays != 2 || gone.Parts != 6 {
 		t.Errorf("%+v", gone)
 	}
 	for _, name := range []string{"vda", "vdb", "vdc"} {
@@ -423,6 +422,7 @@ func (g *booted) arrays(t *testing.T) {
 	g.step(t, map[string]any{}, "raid", "apply_configuration", map[string]any{"raid_config": config}, &made)
 	plain := node()
 	delete(plain, "target_raid_config")
+	how = nil
 	g.step(t, plain, "deploy", "erase_devices_metadata", nil, &how)
 	if _, still := how["/dev/md0"]; still || how["/dev/vdc"].How != "metadata wiped" {
 		t.Errorf("%+v", how)
