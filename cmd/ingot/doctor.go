@@ -23,6 +23,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
+	"ingot/internal/peer"
 )
 
 // Limits of what this host should have; beyond them the doctor says something.
@@ -168,6 +169,9 @@ func (s *server) examine(ctx context.Context) []metal.Finding {
 	if s.roles.has(roleAgentAPI) {
 		out = append(out, examineCertificate(s.agents))
 	}
+	if s.peer != nil {
+		out = append(out, examinePeer(s.peer.Identity(), time.Now()))
+	}
 	return out
 }
 
@@ -190,6 +194,20 @@ func (s *server) examineBootURL(ctx context.Context) metal.Finding {
 		return wrong(metal.Fail, "boot URL", said, "See --boot-url and --boot-listen, and a firewall between.")
 	}
 	return fine("boot URL", "%s answers, from here.", s.doors.bootURL)
+}
+
+// examinePeer looks at the certificate towards other servers of ours, which renews itself at half of its life:
+// with less than a quarter left, that has not worked for a while.
+func examinePeer(id peer.Identity, now time.Time) metal.Finding {
+	left, life := id.Until.Sub(now), id.Until.Sub(id.Issued)
+	until := id.Until.UTC().Format(time.RFC3339)
+	switch {
+	case left <= 0:
+		return wrong(metal.Fail, "peer certificate", "It ended at "+until+": other servers refuse this one.", "Let it join again: ingot peer invite on the issuer, --join-token-file here.")
+	case left < life/4:
+		return wrong(metal.Warn, "peer certificate", "It ends at "+until+" and was not renewed.", "See the log for why, and that the server that issues certificates answers.")
+	}
+	return fine("peer certificate", "It is good until %s, and renews itself.", until)
 }
 
 func examineCertificate(c tls.Certificate) metal.Finding {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/store"
 )
 
@@ -52,6 +53,18 @@ func (s *server) ready(ctx context.Context) map[string]string {
 		s.log.Warn("not ready: the database does not answer", "error", err)
 		out["database"] = "The database does not answer."
 		return out
+	}
+	if s.roles.has(roleAgentAPI) {
+		out["agents"] = "ok"
+		if f := examineCertificate(s.agents); f.Level == metal.Fail {
+			out["agents"] = f.Said
+		}
+	}
+	if s.peer != nil {
+		out["peer"] = "ok"
+		if f := examinePeer(s.peer.Identity(), time.Now()); f.Level == metal.Fail {
+			out["peer"] = f.Said
+		}
 	}
 	if s.worker != nil {
 		out["conductor"] = s.conductorReady(ctx)

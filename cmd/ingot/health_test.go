@@ -42,7 +42,7 @@ func TestHealthAndMetrics(t *testing.T) {
 		if code, said := fetched(t, base+"/healthz"); code != 200 || said != "ok\n" {
 			t.Errorf("%s/healthz: %d %s", base, code, said)
 		}
-		if code, said := fetched(t, base+"/readyz"); code != 200 || said != `{"checks":{"conductor":"ok","database":"ok"},"ready":true}`+"\n" {
+		if code, said := fetched(t, base+"/readyz"); code != 200 || said != `{"checks":{"agents":"ok","conductor":"ok","database":"ok"},"ready":true}`+"\n" {
 			t.Errorf("%s/readyz: %d %s", base, code, said)
 		}
 	}
