@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -139,6 +140,9 @@ func (t *Tx) Now() (time.Time, error) {
 }
 
 func (t *Tx) exec(query string, args ...any) (sql.Result, error) {
+	if err := noNul(args); err != nil {
+		return nil, err
+	}
 	res, err := t.tx.ExecContext(t.ctx, t.db.dialect.sql(query), args...)
 	if err != nil {
 		return nil, t.db.explain(err)
@@ -148,6 +152,24 @@ func (t *Tx) exec(query string, args ...any) (sql.Result, error) {
 
 func (t *Tx) row(query string, args ...any) *sql.Row {
 	return t.tx.QueryRowContext(t.ctx, t.db.dialect.sql(query), args...)
+}
+
+// insert runs an INSERT and gives the id of its row.
+func (t *Tx) insert(into *int64, query string, args ...any) error {
+	if err := noNul(args); err != nil {
+		return err
+	}
+	return t.db.explain(t.row(query, args...).Scan(into))
+}
+
+// noNul refuses texts that PostgreSQL cannot keep, on every engine.
+func noNul(args []any) error {
+	for _, a := range args {
+		if s, ok := a.(string); ok && strings.IndexByte(s, 0) >= 0 {
+			return fault.New(fault.Invalid, "A text holds a NUL character, which cannot be stored.")
+		}
+	}
+	return nil
 }
 
 func (t *Tx) rows(query string, args ...any) (*sql.Rows, error) {

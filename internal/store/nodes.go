@@ -42,8 +42,8 @@ func (t *Tx) CreateNode(n *metal.Node) error {
 		return err
 	}
 	query := "INSERT INTO nodes (" + strings.Join(nodeColumns, ", ") + ") VALUES (" + marks(len(values)) + ") RETURNING id"
-	if err := t.row(query, values...).Scan(&n.ID); err != nil {
-		return t.db.explain(err)
+	if err := t.insert(&n.ID, query, values...); err != nil {
+		return err
 	}
 	return nil
 }

@@ -88,8 +88,8 @@ func (t *Tx) CreateOperation(o *Operation) error {
 	}
 	values := t.opValues(o)
 	query := "INSERT INTO operations (" + strings.Join(opColumns, ", ") + ") VALUES (" + marks(len(values)) + ") RETURNING id"
-	if err := t.row(query, values...).Scan(&o.ID); err != nil {
-		return t.db.explain(err)
+	if err := t.insert(&o.ID, query, values...); err != nil {
+		return err
 	}
 	t.wrote = true
 	return nil

@@ -24,8 +24,8 @@ func (t *Tx) CreatePort(p *metal.Port) error {
 	}
 	values := append(portValues(p), node)
 	query := "INSERT INTO ports (" + strings.Join(portColumns, ", ") + ", node_id) VALUES (" + marks(len(values)) + ") RETURNING id"
-	if err := t.row(query, values...).Scan(&p.ID); err != nil {
-		return t.db.explain(err)
+	if err := t.insert(&p.ID, query, values...); err != nil {
+		return err
 	}
 	return nil
 }

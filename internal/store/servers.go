@@ -1,9 +1,7 @@
 package store
 
 import (
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"slices"
 	"time"
 
@@ -38,27 +36,25 @@ func (t *Tx) SaveServer(s Server, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	var place string
-	var updated int64
-	err = t.row("SELECT place, updated_at FROM servers WHERE name = ?", s.Name).Scan(&place, &updated)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
-	}
-	if err == nil && place != s.Place && now.Sub(fromMicros(updated)) < limit {
-		return fault.New(fault.Conflict, "Another server of the name %s is running, in another place: give each its own name with [DEFAULT] host.", s.Name)
-	}
 	roles, err := json.Marshal(s.Roles)
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO servers (name, place, roles, peer_url, agent_url, agent_ca, boot_url, grp, version, certificate_until, visited, created_at, updated_at)
+	res, err := t.exec(`INSERT INTO servers (name, place, roles, peer_url, agent_url, agent_ca, boot_url, grp, version, certificate_until, visited, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET place = excluded.place, roles = excluded.roles, peer_url = excluded.peer_url, agent_url = excluded.agent_url,
 		agent_ca = excluded.agent_ca, boot_url = excluded.boot_url, grp = excluded.grp, version = excluded.version,
-		certificate_until = excluded.certificate_until, visited = excluded.visited, updated_at = excluded.updated_at`,
+		certificate_until = excluded.certificate_until, visited = excluded.visited, updated_at = excluded.updated_at
+		WHERE servers.place = excluded.place OR servers.updated_at <= ?`, // one statement: of two that start at once one is refused
 		s.Name, s.Place, string(roles), s.PeerURL, s.AgentURL, s.AgentCA, s.BootURL, s.Group, s.Version, micros(s.CertificateUntil),
-		number(s.Visited), micros(now), micros(now))
-	return err
+		number(s.Visited), micros(now), micros(now), micros(now.Add(-limit)))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return fault.New(fault.Conflict, "Another server of the name %s is running, in another place: give each its own name with [DEFAULT] host.", s.Name)
 }
 
 // ForgetServer removes a server that ends in good order, or one that is given up.

@@ -35,7 +35,12 @@ func (db *DB) look(ctx context.Context, f func(raw) error) error {
 	if err != nil {
 		return db.explain(fmt.Errorf("begin transaction: %w", err))
 	}
-	err = f(raw{tx, db.dialect, ctx})
+	if db.dialect == &postgresDialect { // what is read may go a slow way
+		_, err = tx.ExecContext(ctx, "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)")
+	}
+	if err == nil {
+		err = f(raw{tx, db.dialect, ctx})
+	}
 	return db.explain(errors.Join(err, ignoreDone(tx.Rollback())))
 }
 

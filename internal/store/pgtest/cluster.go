@@ -128,7 +128,7 @@ func (c *Cluster) initialise() error {
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
 // settings make it quick and private; what it holds need not survive.
-var settings = []string{"listen_addresses=", "fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off",
+var settings = []string{"listen_addresses=", "fsync=off", "full_page_writes=off", "autovacuum=off",
 	"wal_level=minimal", "max_wal_senders=0", "max_connections=200", "shared_buffers=64MB", "jit=off", "log_min_messages=warning"}
 
 // guardScript runs the server, ends it when its input ends, and removes the folder unless told to keep it.
