@@ -59,9 +59,9 @@ func (r *record) finish(result json.RawMessage, failure *agentapi.CommandError) 
 }
 
 // add appends a running record.
-func (s *Server) add(short string) *record {
+func (s *Server) add(short, key string) *record {
 	r := &record{done: make(chan struct{}), result: agentapi.Result{
-		ID: uuid.NewString(), CommandName: short, CommandStatus: agentapi.Running}}
+		ID: uuid.NewString(), CommandName: short, CommandStatus: agentapi.Running, Key: key}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, old := range s.records {

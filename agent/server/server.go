@@ -53,6 +53,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	records []*record
+	holder  agentapi.Holder // the newest that was heard of
 }
 
 // New makes a server that has run nothing yet. ctx is what commands run under.
@@ -130,6 +131,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusNotFound, "Not found: no such URL")
 	case !s.authorised(r):
 		s.refuse(w, http.StatusUnauthorized, "401 Unauthorized: Token invalid.")
+	case !s.hear(r):
+		s.superseded(w)
 	case id != "":
 		s.only(w, r, http.MethodGet, func(w http.ResponseWriter, r *http.Request) { s.getCommand(w, r, id) })
 	case r.Method == http.MethodPost:
@@ -187,12 +190,28 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 	}
 	open := sync.OnceFunc(func() { <-s.gate })
 	defer open()
+	if !s.hear(r) { // a newer holder may have come while this one waited
+		s.superseded(w)
+		return
+	}
+	key := r.Header.Get(agentapi.KeyHeader)
+	if !agentapi.ValidKey(key) {
+		s.refuse(w, http.StatusBadRequest, "Invalid request body: "+agentapi.KeyHeader+" is not a key")
+		return
+	}
+	if seen := s.byKey(key); seen != nil { // sent before: its answer was lost, or another process goes on
+		open()
+		if !waits(r) || await(r.Context(), seen) {
+			s.answer(w, seen.snapshot())
+		}
+		return
+	}
 	if last := s.last(); last != nil && last.running() {
 		s.refuse(w, http.StatusConflict, "Agent is busy: executing command "+last.snapshot().CommandName)
 		return
 	}
 	s.log.Info("command starts", "command", c.Name)
-	rec := s.add(short)
+	rec := s.add(short, key)
 	if !cmd.Async {
 		failure := s.execute(s.work, cmd, rec, c.Params)
 		if failure != nil && refusals[failure.Type] {

@@ -108,7 +108,7 @@ func (s *server) build(ctx context.Context) (err error) {
 // run serves until ctx ends or a room fails.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request}
+	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request, Refused: refusedSteps(s.c.API)}
 	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
 	if s.roles.has(roleAPI) {
 		local := options
@@ -183,7 +183,9 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
 	lifeConfig(&cc, c)
 	cc.PowerGrace, cc.SettingLimit = c.Conductor.PowerStateChangeTimeout, c.Redfish.BootModeConfigTimeout
-	cc.StepPriority = map[string]int{"deploy.erase_devices": c.Deploy.EraseDevicesPriority, "deploy.erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority}
+	if err := stepConfig(c, &cc); err != nil {
+		return cc, err
+	}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.KernelParams = c.Redfish.KernelAppendParams
 	if err := s.agentsDoor(&cc); err != nil {

@@ -53,7 +53,12 @@ type Client struct {
 	limit time.Duration // answerLimit, but in tests
 
 	before func(context.Context) error // asked before each request; nil: nobody
+	holder Holder                      // told with each request; zero: nobody
 }
+
+// As has every request say for which operation and under which of its claims it is made. An agent of ours then
+// refuses what older holders send. Call it before the client is used.
+func (c *Client) As(h Holder) { c.holder = h }
 
 // Before has check asked immediately before each request is sent: its error is the request's, and nothing is sent.
 // Call it before the client is used.
@@ -88,7 +93,7 @@ func (c *Client) Commands(ctx context.Context) ([]Result, error) {
 	var list struct {
 		Commands []Result `json:"commands"`
 	}
-	if err := c.call(ctx, http.MethodGet, nil, nil, &list); err != nil {
+	if err := c.call(ctx, http.MethodGet, nil, "", nil, &list); err != nil {
 		return nil, fmt.Errorf("list agent commands: %w", err)
 	}
 	return list.Commands, nil
@@ -99,6 +104,12 @@ func (c *Client) Commands(ctx context.Context) ([]Result, error) {
 // CommandStatus and CommandError. Errors: ErrBusy, ErrConnection, or a *fault.Error with the agent's own
 // words. It is never sent twice. How long a command that is waited for may take is up to ctx.
 func (c *Client) Run(ctx context.Context, name string, params any, wait bool) (Result, error) {
+	return c.RunOnce(ctx, "", name, params, wait)
+}
+
+// RunOnce is Run under a key: an agent of ours that has seen a command under this key gives that one, and starts
+// nothing. Others know no keys.
+func (c *Client) RunOnce(ctx context.Context, key, name string, params any, wait bool) (Result, error) {
 	if params == nil {
 		params = struct{}{}
 	}
@@ -115,13 +126,13 @@ func (c *Client) Run(ctx context.Context, name string, params any, wait bool) (R
 		defer cancel()
 	}
 	var r Result
-	if err := c.call(ctx, http.MethodPost, url.Values{"wait": {strconv.FormatBool(wait)}}, body, &r); err != nil {
+	if err := c.call(ctx, http.MethodPost, url.Values{"wait": {strconv.FormatBool(wait)}}, key, body, &r); err != nil {
 		return Result{}, fmt.Errorf("agent command %s: %w", name, err)
 	}
 	return r, nil
 }
 
-func (c *Client) call(ctx context.Context, method string, query url.Values, body []byte, into any) error {
+func (c *Client) call(ctx context.Context, method string, query url.Values, key string, body []byte, into any) error {
 	if query == nil {
 		query = url.Values{}
 	}
@@ -135,6 +146,12 @@ func (c *Client) call(ctx context.Context, method string, query url.Values, body
 		return stripURL(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if c.holder != (Holder{}) {
+		req.Header.Set(HolderHeader, c.holder.String())
+	}
+	if key != "" {
+		req.Header.Set(KeyHeader, key)
+	}
 	if c.before != nil {
 		if err := c.before(ctx); err != nil {
 			return err
@@ -160,6 +177,9 @@ func agentFault(status int, body []byte) error {
 		f.FaultString = fmt.Sprintf("HTTP status %d", status)
 	}
 	text := printable(f.FaultString)
+	if status == http.StatusConflict && strings.Contains(text, ErrSuperseded.Error()) {
+		return fault.Wrap(fault.Conflict, ErrSuperseded, "%s", text)
+	}
 	if status == http.StatusConflict || strings.Contains(strings.ToLower(text), "agent is busy") {
 		return fault.Wrap(fault.Locked, ErrBusy, "%s", text)
 	}

@@ -25,6 +25,8 @@ type Result struct {
 	CommandResult json.RawMessage `json:"command_result"`
 	// Progress is ours: upstream agents do not send it and upstream conductors ignore it.
 	Progress *Progress `json:"ingot_progress,omitempty"`
+	// Key is the command's, if it was sent under one; ours too.
+	Key string `json:"ingot_key,omitempty"`
 }
 
 // CommandError says why a command failed. Details is specific, Message generic.

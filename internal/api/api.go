@@ -39,6 +39,8 @@ type Options struct {
 	MaxFollowers int
 	// Patience is how long a client that follows events may leave what it is sent unread. 0 means 10 s.
 	Patience time.Duration
+	// Refused are the steps that nobody may ask for.
+	Refused RefusedSteps
 	// AgentsOff makes AgentHandler refuse lookup, heartbeat and all else with 403.
 	AgentsOff bool
 	// AgentOnPublic also serves lookup and heartbeat on the handler of New.

@@ -37,13 +37,13 @@ func (c *call) setProvision() (answer, error) {
 		}
 	}
 	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets}
-	if p.CleanSteps, err = readSteps("clean_steps", rq.cleanSteps, stepKeys); err != nil {
+	if p.CleanSteps, err = c.readSteps("clean_steps", rq.cleanSteps, stepKeys); err != nil {
 		return answer{}, err
 	}
-	if p.DeploySteps, err = readSteps("deploy_steps", rq.deploySteps, deployStepKeys); err != nil {
+	if p.DeploySteps, err = c.readSteps("deploy_steps", rq.deploySteps, deployStepKeys); err != nil {
 		return answer{}, err
 	}
-	if p.ServiceSteps, err = readSteps("service_steps", rq.serviceSteps, stepKeys); err != nil {
+	if p.ServiceSteps, err = c.readSteps("service_steps", rq.serviceSteps, stepKeys); err != nil {
 		return answer{}, err
 	}
 	if err := c.s.SetProvision(c.r.Context(), c.caller(), rq.node.UUID, p); err != nil {

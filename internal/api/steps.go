@@ -23,12 +23,24 @@ var (
 
 var stepInterfaces = []string{"vendor", "power", "management", "firmware", "deploy", "bios", "raid"}
 
-// refusedSteps are not run for anybody who asks through the API: raw commands to a BMC go around every rule
-// that this server keeps. Source: upstream's default of [api] disallow_{clean,deploy,service}_steps.
-var refusedSteps = []string{"vendor.send_raw"}
+// RefusedSteps are the steps that nobody may ask for, as "<interface>.<step>", by what they would be part of. nil is
+// upstream's default: raw commands to a BMC go around every rule that this server keeps.
+type RefusedSteps struct{ Clean, Deploy, Service []string }
+
+// Source: upstream's default of [api] disallow_{clean,deploy,service}_steps.
+var refusedByDefault = []string{"vendor.send_raw"}
+
+// refused are those for the argument called name.
+func (r RefusedSteps) refused(name string) []string {
+	list := map[string][]string{"clean_steps": r.Clean, "deploy_steps": r.Deploy, "service_steps": r.Service, "steps": r.Deploy}[name]
+	if list == nil {
+		return refusedByDefault
+	}
+	return list
+}
 
 // readSteps makes steps of the argument called name. The order is the caller's.
-func readSteps(name string, list []any, form stepForm) ([]metal.Step, error) {
+func (c *call) readSteps(name string, list []any, form stepForm) ([]metal.Step, error) {
 	out := make([]metal.Step, 0, len(list))
 	for i, v := range list {
 		m, ok := v.(map[string]any)
@@ -36,6 +48,9 @@ func readSteps(name string, list []any, form stepForm) ([]metal.Step, error) {
 			return nil, invalid("Invalid %s: entry %d is not an object.", name, i+1)
 		}
 		s, err := readStep(m, form)
+		if err == nil && slices.Contains(c.o.Refused.refused(name), s.Name()) {
+			err = invalid("the step %s is not allowed by this server.", s.Name())
+		}
 		if err != nil {
 			text, _ := fault.PublicOf(err)
 			return nil, fault.New(fault.KindOf(err), "Invalid %s: entry %d: %s", name, i+1, text)
@@ -66,8 +81,6 @@ func readStep(m map[string]any, form stepForm) (s metal.Step, err error) {
 		return s, invalid("interface must be one of %s.", strings.Join(stepInterfaces, ", "))
 	case s.Step == "":
 		return s, invalid("step must not be empty.")
-	case slices.Contains(refusedSteps, s.Interface+"."+s.Step):
-		return s, invalid("the step %s.%s is not allowed by this server.", s.Interface, s.Step)
 	case m["args"] != nil && !isObject:
 		return s, invalid("args must be an object.")
 	}

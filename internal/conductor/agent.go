@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ func (r *runner) agent(ctx context.Context, op *Op) (*agentapi.Client, error) {
 	client, err := agentapi.NewClient(a.URL, a.Token, a.VerifyCA)
 	if err == nil {
 		client.Before(metal.Fence)
+		client.As(agentapi.Holder{Operation: op.row.ID, Generation: op.row.Generation}) // the agent's fence: agent/server/fence.go
 	}
 	return client, err
 }
@@ -49,6 +51,12 @@ type ordered struct {
 	name string // "<extension>.<command>"
 	nth  int    // from 0
 	what string // for people
+}
+
+// key names the command for agents of ours: operation, boot of the agent, step of the plan, and which command of its
+// name. Whoever resumes finds the same.
+func (o ordered) key(op *Op) string {
+	return fmt.Sprintf("%s/%s/%d/%d", op.row.UUID, op.Rec.Boot, op.row.Step, o.nth)
 }
 
 func (o ordered) short() string {
@@ -74,8 +82,13 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (
 	if err != nil {
 		return res, false, err
 	}
+	key := o.key(op)
 	found, count := false, 0
 	for _, s := range sent {
+		if s.Key == key {
+			res, found = s, true
+			break
+		}
 		if s.CommandName == o.short() || s.CommandName == o.name {
 			if count == o.nth {
 				res, found = s, true
@@ -91,7 +104,7 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (
 		if err != nil {
 			return res, false, err
 		}
-		if res, err = c.Run(ctx, o.name, p, false); err != nil {
+		if res, err = c.RunOnce(ctx, key, o.name, p, false); err != nil {
 			return res, false, busyLater(err)
 		}
 	}
@@ -149,7 +162,7 @@ func (r *runner) stopAgent(ctx context.Context, op *Op) (Outcome, error) {
 		}
 		call, cancel := context.WithTimeout(ctx, partingLimit)
 		defer cancel()
-		_, err = c.Run(call, "standby.power_off", struct{}{}, false)
+		_, err = c.RunOnce(call, ordered{name: "standby.power_off"}.key(op), "standby.power_off", struct{}{}, false)
 	}
 	if errors.Is(err, agentapi.ErrConnection) {
 		return done, nil

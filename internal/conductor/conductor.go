@@ -63,6 +63,9 @@ type Config struct {
 	DeployStepLimit time.Duration
 	// ServiceStepLimit is how long one service step may take. Default 4h.
 	ServiceStepLimit time.Duration
+	// AbandonLimit is how long an operation may stay without a server that serves its driver or knows its plan.
+	// Default 1h.
+	AbandonLimit time.Duration
 	// SoftOffLimit is how long a machine may take to switch itself off before it is switched off. Default 1m.
 	SoftOffLimit time.Duration
 	// SettingLimit is how long a machine may take, POST included, to boot with the boot mode and the Secure Boot that it
@@ -96,7 +99,7 @@ func Defaults() Config {
 		InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
 		Sweep:      sweepDefaults(),
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
-		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour,
+		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
 		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
 }

@@ -43,6 +43,9 @@ func fenced(h Hardware) Hardware {
 	if h.Media != nil {
 		h.Media = fencedMedia{h.Media}
 	}
+	if h.Steps != nil {
+		h.Steps = fencedSteps{h.Steps}
+	}
 	if h.Mode != nil {
 		h.Mode = fencedMode{h.Mode}
 	}

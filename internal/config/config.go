@@ -65,6 +65,12 @@ type API struct {
 	// EnableRamdiskEndpoints serves lookup and heartbeat at the agents' door. Without it they are refused (403),
 	// and no machine that boots a ramdisk comes far.
 	EnableRamdiskEndpoints bool `key:"enable_ramdisk_endpoints"`
+	// DisallowCleanSteps are the clean steps that nobody may ask for, as interface.step.
+	DisallowCleanSteps []string `key:"disallow_clean_steps"`
+	// DisallowDeploySteps are the deploy steps that nobody may ask for.
+	DisallowDeploySteps []string `key:"disallow_deploy_steps"`
+	// DisallowServiceSteps are the service steps that nobody may ask for.
+	DisallowServiceSteps []string `key:"disallow_service_steps"`
 	// RamdiskHeartbeatTimeout is how long an agent may be silent; it is told to agents.
 	RamdiskHeartbeatTimeout time.Duration `key:"ramdisk_heartbeat_timeout" min:"1"`
 }
@@ -79,6 +85,20 @@ type Conductor struct {
 	DeployCallbackTimeout time.Duration `key:"deploy_callback_timeout" min:"0"`
 	// CleanCallbackTimeout is how long a machine may take to call back in cleaning. 0 is for ever.
 	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"0"`
+	// ServiceCallbackTimeout is how long a machine may take to call back in service. 0 is for ever.
+	ServiceCallbackTimeout time.Duration `key:"service_callback_timeout" min:"0"`
+	// CleanStepTimeout is how long one clean step may take. 0 is for ever.
+	CleanStepTimeout time.Duration `key:"clean_step_timeout" min:"0"`
+	// DeployStepTimeout is how long one deploy step may take, other than writing the image. 0 is for ever.
+	DeployStepTimeout time.Duration `key:"deploy_step_timeout" min:"0"`
+	// ServiceStepTimeout is how long one service step may take. 0 is for ever.
+	ServiceStepTimeout time.Duration `key:"service_step_timeout" min:"0"`
+	// CleanStepPriorityOverride sets the priority of clean steps that run by themselves, as interface.step:priority.
+	// 0 leaves a step out.
+	CleanStepPriorityOverride []string `key:"clean_step_priority_override"`
+	// AbandonedOperationTimeout is how long an operation may stay without a server that serves its driver or knows its
+	// plan; then any server fails it, and says what may be left behind.
+	AbandonedOperationTimeout time.Duration `key:"abandoned_operation_timeout" min:"60"`
 	// PowerStateChangeTimeout is how long a machine may take to follow a power request before it is asked
 	// again, and at last given up.
 	PowerStateChangeTimeout time.Duration `key:"power_state_change_timeout" min:"1"`
@@ -96,6 +116,10 @@ type Deploy struct {
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
 	// that out.
 	EraseDevicesMetadataPriority int `key:"erase_devices_metadata_priority" min:"0"`
+	// DeleteConfigurationPriority is where in cleaning the RAID configuration is deleted. 0 leaves that out.
+	DeleteConfigurationPriority int `key:"delete_configuration_priority" min:"0"`
+	// CreateConfigurationPriority is where in cleaning the RAID configuration is made. 0 leaves that out.
+	CreateConfigurationPriority int `key:"create_configuration_priority" min:"0"`
 	// DiskErasureConcurrency is how many disks of a machine are erased at once.
 	DiskErasureConcurrency int `key:"disk_erasure_concurrency" min:"1" max:"64"`
 	// ShredRandomOverwriteIterations is how often a disk that has to be overwritten is overwritten with random
@@ -144,8 +168,10 @@ type Redfish struct {
 func Defaults() Config {
 	return Config{
 		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
-		API:     API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
-		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute,
+		API: API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, DisallowCleanSteps: []string{"vendor.send_raw"},
+			DisallowDeploySteps: []string{"vendor.send_raw"}, DisallowServiceSteps: []string{"vendor.send_raw"}, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
+		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
+			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},
 		Timers:    timers(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},

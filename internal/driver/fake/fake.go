@@ -26,6 +26,7 @@ import (
 type Driver struct {
 	mu       sync.Mutex
 	machines map[string]machine // guarded by mu; by node UUID, those that were told something
+	setups   map[string]*setup  // guarded by mu; by node UUID, those that ran a step
 }
 
 // machine is one machine; as a value, so that nobody shares it.
@@ -44,7 +45,7 @@ var fresh = machine{power: metal.PowerOff, boot: metal.BootDevice{Device: "disk"
 var devices = []string{"pxe", "disk", "cdrom", "bios", "safe", "uefihttp"}
 
 // New makes a driver without machines: each is there when it is first asked for.
-func New() *Driver { return &Driver{machines: map[string]machine{}} }
+func New() *Driver { return &Driver{machines: map[string]machine{}, setups: map[string]*setup{}} }
 
 // Type is what the API tells about this driver.
 func (d *Driver) Type() metal.HardwareType {

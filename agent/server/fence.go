@@ -1,0 +1,50 @@
+package server
+
+import (
+	"net/http"
+
+	"ingot/internal/agentapi"
+)
+
+// The agent's part of fencing. A conductor that was stopped past its lease, and goes on, may send a command that
+// another conductor has sent since, or one that does not belong to what the other does by now. So every request of
+// ours says under which claim it is made; the agent remembers the newest it has heard of, from lists too, which a new
+// holder asks for first, and refuses all older. And a command has a key: the same key twice is the same command, run
+// once. Requests without these are taken as they come: they are another conductor's.
+
+// hear notes the holder that a request names, and tells whether it is the newest.
+func (s *Server) hear(r *http.Request) bool {
+	h, err := agentapi.ParseHolder(r.Header.Get(agentapi.HolderHeader))
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h == (agentapi.Holder{}) {
+		return true
+	}
+	if h.Older(s.holder) {
+		return false
+	}
+	s.holder = h
+	return true
+}
+
+func (s *Server) superseded(w http.ResponseWriter) {
+	s.refuse(w, http.StatusConflict, "Conflict: "+agentapi.ErrSuperseded.Error()+"; this one must stop")
+}
+
+// byKey is the command that was sent under a key, nil if none was.
+func (s *Server) byKey(key string) *record {
+	if key == "" {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if r.snapshot().Key == key {
+			return r
+		}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package server
+
+import (
+	"errors"
+	"testing"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+)
+
+// TestACommandIsRunOnceUnderItsKey: whoever sends it again, before or after its end, gets the same one.
+func TestACommandIsRunOnceUnderItsKey(t *testing.T) {
+	r := start(t)
+	first, err := r.RunOnce(t.Context(), "op/boot/1/0", "test.hold", nil, false)
+	if err != nil || first.Key != "op/boot/1/0" {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	<-r.started
+	again, err := r.RunOnce(t.Context(), "op/boot/1/0", "test.hold", nil, false)
+	if err != nil || again.ID != first.ID || again.CommandStatus != agentapi.Running {
+		t.Errorf("while it runs: %+v, %v", again, err)
+	}
+	if _, err := r.RunOnce(t.Context(), "op/boot/2/0", "test.echo", nil, true); !errors.Is(err, agentapi.ErrBusy) {
+		t.Errorf("another beside it: %v", err)
+	}
+	r.release <- struct{}{}
+	<-r.ended
+	again, err = r.RunOnce(t.Context(), "op/boot/1/0", "test.hold", nil, true)
+	if err != nil || again.ID != first.ID || again.CommandStatus != agentapi.Succeeded {
+		t.Errorf("after its end: %+v, %v", again, err)
+	}
+	other, err := r.RunOnce(t.Context(), "op/boot/2/0", "test.echo", map[string]string{"text": "x"}, true)
+	if err != nil || other.ID == first.ID {
+		t.Errorf("another key: %+v, %v", other, err)
+	}
+	if list, err := r.Commands(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("%d commands, %v", len(list), err)
+	}
+	if _, err := r.RunOnce(t.Context(), "no key!", "test.echo", nil, true); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a bad key: %v", err)
+	}
+}
+
+// TestOlderHoldersAreRefused: a conductor that was stopped past its lease starts nothing, once its successor has
+// only looked. One that names no holder is another make's, and is served.
+func TestOlderHoldersAreRefused(t *testing.T) {
+	r := start(t)
+	run := func(h agentapi.Holder) error {
+		r.As(h)
+		_, err := r.Run(t.Context(), "test.echo", map[string]string{"text": "x"}, true)
+		return err
+	}
+	if err := run(agentapi.Holder{Operation: 7, Generation: 3}); err != nil {
+		t.Fatal(err)
+	}
+	r.As(agentapi.Holder{Operation: 7, Generation: 4})
+	if _, err := r.Commands(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range []agentapi.Holder{{Operation: 7, Generation: 3}, {Operation: 6, Generation: 9}} {
+		if err := run(old); !errors.Is(err, agentapi.ErrSuperseded) || fault.KindOf(err) != fault.Conflict {
+			t.Errorf("%s: %v", old, err)
+		}
+	}
+	for _, current := range []agentapi.Holder{{Operation: 7, Generation: 4}, {}, {Operation: 8, Generation: 1}} {
+		if err := run(current); err != nil {
+			t.Errorf("%s: %v", current, err)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package fake
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+// setup is what steps have done to one machine.
+type setup struct {
+	bios map[string]string
+	raid []any                // logical disks, as they were asked for
+	ran  map[string]time.Time // by key: when the run began
+}
+
+// offered are the steps of fake machines, by the interface that must be "fake" on the node. All have priority 0:
+// they run when somebody asks. Source of the names: lifecycle reference §6.5.
+var offered = map[string][]metal.Step{
+	"bios": {
+		{Interface: "bios", Step: "apply_configuration", ArgsInfo: map[string]metal.ArgInfo{
+			"settings": {Description: "list of objects with name and value", Required: true}}},
+		{Interface: "bios", Step: "factory_reset"},
+	},
+	"raid": {
+		{Interface: "raid", Step: "apply_configuration", ArgsInfo: map[string]metal.ArgInfo{
+			"raid_config":     {Description: "object with logical_disks", Required: true},
+			"delete_existing": {Description: "whether what is there goes first; true unless said"}}},
+		{Interface: "raid", Step: "delete_configuration", Abortable: true},
+	},
+	"management": {
+		{Interface: "management", Step: "pause", ArgsInfo: map[string]metal.ArgInfo{
+			"seconds": {Description: "how long the machine does nothing", Required: true}}},
+		{Interface: "management", Step: "pause_abortable", Abortable: true, ArgsInfo: map[string]metal.ArgInfo{
+			"seconds": {Description: "how long the machine does nothing", Required: true}}},
+	},
+}
+
+// Steps lists what a node's interfaces offer; the kinds do not differ.
+func (d *Driver) Steps(n *metal.Node, _ metal.StepKind) []metal.Step {
+	var out []metal.Step
+	for _, kind := range slices.Sorted(maps.Keys(offered)) {
+		if n.Interfaces[kind] == "fake" {
+			out = append(out, offered[kind]...)
+		}
+	}
+	return out
+}
+
+// RunStep does a step at once, but for a pause, which lasts as long as it says. A second run under the same key does
+// nothing again.
+func (d *Driver) RunStep(ctx context.Context, n *metal.Node, _ metal.StepKind, s metal.Step, key string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.setups[n.UUID]
+	if m == nil {
+		m = &setup{bios: map[string]string{}, ran: map[string]time.Time{}}
+		d.setups[n.UUID] = m
+	}
+	begun, again := m.ran[key]
+	if !again {
+		if err := m.begin(s); err != nil {
+			return "", err
+		}
+		begun = time.Now()
+		m.ran[key] = begun
+	}
+	if s.Interface == "management" {
+		seconds, _ := s.Args["seconds"].(float64)
+		if left := time.Until(begun.Add(time.Duration(seconds * float64(time.Second)))); left > 0 {
+			return "the machine to have done nothing for long enough", nil
+		}
+	}
+	return "", nil
+}
+
+// begin changes the machine as the step says.
+func (m *setup) begin(s metal.Step) error {
+	switch s.Name() {
+	case "bios.apply_configuration":
+		list, ok := s.Args["settings"].([]any)
+		if !ok {
+			return fault.New(fault.Invalid, "settings must be a list of objects with name and value")
+		}
+		for _, v := range list {
+			one, _ := v.(map[string]any)
+			name, _ := one["name"].(string)
+			if name == "" || one["value"] == nil {
+				return fault.New(fault.Invalid, "settings must be a list of objects with name and value")
+			}
+			m.bios[name] = fmt.Sprint(one["value"])
+		}
+	case "bios.factory_reset":
+		m.bios = map[string]string{}
+	case "raid.apply_configuration":
+		config, _ := s.Args["raid_config"].(map[string]any)
+		disks, ok := config["logical_disks"].([]any)
+		if !ok {
+			return fault.New(fault.Invalid, "raid_config must be an object with logical_disks")
+		}
+		if keep, said := s.Args["delete_existing"].(bool); !said || keep {
+			m.raid = nil
+		}
+		m.raid = append(m.raid, disks...)
+	case "raid.delete_configuration":
+		m.raid = nil
+	case "management.pause", "management.pause_abortable":
+		if seconds, ok := s.Args["seconds"].(float64); !ok || seconds < 0 {
+			return fault.New(fault.Invalid, "seconds must be a number that is not negative")
+		}
+	default:
+		return fault.New(fault.Invalid, "fake machines have no step %s", s.Name())
+	}
+	return nil
+}
+
+// BIOS gives the settings that steps have made on a machine.
+func (d *Driver) BIOS(node string) map[string]string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m := d.setups[node]; m != nil {
+		return maps.Clone(m.bios)
+	}
+	return nil
+}
+
+// RAID gives the logical disks that steps have made on a machine.
+func (d *Driver) RAID(node string) []any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if m := d.setups[node]; m != nil {
+		return slices.Clone(m.raid)
+	}
+	return nil
+}
