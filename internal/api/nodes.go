@@ -34,6 +34,9 @@ func (c *call) nodes(all bool) (answer, error) {
 		}
 	}
 	view := c.newNodeView(shape)
+	if err := view.load(found...); err != nil {
+		return answer{}, err
+	}
 	out := make([]wire.Node, 0, len(found))
 	for _, n := range found {
 		w, err := view.of(n)
@@ -111,7 +114,11 @@ func (c *call) showNode() (answer, error) {
 
 // oneNode answers with a single node.
 func (c *call) oneNode(status int, n *metal.Node, shape wire.Shape[wire.Node]) (answer, error) {
-	w, err := c.newNodeView(shape).of(n)
+	view := c.newNodeView(shape)
+	if err := view.load(n); err != nil {
+		return answer{}, err
+	}
+	w, err := view.of(n)
 	if err != nil {
 		return answer{}, err
 	}

@@ -20,18 +20,28 @@ type nodeView struct {
 	driverInfo bool
 	instance   bool
 	internal   bool
+	showTraits bool
+	traits     map[int64][]string // by the node's row
+}
+
+// load reads once for all nodes what is not in their rows.
+func (v *nodeView) load(nodes ...*metal.Node) (err error) {
+	if v.showTraits && len(nodes) > 0 {
+		v.traits, err = v.c.s.TraitsOf(v.c.r.Context(), nodes)
+	}
+	return err
 }
 
 func (c *call) newNodeView(shape wire.Shape[wire.Node]) *nodeView {
 	return &nodeView{c: c, base: c.base(), links: shape.Has("links"), subLinks: shape.Has("ports"),
 		conductor: shape.Has("conductor") || c.param("conductor") != "", driverInfo: shape.Has("driver_info"),
-		instance: shape.Has("instance_info"), internal: shape.Has("driver_internal_info")}
+		instance: shape.Has("instance_info"), internal: shape.Has("driver_internal_info"), showTraits: shape.Has("traits")}
 }
 
 // of is the node as the request may see it, with every secret masked.
 func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 	w := wire.Node{
-		UUID: n.UUID, Name: n.Name, Driver: n.Driver, Properties: n.Properties, Extra: n.Extra,
+		UUID: n.UUID, Name: n.Name, Driver: n.Driver, Traits: v.traits[n.ID], Properties: n.Properties, Extra: n.Extra,
 		InstanceUUID: n.InstanceUUID, InstanceName: n.InstanceName, ChassisUUID: n.ChassisUUID,
 		ProvisionState: string(n.ProvisionState), TargetProvisionState: string(n.TargetProvisionState),
 		ProvisionUpdatedAt: wire.Time{Time: n.ProvisionUpdatedAt}, PowerState: string(n.PowerState), TargetPowerState: string(n.TargetPowerState),

@@ -82,6 +82,18 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: patch, path: "/v1/ports/{port}", rule: "port:update", do: (*call).patchPort},
 	{method: del, path: "/v1/ports/{port}", rule: "port:delete", do: (*call).deletePort},
 
+	{method: get, path: "/v1/nodes/{node}/traits", rule: "node:traits:list", min: 37, below: http.StatusNotAcceptable, do: (*call).listTraits},
+	{method: put, path: "/v1/nodes/{node}/traits", rule: "node:traits:set", min: 37, below: http.StatusMethodNotAllowed, takes: "traits", do: (*call).setTraits},
+	{method: del, path: "/v1/nodes/{node}/traits", rule: "node:traits:delete", min: 37, do: (*call).clearTraits},
+	{method: put, path: "/v1/nodes/{node}/traits/{trait}", rule: "node:traits:set", min: 37, below: http.StatusMethodNotAllowed, do: (*call).addTrait},
+	{method: del, path: "/v1/nodes/{node}/traits/{trait}", rule: "node:traits:delete", min: 37, do: (*call).dropTrait},
+
+	{method: get, path: "/v1/deploy_templates", rule: "deploy_template:get", min: 55, takes: chosen, do: (*call).listTemplates},
+	{method: post, path: "/v1/deploy_templates", rule: "deploy_template:create", min: 55, below: http.StatusMethodNotAllowed, do: (*call).createTemplate},
+	{method: get, path: "/v1/deploy_templates/{template}", rule: "deploy_template:get", min: 55, takes: "fields", do: (*call).showTemplate},
+	{method: patch, path: "/v1/deploy_templates/{template}", rule: "deploy_template:update", min: 55, below: http.StatusMethodNotAllowed, do: (*call).patchTemplate},
+	{method: del, path: "/v1/deploy_templates/{template}", rule: "deploy_template:delete", min: 55, below: http.StatusMethodNotAllowed, do: (*call).deleteTemplate},
+
 	{method: get, path: "/v1/drivers", rule: "driver:get", takes: "type detail fields", do: (*call).listDrivers},
 	{method: get, path: "/v1/drivers/{driver}", rule: "driver:get", takes: "fields", do: (*call).showDriver},
 	{method: get, path: "/v1/drivers/{driver}/properties", rule: "driver:get_properties", do: (*call).driverProperties},

@@ -35,10 +35,14 @@ func (rq *request) checkService() error {
 	return nil
 }
 
-// deploySteps adds the steps of the request to a deployment.
-func (rq *request) deploySteps() error {
+// deploySteps adds the steps of the request and of the deploy templates to a deployment.
+func (rq *request) deploySteps() (err error) {
 	rq.ask.Steps = rq.DeploySteps
-	return uniqueSteps("deploy_steps", rq.DeploySteps)
+	if err := uniqueSteps("deploy_steps", rq.DeploySteps); err != nil {
+		return err
+	}
+	rq.ask.TemplateSteps, err = rq.templateSteps()
+	return err
 }
 
 func uniqueSteps(where string, steps []metal.Step) error {

@@ -17,13 +17,15 @@ import (
 
 // uniqueness says in words what each unique rule means; the caller's layer may name the value.
 var uniqueness = map[string]string{
-	"nodes.uuid":          "A node with this UUID already exists.",
-	"nodes.name":          "A node with this name already exists.",
-	"nodes.instance_uuid": "This instance is already associated with a node.",
-	"ports.uuid":          "A port with this UUID already exists.",
-	"ports.address":       "A port with this MAC address already exists.",
-	"ports.name":          "A port with this name already exists.",
-	"operations.node_id":  "The node is locked by another operation, please retry after the current operation is completed.",
+	"nodes.uuid":            "A node with this UUID already exists.",
+	"nodes.name":            "A node with this name already exists.",
+	"nodes.instance_uuid":   "This instance is already associated with a node.",
+	"ports.uuid":            "A port with this UUID already exists.",
+	"ports.address":         "A port with this MAC address already exists.",
+	"ports.name":            "A port with this name already exists.",
+	"deploy_templates.uuid": "A deploy template with this UUID already exists.",
+	"deploy_templates.name": "A deploy template with this name already exists.",
+	"operations.node_id":    "The node is locked by another operation, please retry after the current operation is completed.",
 }
 
 // explain turns what an engine says into a fault, where callers can do something about it.

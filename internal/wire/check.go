@@ -9,8 +9,8 @@ import (
 	"ingot/internal/fault"
 )
 
-// Check judges a value that a caller gave for this field and gives it in canonical form: nil, string, bool
-// or map[string]any. Any error is fault.Invalid and names the field, never the value (it may be a secret).
+// Check judges a value that a caller gave for this field and gives it in canonical form: nil, string, bool,
+// a list or map[string]any. Any error is fault.Invalid and names the field, never the value (it may be a secret).
 func (f Field[T]) Check(v any) (any, error) {
 	if v == nil {
 		if f.Type == Address || f.Type == NonEmpty {
@@ -24,6 +24,11 @@ func (f Field[T]) Check(v any) (any, error) {
 			return m, nil
 		}
 		return nil, f.wrong("a JSON object")
+	case Array:
+		if l, ok := v.([]any); ok {
+			return l, nil
+		}
+		return nil, f.wrong("a JSON array")
 	case Bool:
 		if b, ok := ParseBool(v); ok {
 			return b, nil

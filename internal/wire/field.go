@@ -21,6 +21,7 @@ const (
 	Object               // a JSON object
 	Address              // a MAC address, six hex pairs
 	NonEmpty             // a string that is not empty
+	Array                // a JSON array
 )
 
 // Flag says where a field may be used, besides being shown.

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"net/http"
+
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/wire"
+)
+
+// templateRules are those of listing deploy templates.
+var templateRules = rules{fieldsMin: 55, detailMin: 55}
+
+func (c *call) listTemplates() (answer, error) {
+	page, shape, err := listing(c, wire.DeployTemplateFields, templateRules, false)
+	if err != nil {
+		return answer{}, err
+	}
+	found, err := c.s.Templates(c.r.Context(), page)
+	if err != nil {
+		return answer{}, err
+	}
+	out := make([]wire.DeployTemplate, len(found))
+	for i, d := range found {
+		out[i] = c.templateView(d)
+	}
+	next := c.next(page, len(found), func() string { return found[len(found)-1].UUID })
+	return answer{status: http.StatusOK, raw: wire.AppendList(nil, "deploy_templates", out, shape, next)}, nil
+}
+
+// templateView is the template with secret-looking arguments masked.
+func (c *call) templateView(d *metal.DeployTemplate) wire.DeployTemplate {
+	steps := make([]any, len(d.Steps))
+	for i, s := range d.Steps {
+		steps[i] = map[string]any{"interface": s.Interface, "step": s.Step, "priority": s.Priority, "args": maskSecrets(s.Args)}
+	}
+	return wire.DeployTemplate{UUID: d.UUID, Name: d.Name, Steps: steps, Extra: d.Extra, CreatedAt: wire.Time{Time: d.CreatedAt},
+		UpdatedAt: wire.Time{Time: d.UpdatedAt}, Links: wire.Links(c.base(), "deploy_templates/"+d.UUID)}
+}
+
+func (c *call) oneTemplate(status int, d *metal.DeployTemplate, shape wire.Shape[wire.DeployTemplate]) answer {
+	w := c.templateView(d)
+	a := answer{status: status, raw: shape.Append(nil, &w)}
+	if status == http.StatusCreated {
+		a.location = "/v1/deploy_templates/" + d.UUID
+	}
+	return a
+}
+
+func (c *call) showTemplate() (answer, error) {
+	shape, err := oneShape(c, wire.DeployTemplateFields, templateRules.fieldsMin)
+	if err != nil {
+		return answer{}, err
+	}
+	d, err := c.s.Template(c.r.Context(), c.r.PathValue("template"))
+	if err != nil {
+		return answer{}, err
+	}
+	return c.oneTemplate(http.StatusOK, d, shape), nil
+}
+
+// templateSetters has every field of a template that a caller may give.
+func (c *call) templateSetters() map[string]setter[metal.DeployTemplate] {
+	return map[string]setter[metal.DeployTemplate]{
+		"uuid":  text(func(d *metal.DeployTemplate) *string { return &d.UUID }),
+		"name":  text(func(d *metal.DeployTemplate) *string { return &d.Name }),
+		"extra": object(func(d *metal.DeployTemplate) *map[string]any { return &d.Extra }),
+		"steps": {get: func(d *metal.DeployTemplate) any { return templateList(d) }, set: c.setSteps},
+	}
+}
+
+// templateList is a template's steps as a caller gives them, with their real values: a patch may change one beside
+// another.
+func templateList(d *metal.DeployTemplate) []any {
+	out := make([]any, len(d.Steps))
+	for i, s := range d.Steps {
+		out[i] = map[string]any{"interface": s.Interface, "step": s.Step, "priority": s.Priority, "args": s.Args}
+	}
+	return out
+}
+
+func (c *call) setSteps(d *metal.DeployTemplate, v any) error {
+	list, _ := v.([]any)
+	steps, err := c.readSteps("steps", list, deployStepKeys)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		if masked(s.Args) {
+			return invalid("Invalid steps: the step %s has a masked value (%s) among its arguments; give the real one.", s.Name(), secret.Mask)
+		}
+	}
+	d.Steps = steps
+	return nil
+}
+
+// masked tells whether a mask is among the values, at any depth.
+func masked(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			if masked(inner) {
+				return true
+			}
+		}
+	case []any:
+		for _, inner := range v {
+			if masked(inner) {
+				return true
+			}
+		}
+	case string:
+		return v == secret.Mask
+	}
+	return false
+}
+
+func (c *call) createTemplate() (answer, error) {
+	body, err := c.object()
+	if err != nil {
+		return answer{}, err
+	}
+	d, setters := &metal.DeployTemplate{}, c.templateSetters()
+	for key, v := range body {
+		if key == "description" { // taken and dropped, as upstream does
+			continue
+		}
+		f, ok := wire.Find(wire.DeployTemplateFields, key)
+		if !ok || !f.Is(wire.Create) {
+			return answer{}, invalid("Schema error for deploy template: %q cannot be given when it is created.", clip(key))
+		}
+		checked, err := f.Check(v)
+		if err != nil {
+			return answer{}, err
+		}
+		if err := setters[key].set(d, checked); err != nil {
+			return answer{}, err
+		}
+	}
+	made, err := c.s.CreateTemplate(c.r.Context(), c.caller(), d)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.oneTemplate(http.StatusCreated, made, wire.Full(wire.DeployTemplateFields, c.minor)), nil
+}
+
+func (c *call) patchTemplate() (answer, error) {
+	list, err := parsePatch(c.body, wire.DeployTemplateFields, c.minor)
+	if err != nil {
+		return answer{}, err
+	}
+	changed, err := c.s.UpdateTemplate(c.r.Context(), c.caller(), c.r.PathValue("template"), func(d *metal.DeployTemplate) error {
+		return applyPatch(d, list, wire.DeployTemplateFields, c.templateSetters())
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return c.oneTemplate(http.StatusOK, changed, wire.Full(wire.DeployTemplateFields, c.minor)), nil
+}
+
+func (c *call) deleteTemplate() (answer, error) {
+	if err := c.s.DeleteTemplate(c.r.Context(), c.caller(), c.r.PathValue("template")); err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusNoContent}, nil
+}
