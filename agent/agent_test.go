@@ -221,7 +221,7 @@ func TestCleaning(t *testing.T) {
 		"instance_info": map[string]any{}, "driver_internal_info": map[string]any{"disk_erasure_concurrency": 2}}
 	l.lists(t, "clean.get_clean_steps", map[string]any{"node": node, "ports": []any{}}, `{"clean_steps":{"IngotHardwareManager":[`,
 		`{"interface":"deploy","step":"erase_devices_metadata","priority":99,"reboot_requested":false,"abortable":true}`,
-		`{"interface":"deploy","step":"erase_devices","priority":10,"reboot_requested":false,"abortable":true}`)
+		`{"interface":"deploy","step":"erase_devices","priority":10,"reboot_requested":false,"abortable":true,"argsinfo":{"verify":`)
 	params := func(step string, version map[string]string) map[string]any {
 		return map[string]any{"step": map[string]any{"step": step, "interface": "deploy", "priority": 99, "zz": 1, "requires_ramdisk": true},
 			"node": node, "ports": []any{}, "clean_version": version}
@@ -266,7 +266,7 @@ func TestDeployment(t *testing.T) {
 	l.must(t, "standby.get_partition_uuids", nil, `{}`)
 	l.lists(t, "deploy.get_deploy_steps", map[string]any{"node": map[string]any{}}, `{"deploy_steps":{"IngotHardwareManager":[`,
 		`{"interface":"deploy","step":"erase_devices_metadata","priority":0,"reboot_requested":false}`,
-		`{"interface":"deploy","step":"write_image","priority":0,"reboot_requested":false}`)
+		`{"interface":"deploy","step":"write_image","priority":0,"reboot_requested":false,"argsinfo":{`)
 	write := func(id, sum string) map[string]any {
 		return map[string]any{"step": map[string]any{"step": "write_image", "args": map[string]any{"configdrive": "H4sI",
 			"image_info": map[string]any{"id": id, "urls": []string{"http://i"}, "os_hash_algo": "sha256", "os_hash_value": sum}}}}

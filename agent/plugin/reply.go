@@ -26,20 +26,14 @@ const (
 
 // Step is a step as a plugin offers it.
 type Step struct {
-	Interface       string          `json:"interface"`
-	Step            string          `json:"step"`
-	Priority        int             `json:"priority"`
-	RebootRequested bool            `json:"reboot_requested"`
-	Abortable       bool            `json:"abortable"`
-	ArgsInfo        map[string]Info `json:"argsinfo"`
+	Interface       string                      `json:"interface"`
+	Step            string                      `json:"step"`
+	Priority        int                         `json:"priority"`
+	RebootRequested bool                        `json:"reboot_requested"`
+	Abortable       bool                        `json:"abortable"`
+	ArgsInfo        map[string]agentapi.ArgInfo `json:"argsinfo"`
 	// Limit is how long it may take, in seconds; 0: an hour.
 	Limit int `json:"limit"`
-}
-
-// Info describes one argument of a step.
-type Info struct {
-	Description string `json:"description"`
-	Required    bool   `json:"required"`
 }
 
 // description is the result of describe.
@@ -190,6 +184,11 @@ func checkSteps(steps []Step) error {
 			return fmt.Errorf("the limit of its step %s is not 0 to %d seconds", s.Step, maxLimit)
 		case len(s.ArgsInfo) > maxArgs:
 			return fmt.Errorf("its step %s describes more than %d arguments", s.Step, maxArgs)
+		}
+		for name, info := range s.ArgsInfo {
+			if !stepForm.MatchString(name) || len(info.Description) > maxText {
+				return fmt.Errorf("an argument of its step %s has a bad name or a description of more than %d bytes", s.Step, maxText)
+			}
 		}
 		seen[s.Step] = true
 	}

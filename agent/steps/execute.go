@@ -13,18 +13,18 @@ import (
 func (s *Steps) cleanSteps() []offered {
 	return append([]offered{
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_metadata", Priority: 99, Abortable: true}, s.eraseMetadata},
-		{agentapi.Step{Interface: "deploy", Step: "erase_devices", Priority: 10, Abortable: true}, s.eraseEverything},
+		{agentapi.Step{Interface: "deploy", Step: "erase_devices", Priority: 10, Abortable: true, ArgsInfo: verifyInfo}, s.eraseEverything},
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_express", Abortable: true}, s.eraseExpress},
 		{agentapi.Step{Interface: "deploy", Step: "erase_pstore", Abortable: true}, s.erasePstore},
-		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram", Abortable: true}, s.cleanNVRAM},
+		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram", Abortable: true, ArgsInfo: patternsInfo}, s.cleanNVRAM},
 	}, s.raidSteps(s.applied())...)
 }
 
 func (s *Steps) deploySteps() []offered {
 	steps := []offered{
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_metadata"}, s.eraseMetadata},
-		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram"}, s.cleanNVRAM},
-		{agentapi.Step{Interface: "deploy", Step: "write_image"}, s.writeImage},
+		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram", ArgsInfo: patternsInfo}, s.cleanNVRAM},
+		{agentapi.Step{Interface: "deploy", Step: "write_image", ArgsInfo: imageInfo}, s.writeImage},
 	}
 	if s.RAID.Tool != nil {
 		steps = append(steps, s.applied())
@@ -34,7 +34,7 @@ func (s *Steps) deploySteps() []offered {
 
 func (s *Steps) serviceSteps() []offered {
 	return append([]offered{
-		{agentapi.Step{Interface: "deploy", Step: "write_image"}, s.writeImage},
+		{agentapi.Step{Interface: "deploy", Step: "write_image", ArgsInfo: imageInfo}, s.writeImage},
 	}, s.raidSteps(s.applied())...)
 }
 

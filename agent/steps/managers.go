@@ -81,7 +81,7 @@ func (s *Steps) managers(ctx context.Context, k kind, refresh bool) ([]hardware,
 
 func (s *Steps) pluginStep(p plugin.Plugin, k kind, step plugin.Step) offered {
 	o := offered{step: agentapi.Step{Interface: step.Interface, Step: step.Step, Priority: step.Priority,
-		RebootRequested: step.RebootRequested, Abortable: step.Abortable}}
+		RebootRequested: step.RebootRequested, Abortable: step.Abortable, ArgsInfo: step.ArgsInfo}}
 	o.run = func(ctx context.Context, args json.RawMessage, progress func(agentapi.Progress)) (any, error) {
 		about, err := s.about()
 		if err != nil {

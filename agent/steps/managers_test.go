@@ -77,7 +77,7 @@ func offers(name, version string, support int, steps string) string {
 }
 
 const (
-	checkStep = `{"interface":"firmware","step":"check","priority":%d}`
+	checkStep = `{"interface":"firmware","step":"check","priority":%d,"argsinfo":{"want":{"description":"which","required":false}}}`
 	eraseStep = `{"interface":"deploy","step":"erase_devices","priority":5}`
 )
 
@@ -103,6 +103,10 @@ func TestStepsOfPluginsAreMerged(t *testing.T) {
 	}
 	if want := map[string]any{managerVersion: ownVersion, "vendor": "1", "other": "7", "mainline": "2"}; !reflect.DeepEqual(versions, want) {
 		t.Errorf("%v, want %v", versions, want)
+	}
+	raw, e := b.call(t, "clean.get_clean_steps", map[string]any{"node": agentapi.Node{UUID: "n"}})
+	if text := string(jsonOf(t, raw)); e != nil || !strings.Contains(text, `"argsinfo":{"want":{"description":"which"}}`) || !strings.Contains(text, `"argsinfo":{"match_patterns":`) {
+		t.Errorf("%s %v", text, e)
 	}
 	execute := func(step string, version any) (any, *agentapi.CommandError) {
 		result, e := b.call(t, "clean.execute_clean_step", map[string]any{"node": agentapi.Node{UUID: "n"}, "clean_version": version,

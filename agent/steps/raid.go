@@ -25,7 +25,7 @@ func (s *Steps) raidSteps(more ...offered) []offered {
 
 // applied is apply_configuration.
 func (s *Steps) applied() offered {
-	return offered{agentapi.Step{Interface: "raid", Step: "apply_configuration"}, s.applyRAID}
+	return offered{agentapi.Step{Interface: "raid", Step: "apply_configuration", ArgsInfo: raidInfo}, s.applyRAID}
 }
 
 // createRAID makes what the node's target_raid_config asks for.
