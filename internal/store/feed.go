@@ -30,44 +30,44 @@ type FeedPage struct {
 	Next   int64
 }
 
-// Place gives every committed event a place in the feed. It does nothing if all have one.
+// Place gives a place in the feed to every event that is committed when it begins. It writes nothing if all have
+// one.
 func (db *DB) Place(ctx context.Context) error {
-	for {
-		var missing bool
-		err := db.Read(ctx, func(tx *Tx) error {
-			err := tx.row("SELECT 1 FROM events WHERE place = 0 LIMIT 1").Scan(new(int))
-			missing = err == nil
-			return noRowsIsFine(err)
+	var missing bool
+	err := db.Read(ctx, func(tx *Tx) error {
+		err := tx.row("SELECT 1 FROM events WHERE place = 0 LIMIT 1").Scan(new(int))
+		missing = err == nil
+		return noRowsIsFine(err)
+	})
+	for more := missing; more && err == nil; { // ends although others go on writing
+		err = db.Write(ctx, func(tx *Tx) error {
+			n, err := tx.place()
+			more = n == placedAtOnce
+			return err
 		})
-		if err != nil || !missing {
-			return err
-		}
-		if err := db.Write(ctx, (*Tx).place); err != nil {
-			return err
-		}
 	}
+	return err
 }
 
-// place gives places to some of the events that have none. The first statement locks the row of the last
+// place gives places to some of the events that have none, and tells to how many. The first statement locks the row of the last
 // place until the commit; what the second sees as unplaced, on an engine with many writers too, is what the
 // holder of the lock before left.
-func (t *Tx) place() error {
+func (t *Tx) place() (n int64, err error) {
 	var last int64
 	if err := t.row("UPDATE feed SET last = last + 0 WHERE id = 1 RETURNING last").Scan(&last); err != nil {
-		return err
+		return 0, err
 	}
 	res, err := t.exec(`UPDATE events SET place = ? + found.n FROM
 		(SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM events WHERE place = 0 ORDER BY id LIMIT ?) AS found
 		WHERE events.id = found.id`, last, placedAtOnce)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	n, err := res.RowsAffected()
-	if err != nil || n == 0 {
-		return err
+	if n, err = res.RowsAffected(); err != nil || n == 0 {
+		return 0, err
 	}
 	_, err = t.exec("UPDATE feed SET last = ? WHERE id = 1", last+n)
-	return err
+	return n, err
 }
 
 // LastPlace is the last place that was given.

@@ -184,3 +184,24 @@ func TestFeedMissesNoLateCommit(t *testing.T) {
 		}
 	})
 }
+
+// A history older than the feed gets its places in several transactions, in its order.
+func TestLongHistoryIsPlaced(t *testing.T) {
+	each(t, func(t *testing.T, open opener) {
+		db := open(t)
+		n := addNode(t, db, 1)
+		const all = 2*placedAtOnce + 50
+		write(t, db, func(tx *Tx) error {
+			for i := range all {
+				if err := tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "step", Why: strconv.Itoa(i)}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		found, next := feed(t, db, 0, 0, 500)
+		if len(found) != all || next != all || found[all-1].Why != strconv.Itoa(all-1) {
+			t.Errorf("%d events, next %d", len(found), next)
+		}
+	})
+}
