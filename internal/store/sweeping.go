@@ -95,3 +95,9 @@ func (t *Tx) ForgetConductors(since time.Time) error {
 	_, err := t.exec("DELETE FROM conductors WHERE updated_at < ?", micros(since))
 	return err
 }
+
+// HurrySweeps makes every row that nobody holds due now.
+func (t *Tx) HurrySweeps() error {
+	_, err := t.exec("UPDATE sweeps SET due_at = {{now}} WHERE lease_until <= {{now}}")
+	return err
+}
