@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ingot/internal/metal"
+	"ingot/internal/store"
 	"ingot/internal/wire"
 )
 
@@ -139,9 +140,19 @@ func TestPatchNode(t *testing.T) {
 			t.Errorf("%s: the answer shows a secret", c.patch)
 		}
 	}
-	n, err := r.s.Node(t.Context(), id)
-	if err != nil || n.InstanceInfo.Public("configdrive") != canary {
-		t.Errorf("the mask replaced the value it stood for: %v", err)
+	err := r.db.Read(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(id)
+		if err != nil {
+			return err
+		}
+		drive, err := tx.ConfigDrive(n)
+		if drive != canary {
+			t.Errorf("the mask replaced the value it stood for")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	r.do(patch, "/v1/nodes/"+id+"?reset_interfaces=true", 80, `[{"op": "replace", "path": "/driver", "value": "redfish"}]`).want(t, 200, `"deploy_interface":"direct"`)
 	r.do(patch, "/v1/nodes/"+id+"?reset_interfaces=true", 80, `[{"op": "remove", "path": "/extra"}]`).want(t, 400, "reset_interfaces")

@@ -17,6 +17,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/seed"
 	"ingot/internal/source"
+	"ingot/internal/store"
 )
 
 // deployPlan is the order of work behind "active". Its middle is composed: the core steps, with those of the caller,
@@ -127,8 +128,16 @@ var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/=\s]*$`)
 
 // buildConfigDrive renders what the instance reads at first boot, once. Without network_data of its own it
 // gets the node's.
-func (r *runner) buildConfigDrive(_ context.Context, op *Op) (Outcome, error) {
-	switch d := op.Node.InstanceInfo.Expose()["configdrive"].(type) {
+func (r *runner) buildConfigDrive(ctx context.Context, op *Op) (Outcome, error) {
+	var given any
+	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		given, err = tx.ConfigDrive(op.Node)
+		return err
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch d := given.(type) {
 	case string:
 		if !strings.Contains(d, "://") && !base64Text.MatchString(d) {
 			return Outcome{}, fault.New(fault.Invalid, "the config drive is neither a URL nor base64")

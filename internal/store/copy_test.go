@@ -184,7 +184,8 @@ func goesOn(t *testing.T, db *DB) {
 		t.Errorf("the next node's row is %d, want 4: 3 was one that is gone", n.ID)
 	}
 	first := read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.Node(id(1)) })
-	if !strings.HasPrefix(first.InstanceInfo.Public("configdrive"), canary) {
+	drive, _ := read(t, db, func(tx *Tx) (any, error) { return tx.ConfigDrive(first) }).(string)
+	if !strings.HasPrefix(drive, canary) || first.InstanceInfo.Public("configdrive") != secret.Mask {
 		t.Error("a sealed value is another")
 	}
 }

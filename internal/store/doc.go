@@ -1,7 +1,7 @@
 // Package store keeps everything that must survive: nodes, ports, operations, events, agents, conductors
 // and logs. It holds the only SQL of the system.
 //
-// Rooms above it work in transactions: Write for changes, Read for a consistent look. Values that are private (driver_info, instance_info, agent tokens, operation records,
+// Rooms above it work in transactions: Write for changes, Read for a consistent look. Values that are private (driver_info, instance_info, config drives, agent tokens, operation records,
 // logs) are sealed with AES-GCM before they reach a row, with the row and field as associated data, so a
 // copy of the database without the key file tells nothing and a sealed value cannot be moved to another
 // row. Times are database time in microseconds, UTC.

@@ -45,7 +45,7 @@ func (t *Tx) CreateNode(n *metal.Node) error {
 	if err := t.insert(&n.ID, query, values...); err != nil {
 		return err
 	}
-	return nil
+	return t.saveDrive(n)
 }
 
 // SaveNode writes every field of an existing node.
@@ -55,8 +55,10 @@ func (t *Tx) SaveNode(n *metal.Node) error {
 		return err
 	}
 	query := "UPDATE nodes SET " + strings.Join(nodeColumns, " = ?, ") + " = ? WHERE id = ?"
-	_, err = t.exec(query, append(values, n.ID)...)
-	return err
+	if _, err = t.exec(query, append(values, n.ID)...); err != nil {
+		return err
+	}
+	return t.saveDrive(n)
 }
 
 // DeleteNode removes a node and everything that hangs on it.
@@ -183,7 +185,7 @@ func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	instanceInfo, err := t.db.key.sealMap(n.InstanceInfo, n.UUID, "instance_info")
+	instanceInfo, err := t.db.key.sealMap(withoutDrive(n.InstanceInfo), n.UUID, "instance_info")
 	if err != nil {
 		return nil, err
 	}
