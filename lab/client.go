@@ -46,7 +46,8 @@ func newMachine(s MachineState) (*Machine, error) {
 	}
 	return &Machine{MachineState: s, Password: secret.New(password), client: &http.Client{Timeout: askLimit,
 		// The pin is the verification.
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: pin}}}}, nil
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: pin,
+			ServerName: bmc.LabName}}}}, nil
 }
 
 // Counters tells how often each thing was asked of the machine's BMC since up; the names are those of
@@ -62,6 +63,12 @@ func (m *Machine) SetFaults(ctx context.Context, faults ...bmc.Fault) error {
 		faults = []bmc.Fault{}
 	}
 	return m.ask(ctx, http.MethodPut, "/lab/faults", faults, nil)
+}
+
+// Faults lists what is planted in the machine's BMC.
+func (m *Machine) Faults(ctx context.Context) ([]bmc.Fault, error) {
+	var list []bmc.Fault
+	return list, m.ask(ctx, http.MethodGet, "/lab/faults", nil, &list)
 }
 
 // ExpireSessions ends all sessions of the machine's BMC.

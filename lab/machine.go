@@ -54,6 +54,11 @@ func (m *machine) PowerOn(ctx context.Context, next bmc.NextBoot) error {
 
 // boot starts a process and returns when QEMU runs the guest; the lock is held.
 func (m *machine) boot(ctx context.Context, b bmc.Boot) (*process, error) {
+	if m.config.SecureBoot { // the firmware of the others has no keys and cannot enforce anything
+		if err := applySecureBoot(m.file("vars.fd"), varsSecure, b.SecureBoot, b.Keys); err != nil {
+			return nil, err
+		}
+	}
 	p, err := m.launch(m.config, b)
 	if err != nil {
 		return nil, err
@@ -65,7 +70,7 @@ func (m *machine) boot(ctx context.Context, b bmc.Boot) (*process, error) {
 		<-p.exited
 		return nil, fmt.Errorf("start QEMU: %w: %s", err, m.lastWords())
 	}
-	m.log.Info("machine boots", "machine", m.Name, "first", b.First, "media", b.Media != "")
+	m.log.Info("machine boots", "machine", m.Name, "first", b.First, "media", b.Media != "", "secure_boot", b.SecureBoot)
 	return p, nil
 }
 

@@ -1,0 +1,141 @@
+package lab
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// store makes a variable store with room for some more.
+func store(t testing.TB) []byte {
+	t.Helper()
+	b := bytes.Repeat([]byte{erased}, 8192)
+	copy(b, make([]byte, volumeHeader))
+	copy(b[16:], guidVolume[:])
+	binary.LittleEndian.PutUint16(b[48:], volumeHeader)
+	copy(b[volumeHeader:], guidStore[:])
+	binary.LittleEndian.PutUint32(b[volumeHeader+16:], 4096)
+	return b
+}
+
+// filled is a store as the factory leaves it, with a boot entry that was written since.
+func filled(t testing.TB) *nvram {
+	t.Helper()
+	n, err := readNVRAM(store(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range secureKeys {
+		if err := n.setByte(k.guid, k.name, 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, v := range map[string]byte{"Boot0003": 3, "BootOrder": 9} {
+		if err := n.setByte(guidGlobal, name, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.setByte(guidSecureSet, "SecureBootEnable", 1); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestSecureBootIsSwitchedInTheStore(t *testing.T) {
+	template, n := filled(t), filled(t)
+	is := func(label string, on, keys bool) {
+		t.Helper()
+		again, err := readNVRAM(n.data)
+		if err != nil {
+			t.Fatalf("%s: %v", label, err)
+		}
+		v, set := again.get(guidSecureSet, "SecureBootEnable")
+		_, pk := again.get(guidGlobal, "PK")
+		_, db := again.get(guidImages, "db")
+		if pk != keys || db != keys || set != keys || set && (v[0] == 1) != on {
+			t.Errorf("%s: enabled %v %v, keys %v %v", label, set, v, pk, db)
+		}
+		for name, want := range map[string]byte{"Boot0003": 3, "BootOrder": 9} {
+			if v, ok := again.get(guidGlobal, name); !ok || v[0] != want {
+				t.Errorf("%s: %s is %v", label, name, v)
+			}
+		}
+	}
+	is("at first", true, true)
+	for _, row := range []struct{ on, keys bool }{{false, true}, {true, true}, {false, false}, {true, true}, {true, true}, {false, true}} {
+		if err := n.setSecureBoot(row.on, row.keys, template); err != nil {
+			t.Fatal(err)
+		}
+		is("then", row.on, row.keys)
+	}
+}
+
+func TestAFullStoreIsRefused(t *testing.T) {
+	n := filled(t)
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		n.remove(guidGlobal, "x")
+		err = n.setByte(guidGlobal, "x", 1)
+	}
+	if err == nil {
+		t.Error("a store took more than it has room for")
+	}
+	if _, err := readNVRAM(n.data); err != nil {
+		t.Errorf("and is damaged: %v", err)
+	}
+}
+
+// TestDebiansStore edits what Debian's firmware comes with.
+func TestDebiansStore(t *testing.T) {
+	raw, err := os.ReadFile(varsSecure)
+	if err != nil {
+		t.Skip("the firmware is not installed: " + firmwareHint)
+	}
+	path := filepath.Join(t.TempDir(), "vars.fd")
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ on, keys bool }{{true, true}, {false, true}, {false, false}, {true, true}} {
+		if err := applySecureBoot(path, varsSecure, row.on, row.keys); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := readNVRAM(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, pk := n.get(guidGlobal, "PK")
+		order, ok := n.get(guidGlobal, "Boot0000")
+		if pk != row.keys || !ok || len(order) == 0 {
+			t.Errorf("%+v: keys %v, the boot entry of the factory %v", row, pk, ok)
+		}
+	}
+}
+
+func FuzzNVRAM(f *testing.F) {
+	f.Add(store(f))
+	f.Add(filled(f).data)
+	f.Add(filled(f).data[:5000])
+	template := filled(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := readNVRAM(bytes.Clone(b))
+		if err != nil {
+			return
+		}
+		if err := n.setSecureBoot(true, true, template); err != nil {
+			return
+		}
+		again, err := readNVRAM(n.data)
+		if err != nil {
+			t.Fatalf("an edited store cannot be read: %v", err)
+		}
+		if v, ok := again.get(guidSecureSet, "SecureBootEnable"); !ok || len(v) != 1 || v[0] != 1 {
+			t.Fatalf("it was set and is %v %v", v, ok)
+		}
+	})
+}
