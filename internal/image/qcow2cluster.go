@@ -1,12 +1,9 @@
 package image
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
-	"io"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 
 	"ingot/internal/fault"
@@ -15,8 +12,7 @@ import (
 // clusterDecoder decodes compressed clusters, one after another. It is for one goroutine.
 type clusterDecoder struct {
 	zstd  *zstd.Decoder
-	flate io.ReadCloser
-	in    bytes.Reader
+	flate *inflater
 	err   error // why there is no decoder
 }
 
@@ -26,7 +22,7 @@ func newClusterDecoder(h qcow2Header) *clusterDecoder {
 		d.zstd, d.err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(MaxWindow), zstd.WithDecodeAllCapLimit(true))
 	} else {
-		d.flate = flate.NewReader(&d.in)
+		d.flate = newInflater()
 	}
 	return d
 }
@@ -45,10 +41,7 @@ func (d *clusterDecoder) cluster(out, in []byte) error {
 	case d.zstd != nil:
 		err = d.frames(out, in)
 	default:
-		d.in.Reset(in)
-		if err = d.flate.(flate.Resetter).Reset(&d.in, nil); err == nil {
-			_, err = io.ReadFull(d.flate, out)
-		}
+		err = d.flate.inflate(out, in)
 	}
 	if err != nil {
 		return fault.Wrap(fault.Invalid, err, "The qcow2 image is damaged: a compressed cluster cannot be decompressed.")
