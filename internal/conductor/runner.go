@@ -137,8 +137,7 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 		return r.end(ctx, op, fault.New(fault.Internal, "%s: the record of the operation cannot be read; the machine was left as it is", row.Plan))
 	}
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
-		r.plan = &plan{fail: metal.EventFail}
-		return r.end(ctx, op, fault.New(fault.Internal, "this server does not know version %d of plan %q", row.PlanVersion, row.Plan))
+		return r.strange(ctx, op)
 	}
 	r.list(op)
 	for {

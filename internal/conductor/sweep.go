@@ -67,6 +67,7 @@ func sweepKinds() map[string]sweepKind {
 		sweepLeft:       {func(c SweepConfig) time.Duration { return c.LeftInterval }, (*Conductor).lookLeft},
 		sweepHistory:    {func(c SweepConfig) time.Duration { return c.HistoryInterval }, (*Conductor).purgeHistory},
 		sweepConductors: {func(c SweepConfig) time.Duration { return c.ConductorInterval }, (*Conductor).forgetConductors},
+		sweepAbandoned:  {func(SweepConfig) time.Duration { return time.Minute }, (*Conductor).failAbandoned},
 		sweepAnswered:   {func(SweepConfig) time.Duration { return 10 * time.Minute }, (*Conductor).pruneAnswered},
 	}
 }
@@ -99,7 +100,7 @@ func (c *Conductor) ensureSweeps(ctx context.Context) error {
 			return err
 		}
 		var rows []store.Sweep
-		for _, kind := range []string{sweepHistory, sweepConductors, sweepAnswered} {
+		for _, kind := range []string{sweepHistory, sweepConductors, sweepAnswered, sweepAbandoned} {
 			rows = append(rows, store.Sweep{Kind: kind, DueAt: now.Add(c.jitter(time.Minute))})
 		}
 		for _, driver := range c.scope().Drivers {
