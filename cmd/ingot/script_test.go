@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func TestScripts(t *testing.T) {
 	for _, kind := range []string{"offline", "server"} {
 		t.Run(kind, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{Dir: "testdata/" + kind, Setup: setup,
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up}})
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up, "until": until}})
 		})
 	}
 }
@@ -101,6 +102,38 @@ func up(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: up")
 	}
 	ts.Check(answering(ts.Getenv("INGOT_ENDPOINT")))
+}
+
+// until NODE STATE: waits until the node is in the provision state.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: until NODE STATE")
+	}
+	limit := time.After(30 * time.Second)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		var n struct {
+			State string `json:"provision_state"`
+		}
+		req, err := http.NewRequest(http.MethodGet, ts.Getenv("INGOT_ENDPOINT")+"/v1/nodes/"+args[0], nil)
+		ts.Check(err)
+		req.Header.Set("X-OpenStack-Ironic-API-Version", "1.80")
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			err = json.NewDecoder(resp.Body).Decode(&n)
+			_ = resp.Body.Close()
+		}
+		ts.Check(err)
+		if n.State == args[1] {
+			return
+		}
+		select {
+		case <-limit:
+			ts.Fatalf("node %s is %q, not %q", args[0], n.State, args[1])
+		case <-look.C:
+		}
+	}
 }
 
 // answering waits until something answers at url.

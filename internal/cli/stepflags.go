@@ -57,6 +57,8 @@ func (s *stepFlags) read(cmd *cobra.Command) (steps []any, values map[string]sec
 func (a *app) stepping(v metal.Verb, c cobra.Command, want ...metal.State) *cobra.Command {
 	var w waiting
 	var s stepFlags
+	var noRamdisk bool
+	c.Flags().BoolVar(&noRamdisk, "disable-ramdisk", false, "run the steps without booting the ramdisk; those that need its agent are refused")
 	c.Args = exactly("NODE")
 	c.ValidArgsFunction = a.completeNodes
 	c.RunE = a.run(func(cmd *cobra.Command, cl *client.Client, args []string) error {
@@ -68,7 +70,7 @@ func (a *app) stepping(v metal.Verb, c cobra.Command, want ...metal.State) *cobr
 			return usagef("--steps is missing")
 		}
 		return a.start(cmd, cl, args[0], cmd.Name(), w, rest{want}, func(ctx context.Context) error {
-			return cl.SetProvision(ctx, args[0], client.Provision{Verb: v, Steps: steps, Secrets: values})
+			return cl.SetProvision(ctx, args[0], client.Provision{Verb: v, Steps: steps, NoRamdisk: noRamdisk, Secrets: values})
 		})
 	})
 	w.flags(&c)

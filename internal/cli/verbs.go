@@ -107,6 +107,31 @@ func (a *app) nodeUndeploy() *cobra.Command {
 	}, metal.Available, metal.Manageable)
 }
 
+func (a *app) nodeUnhold() *cobra.Command {
+	return a.verb(metal.VerbUnhold, cobra.Command{
+		Use:     "unhold NODE",
+		Short:   "Let an operation that a hold step stopped go on",
+		Example: `  ingot node unhold rack1-u3 --wait`,
+	}, metal.Manageable, metal.Available, metal.Active)
+}
+
+func (a *app) nodeAbort() *cobra.Command {
+	return &cobra.Command{
+		Use:   "abort NODE",
+		Short: "Stop what is under way on a node that waits or is held",
+		Long: `Stop what is under way on a node that waits or is held. A step that must not be stopped in the middle ends first. What was
+attached to the machine is taken away again.`,
+		Example:           `  ingot node abort rack1-u3`,
+		Args:              exactly("NODE"),
+		ValidArgsFunction: a.completeNodes,
+		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			return a.start(cmd, c, args[0], cmd.Name(), waiting{}, rest{}, func(ctx context.Context) error {
+				return c.SetProvision(ctx, args[0], client.Provision{Verb: metal.VerbAbort})
+			})
+		}),
+	}
+}
+
 // powerTargets is what a person says and what the API calls it.
 var powerTargets = map[string]struct {
 	ask, end metal.Power

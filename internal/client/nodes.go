@@ -171,6 +171,8 @@ type Provision struct {
 	ConfigDrive any
 	// Steps are clean, deploy or service steps, as the verb takes them: a list of objects.
 	Steps []any
+	// NoRamdisk has clean and service steps run without the ramdisk.
+	NoRamdisk bool
 	// Secrets are the values that arguments of the steps name as {"secret": "NAME"}.
 	Secrets map[string]secret.Secret
 }
@@ -191,6 +193,9 @@ func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) er
 			key = "service_steps"
 		}
 		body[key] = p.Steps
+	}
+	if p.NoRamdisk {
+		body["disable_ramdisk"] = true
 	}
 	if len(p.Secrets) > 0 {
 		values := map[string]string{}
