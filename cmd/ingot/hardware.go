@@ -20,7 +20,7 @@ func hardware(conf config.Config, log *slog.Logger) (types map[string]conductor.
 	c.EffectWait, c.Concurrency = conf.Redfish.EffectTimeout, conf.Redfish.Concurrency
 	rf, fk := redfish.New(c), fake.New()
 	all := map[string]conductor.Hardware{
-		"redfish":       {Type: rf.Type(), Validator: rf, Power: rf, Boot: rf, Media: rf, Mode: rf, Secure: rf, Inspector: rf, Console: rf},
+		"redfish":       {Type: rf.Type(), Validator: rf, Power: rf, Boot: rf, Media: rf, Mode: rf, Secure: rf, Inspector: rf, Console: rf, Steps: rf},
 		"fake-hardware": {Type: fk.Type(), Validator: fk, Power: fk, Boot: fk, Mode: fk, Secure: fk, Inspector: fk, Steps: fk},
 	}
 	for name := range all {

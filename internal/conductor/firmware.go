@@ -46,7 +46,7 @@ func (r *runner) checkFirmware(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if s.Setup {
-		return Outcome{}, fault.New(fault.Invalid, "the machine has no Secure Boot keys (its firmware is in setup mode): reset them to the maker's defaults, "+
+		return Outcome{}, fault.New(fault.Invalid, "the machine has no Secure Boot keys (its firmware is in setup mode): reset them to the maker's defaults (clean step management.reset_secure_boot_keys_to_default), "+
 			"or take secure_boot out of the instance's capabilities")
 	}
 	op.Rec.SecureWas = s.On

@@ -217,7 +217,7 @@ func (c *call) setSecureBoot(on bool) (shown bool, err error) {
 	}
 	now := v.state()
 	if on && now.Setup {
-		return false, fault.New(fault.Invalid, "the machine behind the BMC at %s has no Secure Boot keys (its firmware is in setup mode): reset them to the maker's defaults first", c.bmc.host)
+		return false, fault.New(fault.Invalid, "the machine behind the BMC at %s has no Secure Boot keys (its firmware is in setup mode): reset them to the maker's defaults first (clean step management.reset_secure_boot_keys_to_default)", c.bmc.host)
 	}
 	if now.On == on && v.SecureBootEnable != nil {
 		return true, nil
