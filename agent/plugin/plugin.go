@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,6 +80,8 @@ type Folder struct {
 	Path     string
 	Children *child.Children
 	Log      *slog.Logger
+	// Memory bounds a plugin's private memory, bytes; 0: 256 MiB.
+	Memory uint64
 }
 
 // Describe asks every plugin what it offers, in the order of their names. One that says that it is not for this
@@ -194,7 +197,7 @@ func (f Folder) call(ctx context.Context, path string, r request, progress func(
 	defer os.RemoveAll(scratch)
 	h := hearing{log: f.Log.With("plugin", filepath.Base(path)), progress: progress}
 	out, stderr := &talk{say: h.take}, &child.Tail{Limit: complaints}
-	code, err := f.Children.Run(ctx, child.Program{Path: path, Args: []string{r.Command}, Dir: scratch, Stdin: append(input, '\n'), Memory: memory,
+	code, err := f.Children.Run(ctx, child.Program{Path: path, Args: []string{r.Command}, Dir: scratch, Stdin: append(input, '\n'), Memory: cmp.Or(f.Memory, memory),
 		Env:    []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", "TMPDIR=" + scratch},
 		Stdout: out, Stderr: stderr})
 	if err != nil {

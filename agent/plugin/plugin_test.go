@@ -102,7 +102,8 @@ func folder(t *testing.T, names ...string) (Folder, *bytes.Buffer) {
 		}
 	}
 	var log bytes.Buffer
-	return Folder{Path: dir, Children: &child.Children{}, Log: slog.New(slog.NewTextHandler(&log, nil))}, &log
+	// These plugins are this test, which the race detector makes large.
+	return Folder{Path: dir, Memory: 16 << 30, Children: &child.Children{}, Log: slog.New(slog.NewTextHandler(&log, nil))}, &log
 }
 
 func copyProgram(t *testing.T, from, to string) {

@@ -61,7 +61,7 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	if err != nil {
 		return nil, err
 	}
-	arrays, err := s.arrays(ctx, node, found)
+	arrays, err := s.arrays(ctx, node, wanted)
 	if err != nil {
 		return nil, err
 	}
