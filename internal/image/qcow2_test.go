@@ -240,6 +240,34 @@ func TestQCOW2Refused(t *testing.T) {
 	}
 }
 
+// TestQCOW2MapIsBounded has a small file that claims a place for each of eight million clusters.
+func TestQCOW2MapIsBounded(t *testing.T) {
+	be := binary.BigEndian
+	disk := make([]byte, 64<<10)
+	imagetest.MBR(disk, 1, imagetest.Slot{Type: 0x83, First: 1, Size: 100})
+	b := imagetest.QCOW2{Bits: 9}.Make(disk)
+	first := be.Uint64(b[be.Uint64(b[40:]):])
+	cluster := be.Uint64(b[first&^(1<<63):])
+	table, l1 := uint64(len(b)), uint64(len(b)+512)
+	for range 512 / 8 {
+		b = be.AppendUint64(b, cluster)
+	}
+	b = be.AppendUint64(b, first)
+	for range 4<<30/(512*64) - 1 {
+		b = be.AppendUint64(b, table|1<<63)
+	}
+	be.PutUint64(b[24:], 4<<30)
+	be.PutUint32(b[36:], 4<<30/(512*64))
+	be.PutUint64(b[40:], l1)
+	q, err := image.OpenQCOW2(bytes.NewReader(b), int64(len(b)), image.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Map(); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "too many clusters") {
+		t.Errorf("%v, want a refusal", err)
+	}
+}
+
 func TestQCOW2DamagedCluster(t *testing.T) {
 	disk := bigDisk()
 	for _, o := range []imagetest.QCOW2{{Packed: true}, {Packed: true, Zstd: true}} {

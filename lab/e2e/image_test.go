@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"io"
 	"testing"
 
+	"ingot/internal/image/imagetest"
 	"ingot/internal/metal"
 )
 
@@ -45,7 +47,12 @@ func TestBadImages(t *testing.T) {
 				t.Errorf("of the failure there is kept the agent's log %q, the console %q", agent, console)
 			}
 
-			n.wants(i.url+"good", sum(good))
+			next, packed := "good", good
+			if c.name == "qcow2" { // and then one that is whole
+				next, packed = "good.qcow2", imagetest.QCOW2{Packed: true, Zstd: true, Every: 3, Shuffle: 1}.Make(good)
+				i.file(next, func() io.ReadSeeker { return bytes.NewReader(packed) })
+			}
+			n.wants(i.url+next, sum(packed))
 			n.ends(metal.VerbActive, metal.Active, soon)
 			n.deployed(m, good)
 		})

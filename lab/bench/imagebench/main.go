@@ -18,11 +18,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"ingot/agent/disk"
@@ -43,7 +45,9 @@ func main() {
 	if *child != "" {
 		err = write(*child, *sum, *dir)
 	} else {
-		err = run(*size*mib, *given, *rounds, *dir)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) // the loop device must go
+		err = run(ctx, *size*mib, *given, *rounds, *dir)
+		stop()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "imagebench:", err)
@@ -70,10 +74,11 @@ type contender struct {
 	against *contender // that does the same; nil for none
 	flushes bool       // the flush is not the tool's own, but counted
 	rates   []float64  // MiB/s
+	cpu     []float64  // seconds of processor time, which other work on the host changes least
 	peak    int        // KiB
 }
 
-func run(size int64, given string, rounds int, parent string) error {
+func run(ctx context.Context, size int64, given string, rounds int, parent string) error {
 	dir, err := os.MkdirTemp(parent, "imagebench-")
 	if err != nil {
 		return err
@@ -106,7 +111,7 @@ func run(size int64, given string, rounds int, parent string) error {
 	}
 	for range rounds {
 		for _, c := range contenders {
-			if err := c.once(target, size); err != nil {
+			if err := c.once(ctx, target, size); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
@@ -149,13 +154,13 @@ func line(forms []form, base, target string) ([]*contender, error) {
 }
 
 // once runs the command on a disk without data, a MiB larger than the image.
-func (c *contender) once(t target, size int64) error {
+func (c *contender) once(ctx context.Context, t target, size int64) error {
 	if err := t.empty(); err != nil {
 		return err
 	}
 	exec.Command("sync").Run() // what earlier runs left is not this one's work
 	var out strings.Builder
-	cmd := exec.Command(c.command[0], c.command[1:]...)
+	cmd := exec.CommandContext(ctx, c.command[0], c.command[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -178,6 +183,7 @@ func (c *contender) once(t target, size int64) error {
 		peak = told
 	}
 	c.rates = append(c.rates, float64(size)/mib/took.Seconds())
+	c.cpu = append(c.cpu, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
 	c.peak = max(c.peak, peak)
 	return nil
 }
@@ -217,19 +223,21 @@ func flush(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func (c *contender) rate() float64 {
-	slices.Sort(c.rates)
-	return c.rates[len(c.rates)/2]
+func (c *contender) rate() float64 { return median(c.rates) }
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
 }
 
 func print(contenders []*contender, size int64, what string) {
 	fmt.Printf("image of %d MiB on %s; medians, flush included\n", size/mib, what)
-	fmt.Printf("%-32s %8s %10s   %s\n", "tool, image", "MiB/s", "peak MiB", "ratio")
+	fmt.Printf("%-32s %8s %8s %10s   %s\n", "tool, image", "MiB/s", "CPU s", "peak MiB", "ratio of MiB/s")
 	for _, c := range contenders {
 		ratio := ""
 		if c.against != nil {
 			ratio = fmt.Sprintf("%.2f of %s", c.rate()/c.against.rate(), c.against.name)
 		}
-		fmt.Printf("%-32s %8.0f %10.1f   %s\n", c.name, c.rate(), float64(c.peak)/1024, ratio)
+		fmt.Printf("%-32s %8.0f %8.2f %10.1f   %s\n", c.name, c.rate(), median(c.cpu), float64(c.peak)/1024, ratio)
 	}
 }
