@@ -32,6 +32,9 @@ func watched(h conductor.Hardware, watch bmcWatch) conductor.Hardware {
 	if h.Inspector != nil {
 		h.Inspector = watchedInspector{w, h.Inspector}
 	}
+	if h.Steps != nil {
+		h.Steps = watchedSteps{w, h.Steps}
+	}
 	if h.Console != nil {
 		h.Console = watchedConsole{w, h.Console}
 	}
@@ -150,4 +153,17 @@ func (w watchedSecure) SetSecureBoot(ctx context.Context, n *metal.Node, on bool
 
 func (w watchedSecure) ResetSecureBootKeys(ctx context.Context, n *metal.Node, how metal.KeyReset) error {
 	return w.told(ctx, "reset secure boot keys", func(ctx context.Context) error { return w.inner.ResetSecureBootKeys(ctx, n, how) })
+}
+
+type watchedSteps struct {
+	watching
+	inner conductor.Stepper
+}
+
+func (w watchedSteps) Steps(n *metal.Node, kind metal.StepKind) []metal.Step {
+	return w.inner.Steps(n, kind)
+}
+
+func (w watchedSteps) RunStep(ctx context.Context, n *metal.Node, kind metal.StepKind, s metal.Step, key string) (string, error) {
+	return asked(ctx, w.watching, "run step", func(ctx context.Context) (string, error) { return w.inner.RunStep(ctx, n, kind, s, key) })
 }
