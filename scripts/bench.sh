@@ -13,5 +13,5 @@ done
 mapfile -t rooms < <(grep -rlE --include='*_test.go' '^func Benchmark' . | xargs -r -n1 dirname | sort -u)
 for room in "${rooms[@]}"; do
 	echo "== $room"
-	go test -run '^$' -bench . -benchmem "$room"
+	go test -run '^$' -bench . -benchmem -timeout 60m "$room"
 done

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"ingot/internal/store"
 	"ingot/internal/store/storetest"
@@ -16,7 +17,7 @@ import (
 
 var (
 	walks    = flag.Int("walks", 0, "how many random walks on each database engine; 0: a few (INGOT_WALKS says so too)")
-	walkSeed = flag.Uint64("walkseed", 0, "seed of the random walks; 0: a new one")
+	walkSeed = flag.Uint64("walkseed", 0, "seed of the random walks; 0: a new one, or always the same where only a few walk")
 )
 
 // walkLength is how many things happen in one walk before the faults stop.
@@ -33,13 +34,16 @@ func TestNothingStrands(t *testing.T) {
 		count = n
 	}
 	seed := *walkSeed
-	if seed == 0 {
+	switch {
+	case seed == 0 && count == 0:
+		seed = 1 // go test ./... says the same twice
+	case seed == 0:
 		seed = rand.Uint64()
 	}
 	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
 		many := count
 		if many == 0 {
-			many = 4
+			many = 3
 		}
 		engine := t.Name()[strings.LastIndex(t.Name(), "/")+1:]
 		steps, told := 0, map[string]int{}
@@ -75,9 +79,9 @@ func (e *strandedError) Error() string { return e.what }
 // shrunk leaves out of a failing walk what it fails without, within reason: chance in the timing may play its part.
 func shrunk(t *testing.T, open func() *store.DB, first int, actions []action, last *strandedError) ([]action, *strandedError) {
 	t.Helper()
-	tries := 40
+	tries, end := 40, time.Now().Add(2*time.Minute)
 	for size := len(actions) / 2; size > 0 && tries > 0; size /= 2 {
-		for at := 0; at < len(actions) && tries > 0; tries-- {
+		for at := 0; at < len(actions) && tries > 0 && time.Now().Before(end); tries-- {
 			less := append(append([]action(nil), actions[:at]...), actions[min(at+size, len(actions)):]...)
 			w := newWalk(t, open, first)
 			err := w.all(less)
