@@ -46,7 +46,10 @@ func (o Options) clear(ctx context.Context, d *device, verified func(int64)) (ho
 func (o Options) words() string {
 	with := "zeros"
 	if o.Iterations > 0 {
-		with = fmt.Sprintf("random bytes (%d times)", o.Iterations)
+		with = "random bytes"
+		if o.Iterations > 1 {
+			with += fmt.Sprintf(" (%d times)", o.Iterations)
+		}
 		if o.Zeroize {
 			with += " and zeros"
 		}

@@ -56,7 +56,7 @@ func TestOnlyWhatIsNotZeroIsOverwritten(t *testing.T) {
 			t.Errorf("%+v: overwritten %v, %v", c.s, did, err)
 		}
 	}
-	if o.words() != "overwritten with random bytes (1 times) and zeros, and verified" || (Options{}).words() != "overwritten with zeros, and verified" {
+	if o.words() != "overwritten with random bytes and zeros, and verified" || (Options{}).words() != "overwritten with zeros, and verified" {
 		t.Error(o.words(), Options{}.words())
 	}
 	if err := d.scribble(t.Context(), Span{0, 1 << 20}, [32]byte{1}); err != nil {
