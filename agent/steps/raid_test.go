@@ -86,6 +86,11 @@ func TestArraysThatNobodyWants(t *testing.T) {
 		t.Errorf("%v", *asked)
 	}
 	b, asked = arrayed(t)
+	node := agentapi.Node{UUID: "n", Properties: map[string]any{"skip_block_devices": []any{map[string]any{"serial": "S-sda"}, map[string]any{"serial": "S-sdb"}}}}
+	if _, failure = b.run(t, cleanStep, "erase_devices_metadata", node, nil); failure != nil || len(*asked) != 0 || b.clean(t, "sda") || !b.clean(t, "sdc") {
+		t.Errorf("an array of disks that are left out: %v %v", *asked, failure)
+	}
+	b, asked = arrayed(t)
 	if r := b.did(t, "delete_configuration", nil); r["arrays"] != 1.0 || r["parts"] != 2.0 || len(*asked) != 3 || !b.clean(t, "sda") || b.clean(t, "sdc") {
 		t.Errorf("%v %v", *asked, r)
 	}
