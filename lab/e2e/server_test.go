@@ -24,7 +24,8 @@ type server struct {
 	t                *testing.T
 	data, log        string
 	api, agent, boot string
-	env              []string
+	env, args        []string // args are added to the command line
+	noAPI            bool     // it serves none: others tell whether it is there
 	cmd              *exec.Cmd
 	ended            chan struct{}
 }
@@ -75,6 +76,7 @@ func (s *server) start() {
 	}
 	defer log.Close()
 	s.cmd = exec.Command(program(s.t, "ingot"), "serve", "--data", s.data, "--listen", s.api, "--agent-listen", s.agent, "--boot-listen", s.boot)
+	s.cmd.Args = append(s.cmd.Args, s.args...)
 	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.env, log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
@@ -83,6 +85,9 @@ func (s *server) start() {
 	ended := make(chan struct{})
 	s.ended = ended
 	go func() { s.cmd.Wait(); close(ended) }()
+	if s.noAPI {
+		return
+	}
 	await(s.t, 20*time.Second, "the server's first answer", func() (bool, error) {
 		select {
 		case <-ended:
