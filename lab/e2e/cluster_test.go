@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +53,12 @@ func (c *cluster) ingot(args ...string) string {
 // conductor starts another server, which joins with a token, and waits until it is there.
 func (c *cluster) conductor(name string, options ...string) *server {
 	c.t.Helper()
+	return c.conductorOn(c.url, name, options...)
+}
+
+// conductorOn is conductor for one that reaches the database by another way.
+func (c *cluster) conductorOn(database, name string, options ...string) *server {
+	c.t.Helper()
 	s := serve(c.t, "127.0.0.1", options...)
 	token := c.ingot("peer", "invite", name, "--data", c.one.data, "--roles", "conductor,agent-api", "--url", "https://"+c.wire.at)
 	key, err := os.ReadFile(filepath.Join(c.one.data, "ingot.key"))
@@ -64,7 +71,7 @@ func (c *cluster) conductor(name string, options ...string) *server {
 		}
 	}
 	s.noAPI = true
-	s.args = []string{"--roles", "conductor,agent-api", "--database", c.url, "--join-token-file", filepath.Join(s.data, "token")}
+	s.args = []string{"--roles", "conductor,agent-api", "--database", database, "--join-token-file", filepath.Join(s.data, "token")}
 	s.ramdisk()
 	s.start()
 	c.present(name)
@@ -91,6 +98,8 @@ type line struct {
 
 	mu      sync.Mutex
 	streams []*bytes.Buffer // one per direction of each connection
+	open    map[net.Conn]bool
+	broken  bool // nothing passes
 }
 
 // tap makes a wire to an address where somebody may listen later.
@@ -100,7 +109,7 @@ func tap(t *testing.T, to string) *line {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &line{at: l.Addr().String()}
+	w := &line{at: l.Addr().String(), open: map[net.Conn]bool{}}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -120,11 +129,28 @@ func tap(t *testing.T, to string) *line {
 
 func (w *line) carry(from net.Conn, to string) {
 	defer from.Close()
-	up, err := net.Dial("tcp", to)
+	network := "tcp"
+	if strings.HasPrefix(to, "/") {
+		network = "unix"
+	}
+	up, err := net.Dial(network, to)
 	if err != nil {
 		return
 	}
 	defer up.Close()
+	w.mu.Lock()
+	if w.broken {
+		w.mu.Unlock()
+		return
+	}
+	w.open[from], w.open[up] = true, true
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.open, from)
+		delete(w.open, up)
+	}()
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{from, up}, {up, from}} {
 		kept := &bytes.Buffer{}
@@ -133,7 +159,7 @@ func (w *line) carry(from net.Conn, to string) {
 		w.mu.Unlock()
 		both.Go(func() {
 			_, _ = io.Copy(way[1], io.TeeReader(way[0], keeping{w, kept})) // an end is an end
-			_ = way[1].(*net.TCPConn).CloseWrite()
+			_ = way[1].(interface{ CloseWrite() error }).CloseWrite()
 		})
 	}
 	both.Wait()
@@ -160,4 +186,31 @@ func (w *line) seen() [][]byte {
 		out[i] = bytes.Clone(b.Bytes())
 	}
 	return out
+}
+
+// cut breaks the line: what is open ends, and nothing new passes until mend.
+func (w *line) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = true
+	for c := range w.open {
+		_ = c.Close() // that is the point
+	}
+}
+
+func (w *line) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = false
+}
+
+// throughLine gives the database's URL by way of a line that can be cut.
+func (c *cluster) throughLine() (string, *line) {
+	c.t.Helper()
+	u, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	l := tap(c.t, filepath.Join(u.Query().Get("host"), ".s.PGSQL.5432"))
+	return "postgres://ingot@" + l.at + u.Path + "?sslmode=disable", l
 }

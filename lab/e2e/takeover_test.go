@@ -90,10 +90,7 @@ func TestAFrozenPowerAction(t *testing.T) {
 	if err := n.SetPower(t.Context(), n.name, metal.PowerOn, 0); err != nil {
 		t.Fatal(err)
 	}
-	await(t, soon, "a holder", func() (bool, error) {
-		w, err := n.Why(t.Context(), n.name)
-		return w != nil && w.Step == "switch on", err
-	})
+	n.until("switch on")
 	two.freeze()
 	c.conductor("three", "conductor.power_state_change_timeout=3")
 	m.fault()
@@ -108,6 +105,50 @@ func TestAFrozenPowerAction(t *testing.T) {
 	if did := since(before, m.asked()); len(did) != 1 || did["Reset.On"] != 1 {
 		t.Errorf("power actions: %v", did)
 	}
+}
+
+// TestAConductorLosesItsDatabase cuts a conductor's way to the database in the middle of a power action, while
+// another takes over. It stops by itself, and goes on when the way is back; the machine is switched on once.
+func TestAConductorLosesItsDatabase(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	database, way := c.throughLine()
+	two := c.conductorOn(database, "two")
+	m := newMachine(t)
+	n := c.one.enrol(t, m.reach, nil)
+	n.ends(metal.VerbManage, metal.Manageable, soon)
+	before := m.asked()
+	m.fault(bmc.Fault{Name: bmc.Slow, DelayMS: 3000})
+	if err := n.SetPower(t.Context(), n.name, metal.PowerOn, 0); err != nil {
+		t.Fatal(err)
+	}
+	n.until("switch on")
+	way.cut()
+	c.conductor("three", "conductor.power_state_change_timeout=3")
+	await(t, soon, "a take-over", func() (bool, error) {
+		return bytes.Contains(c.one.get("/ingot/v1/nodes/"+n.name+"/events"), []byte("takeover")), nil
+	})
+	m.fault()
+	await(t, soon, "the machine to be on", func() (bool, error) {
+		s, err := n.States(t.Context(), n.name)
+		return err == nil && s.PowerState == metal.PowerOn && s.TargetPowerState == "", err
+	})
+	two.says("lease lost", "walk interrupted", "cannot be saved")
+	way.mend()
+	c.present("two")
+	n.takenOver("switch on")
+	if did := since(before, m.asked()); len(did) != 1 || did["Reset.On"] != 1 {
+		t.Errorf("power actions: %v", did)
+	}
+}
+
+// until waits until the operation is at a step.
+func (n *node) until(step string) {
+	n.t.Helper()
+	await(n.t, soon, "step "+step, func() (bool, error) {
+		w, err := n.Why(n.t.Context(), n.name)
+		return err == nil && w.Step == step, err
+	})
 }
 
 // TestConductorGroups has two conductors of two groups: each works for its own nodes alone.
