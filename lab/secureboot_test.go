@@ -96,7 +96,7 @@ func unsignedISO(t *testing.T, loader string) string {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{
-		{"mformat", "-i", fat, "-F", "::"}, {"mmd", "-i", fat, "::/EFI", "::/EFI/BOOT"}, {"mcopy", "-i", fat, loader, "::/EFI/BOOT/BOOTX64.EFI"},
+		{"mformat", "-i", fat, "::"}, {"mmd", "-i", fat, "::/EFI", "::/EFI/BOOT"}, {"mcopy", "-i", fat, loader, "::/EFI/BOOT/BOOTX64.EFI"},
 		{"xorriso", "-as", "mkisofs", "-quiet", "-o", iso, "-e", "efi.img", "-no-emul-boot", dir},
 	} {
 		if _, err := exec.LookPath(args[0]); err != nil {
