@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -120,6 +121,7 @@ func clientOperates(t *testing.T, r *running) {
 		node power on busy
 		node history list busy -> The node was enrolled. -> Maintenance was set: fans
 		node history list busy --long -> manage -> operator`)
+	clientSteps(t, r)
 	r.untilField(t, "busy", "power_state", "power on")
 	r.untilField(t, "busy", "maintenance", false)
 	r.untilField(t, "busy", "boot_mode", "uefi")
@@ -127,6 +129,35 @@ func clientOperates(t *testing.T, r *running) {
 	r.untilField(t, "busy", "secure_boot", true)
 	session(t, r, `node secure boot off busy`)
 	r.untilField(t, "busy", "secure_boot", false)
+}
+
+// clientSteps: steps, holds and templates as the client gives them. The node is by hand in manageable.
+func clientSteps(t *testing.T, r *running) {
+	t.Helper()
+	r.ingot(t, "node", "create", "--driver", "fake-hardware", "--name", "stepper")
+	r.call(t, "PUT", "/v1/nodes/stepper/states/provision", map[string]any{"target": "manage"}, 202)
+	r.until(t, "stepper", "manageable")
+	// As files: the client's shell, which session speaks to, takes quotes away.
+	hold, deploy := filepath.Join(t.TempDir(), "hold.json"), filepath.Join(t.TempDir(), "deploy.json")
+	for name, steps := range map[string]string{hold: `[{"interface":"deploy","step":"hold"},{"interface":"bios","step":"factory_reset"}]`,
+		deploy: `[{"interface":"bios","step":"factory_reset","priority":90,"args":{}}]`} {
+		if err := os.WriteFile(name, []byte(steps), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	session(t, r, `
+		node clean stepper --clean-steps `+hold+`
+		deploy template create CUSTOM_FAST --steps `+deploy+` -> CUSTOM_FAST
+		deploy template list -> CUSTOM_FAST
+		node add trait stepper CUSTOM_FAST -> CUSTOM_FAST
+		node trait list stepper -> CUSTOM_FAST`)
+	r.until(t, "stepper", "clean hold")
+	r.ingot(t, "node", "unhold", "stepper") // Debian 12's client is older than this verb
+	r.until(t, "stepper", "manageable")
+	session(t, r, `node clean stepper --clean-steps `+hold)
+	r.until(t, "stepper", "clean hold")
+	session(t, r, `node abort stepper`)
+	r.until(t, "stepper", "clean failed")
 }
 
 // session gives the client one command a line, all in one process, and looks in its output for what
