@@ -26,6 +26,9 @@ type found struct {
 	secureBoot *bool
 }
 
+// maxNICs is how many NICs of a machine count: a stranger's report must not fill the table of ports.
+const maxNICs = 256
+
 type nic struct{ name, mac, clientID string }
 
 // judge says what an inventory means. Nothing that can be a port, or no architecture, is fault.Invalid.
@@ -41,7 +44,7 @@ func (c InspectConfig) judge(inv agentapi.Inventory, n *metal.Node) (found, erro
 	for _, i := range inv.Interfaces {
 		mac, ok := agentapi.MAC(i.MACAddress)
 		has, loop := address(i)
-		if !ok || i.Name == "" || i.Name == "lo" || loop || slices.ContainsFunc(f.all, func(o nic) bool { return o.mac == mac }) {
+		if len(f.all) == maxNICs || !ok || i.Name == "" || i.Name == "lo" || loop || slices.ContainsFunc(f.all, func(o nic) bool { return o.mac == mac }) {
 			continue
 		}
 		one := nic{name: short(i.Name), mac: mac}

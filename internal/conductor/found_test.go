@@ -222,3 +222,33 @@ func testAdoptionNeedsAReason(t *testing.T) {
 func journeyNamed(name string) journey {
 	return journeys[slices.IndexFunc(journeys, func(j journey) bool { return j.name == name })]
 }
+
+// FuzzJudge: whatever an inventory says, what it means for a node stays within bounds and can be written.
+func FuzzJudge(f *testing.F) {
+	f.Add([]byte(testInventory))
+	f.Add([]byte(`{"interfaces": [{"name": "a\u0000", "mac_address": "02:00:00:00:00:01", "ipv6_address": "::1%"}], "cpu": {"count": -1, "architecture": "x"},
+		"memory": {"total": -9223372036854775808}, "disks": [{"size": -1}, {"size": 9223372036854775807}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		inv, err := agentapi.ParseInventory(raw)
+		if err != nil {
+			return
+		}
+		n := &metal.Node{}
+		found, err := InspectConfig{AddPorts: "all"}.judge(inv, n)
+		if err != nil {
+			return
+		}
+		found.apply(n)
+		if len(found.chosen) > maxNICs {
+			t.Errorf("%d ports", len(found.chosen))
+		}
+		for key, v := range n.Properties {
+			if text, ok := v.(string); ok && (len(text) > 600 || strings.ContainsRune(text, 0)) {
+				t.Errorf("%s: %q", key, text)
+			}
+			if number, ok := v.(int); ok && number < 0 {
+				t.Errorf("%s: %d", key, number)
+			}
+		}
+	})
+}
