@@ -271,6 +271,11 @@ func (a Arrays) Stop(ctx context.Context, disks []agentapi.Disk, forget bool) (s
 		return slices.ContainsFunc(disks, func(d agentapi.Disk) bool { return d.Name == disk })
 	}
 	for _, r := range running {
+		if at := slices.IndexFunc(r.Disks, func(d string) bool { return !ours(d) }); forget && at >= 0 && slices.ContainsFunc(r.Disks, ours) {
+			return nil, fmt.Errorf("%s has a part on %s too, which is to be left alone", r.Device, r.Disks[at])
+		}
+	}
+	for _, r := range running {
 		if !slices.ContainsFunc(r.Disks, ours) {
 			continue
 		}

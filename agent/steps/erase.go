@@ -65,7 +65,10 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	if err != nil {
 		return nil, err
 	}
-	wanted, whyNot := s.split(node, wanted, arrays)
+	wanted, whyNot, err := s.split(node, found, wanted, arrays)
+	if err != nil {
+		return nil, err
+	}
 	disks, err := s.toErase(found, wanted)
 	if err != nil {
 		return nil, err

@@ -142,27 +142,53 @@ func (s *Steps) arrays(ctx context.Context, node agentapi.Node, disks []agentapi
 	return nil, nil
 }
 
-// split takes disks that hold arrays out of the disks to erase, puts the arrays in, and says why of each disk that
-// was taken out.
-func (s *Steps) split(node agentapi.Node, disks []agentapi.Disk, arrays []raid.Array) (left []agentapi.Disk, why map[string]string) {
-	why = map[string]string{}
+// split takes disks that hold arrays out of wanted, puts the arrays in, and says why of each disk that was taken
+// out. found are all disks: an array with a part on one that is not wanted is left alone, whole. So is a disk with a
+// part of a volume that is to be kept, whether the volume runs or not.
+func (s *Steps) split(node agentapi.Node, found, wanted []agentapi.Disk, arrays []raid.Array) (left []agentapi.Disk, why map[string]string, err error) {
+	why, left = map[string]string{}, slices.Clone(wanted)
 	kept := agentapi.KeptVolumes(node)
 	for _, a := range arrays {
-		keep := slices.Contains(kept, a.Name)
+		keep, skipped := slices.Contains(kept, a.Name), onSkipped(a, found, wanted)
 		for _, d := range a.Disks {
-			if keep {
+			switch {
+			case keep:
 				why[d] = fmt.Sprintf("left alone: it holds the volume %s, which is in skip_block_devices", a.Name)
-			} else if why[d] == "" {
+			case skipped:
+				why[d] = fmt.Sprintf("left alone: it holds %s, which has a part on a disk in skip_block_devices", a.Device)
+			case why[d] == "":
 				why[d] = fmt.Sprintf("left alone: it holds %s, which is erased in its place", a.Device)
 			}
 		}
-		if !keep {
-			disks = append(disks, agentapi.Disk{Name: a.Device, Size: a.Size})
-		} else {
+		switch {
+		case keep:
 			why[a.Device] = "left alone: it is in skip_block_devices"
+		case skipped:
+			why[a.Device] = "left alone: it has a part on a disk in skip_block_devices"
+		default:
+			left = append(left, agentapi.Disk{Name: a.Device, Size: a.Size})
 		}
 	}
-	return slices.DeleteFunc(disks, func(d agentapi.Disk) bool { return why[d.Name] != "" }), why
+	if len(kept) > 0 {
+		parts, err := raid.Arrays{Machine: s.Machine, Log: s.Log}.Parts(wanted)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, p := range parts {
+			if slices.Contains(kept, p.Name) {
+				why[p.Disk] = fmt.Sprintf("left alone: it holds the volume %s, which is in skip_block_devices", p.Name)
+			}
+		}
+	}
+	return slices.DeleteFunc(left, func(d agentapi.Disk) bool { return why[d.Name] != "" }), why, nil
+}
+
+// onSkipped tells whether an array has a part on a disk that is there and not wanted.
+func onSkipped(a raid.Array, found, wanted []agentapi.Disk) bool {
+	return slices.ContainsFunc(a.Disks, func(name string) bool {
+		is := func(d agentapi.Disk) bool { return d.Name == name }
+		return slices.ContainsFunc(found, is) && !slices.ContainsFunc(wanted, is)
+	})
 }
 
 // rootArray is the volume that the node's configuration calls the root volume, if it runs.

@@ -76,6 +76,59 @@ func TestArraysThatAreToStay(t *testing.T) {
 	}
 }
 
+// skipping excludes disks by their serial numbers.
+func skipping(names ...string) map[string]any {
+	var list []any
+	for _, n := range names {
+		list = append(list, map[string]any{"serial": "S-" + n})
+	}
+	return map[string]any{"skip_block_devices": list}
+}
+
+func TestArraysOnDisksThatAreLeftAlone(t *testing.T) {
+	for _, skip := range [][]string{{"sda", "sdb"}, {"sdb"}} {
+		b, _ := arrayed(t)
+		node := agentapi.Node{UUID: "n", Properties: skipping(skip...), TargetRAIDConfig: software(map[string]any{"is_root_volume": true})}
+		got, failure := b.run(t, cleanStep, "erase_devices_metadata", node, nil)
+		if failure != nil || b.clean(t, "md0") || b.clean(t, "sda") || b.clean(t, "sdb") || !b.clean(t, "sdc") {
+			t.Errorf("without %v: %v %v", skip, got, failure)
+		}
+		if how := got["/dev/md0"].How; how != "left alone: it has a part on a disk in skip_block_devices" {
+			t.Errorf("without %v: md0 %s", skip, how)
+		}
+		image := map[string]any{"image_info": map[string]any{"id": "i", "urls": []string{"http://i"}, "os_hash_algo": "sha256", "os_hash_value": "00"}}
+		if _, failure = b.run(t, "deploy.execute_deploy_step", "write_image", node, image); failure != nil || len(b.written) != 1 || b.written[0] != "sdc" {
+			t.Errorf("without %v: wrote %v, %v", skip, b.written, failure)
+		}
+	}
+	b, asked := arrayed(t)
+	_, failure := b.run(t, cleanStep, "delete_configuration", agentapi.Node{UUID: "n", Properties: skipping("sdb")}, nil)
+	if failure == nil || !strings.Contains(failure.Details, "/dev/md0 has a part on /dev/sdb too") || b.clean(t, "md0") || b.clean(t, "sda") || len(*asked) != 0 {
+		t.Errorf("half of an array deleted: %v %v", *asked, failure)
+	}
+}
+
+func TestVolumesThatAreKeptNeedNotRun(t *testing.T) {
+	for what, tool := range map[string]bool{"mdadm cannot start it": true, "the ramdisk has no mdadm": false} {
+		b, _ := arrayed(t)
+		if err := os.RemoveAll(filepath.Join(b.root, "sys/block/md0")); err != nil {
+			t.Fatal(err)
+		}
+		if !tool {
+			b.RAID = raid.Arrays{}
+		}
+		node := agentapi.Node{UUID: "n", Properties: map[string]any{"skip_block_devices": []any{map[string]any{"volume_name": "data"}}}}
+		got, failure := b.run(t, cleanStep, "erase_devices_metadata", node, nil)
+		if failure != nil || b.clean(t, "sda") || b.clean(t, "sdb") || !b.clean(t, "sdc") || !strings.Contains(got["/dev/sda"].How, "it holds the volume data") {
+			t.Errorf("%s: %v %v", what, got, failure)
+		}
+		image := map[string]any{"image_info": map[string]any{"id": "i", "urls": []string{"http://i"}, "os_hash_algo": "sha256", "os_hash_value": "00"}}
+		if _, failure = b.run(t, "deploy.execute_deploy_step", "write_image", node, image); failure != nil || len(b.written) != 1 || b.written[0] != "sdc" {
+			t.Errorf("%s: wrote %v, %v", what, b.written, failure)
+		}
+	}
+}
+
 func TestArraysThatNobodyWants(t *testing.T) {
 	b, asked := arrayed(t)
 	got, failure := b.run(t, cleanStep, "erase_devices_metadata", agentapi.Node{UUID: "n"}, nil)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,17 +158,7 @@ func (s *Steps) rootDisk(ctx context.Context) (agentapi.Disk, error) {
 	if err != nil {
 		return agentapi.Disk{}, err
 	}
-	if wantsRAID(node) {
-		arrays, err := s.arrays(ctx, node, disks)
-		if err != nil {
-			return agentapi.Disk{}, err
-		}
-		if disk, ok := rootArray(node, arrays); ok {
-			return disk, nil
-		}
-		disks, _ = s.split(node, disks, arrays) // never a disk that an array is on
-	}
-	disk, err := agentapi.RootDisk(node, disks)
+	disk, err := s.rootAmong(ctx, node, disks)
 	if fault.KindOf(err) == fault.NotFound {
 		more := s.Patience
 		more.Limit = min(cmp.Or(more.Limit, hintWait), hintWait)
@@ -177,10 +168,34 @@ func (s *Steps) rootDisk(ctx context.Context) (agentapi.Disk, error) {
 		}); err != nil {
 			return agentapi.Disk{}, err
 		}
-		disk, err = agentapi.RootDisk(node, disks)
+		disk, err = s.rootAmong(ctx, node, disks)
 	}
 	if err != nil {
 		return agentapi.Disk{}, server.Error("DeviceNotFound", "%v", err)
 	}
 	return disk, nil
+}
+
+// rootAmong chooses the root volume or a disk, and never a disk with a part of an array that is to stay.
+func (s *Steps) rootAmong(ctx context.Context, node agentapi.Node, found []agentapi.Disk) (agentapi.Disk, error) {
+	if !wantsRAID(node) && len(agentapi.KeptVolumes(node)) == 0 {
+		return agentapi.RootDisk(node, found)
+	}
+	wanted, err := agentapi.Unskipped(node, found)
+	if err != nil {
+		return agentapi.Disk{}, err
+	}
+	arrays, err := s.arrays(ctx, node, wanted)
+	if err != nil {
+		return agentapi.Disk{}, err
+	}
+	whole := slices.DeleteFunc(slices.Clone(arrays), func(a raid.Array) bool { return onSkipped(a, found, wanted) })
+	if disk, ok := rootArray(node, whole); ok {
+		return disk, nil
+	}
+	left, _, err := s.split(node, found, wanted, arrays)
+	if err != nil {
+		return agentapi.Disk{}, err
+	}
+	return agentapi.RootDisk(node, left)
 }
