@@ -24,11 +24,12 @@ func bootAgent(callback func(*Config) time.Duration, off ...step) []step {
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
 	}, off, []step{
 		{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: time.Minute, skip: noRamdisk},
+	}, anew("power off", []step{
 		{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "power on", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "wait for agent", class: repeatable, run: (*runner).awaitAgent, undo: (*runner).keepLogs, limitOf: callback, skip: noRamdisk, outside: true, late: (*runner).whyNoAgent},
-	})
+	}))
 }
 
 // leaveAgent is how every plan parts from its agent: the machine is off and its drive empty.
@@ -74,7 +75,7 @@ func (r *runner) askHardOff(ctx context.Context, op *Op) (Outcome, error) {
 
 // prepareBoot makes the boot's identity: a new generation and a new token. An earlier boot's token is
 // worth nothing from here on.
-func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	token := store.NewToken()
 	if iso := deployISO(op.Node); iso != "" {
 		r.bootOwnISO(op, iso, token)
@@ -93,7 +94,11 @@ func (r *runner) prepareBoot(_ context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	if _, err := r.offerAgain(ctx, op); err != nil {
+		return Outcome{}, err
+	}
 	op.Rec.Boot, op.Rec.MediaURL, op.Rec.HeardAt, op.Rec.Sent = boot, url, time.Time{}, 0 // an agent that starts has run nothing
+	op.Rec.BootBy = r.c.process
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
 	})
@@ -170,7 +175,11 @@ func (r *runner) awaitAgent(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if a.LastHeartbeat.IsZero() {
-		return waitFor(metal.WaitAgent, "the agent to call back"), nil
+		o := waitFor(metal.WaitAgent, "the agent to call back")
+		if op.Rec.BootBy != "" && op.Rec.BootBy != r.c.process {
+			o.after = strandedInterval // the server that booted the machine may die yet, or be found dead
+		}
+		return o, nil
 	}
 	return done, nil
 }

@@ -97,7 +97,9 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	op.Rec.ImageFile, op.Rec.ImageBy = "", ""
 	if file, local := localFile(address); local {
+		op.Rec.ImageFile, op.Rec.ImageBy = file, r.c.process
 		if address, err = r.c.depot.File(file, time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
 			return Outcome{}, err
 		}
@@ -188,7 +190,13 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 	if op.Rec.ConfigDrive != "" { // upstream's agent takes an empty one for one that is damaged
 		args["configdrive"] = op.Rec.ConfigDrive
 	}
-	_, ended, err := r.stepCommand(ctx, op, s, "writing the image", args)
+	res, ended, err := r.stepCommand(ctx, op, s, "writing the image", args)
+	if err != nil && res.CommandStatus == agentapi.Failed {
+		if anew, offerErr := r.offerAgain(ctx, op); anew || offerErr != nil {
+			op.Rec.Sent++ // what failed has ended
+			return again(0, "the image to be written from another server"), offerErr
+		}
+	}
 	switch {
 	case errors.Is(err, errMismatch):
 		return r.mismatch(ctx, op)
@@ -215,7 +223,7 @@ func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) 
 // deployed tidies up: what the deployment alone needed leaves the record. The node keeps its instance_info, the
 // config drive in it too, until it is torn down: a rebuild needs it.
 func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
-	op.Rec.ConfigDrive, op.Rec.Image = "", nil
+	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy = "", nil, "", ""
 	op.Change(func(n *metal.Node) {
 		n.DeployStep = map[string]any{}
 		if n.InternalInfo == nil {

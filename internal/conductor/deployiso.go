@@ -27,7 +27,7 @@ func checkDeployISO(iso string) error {
 // addresses is answered with the token, as upstream does.
 func (r *runner) bootOwnISO(op *Op, iso string, token secret.Secret) {
 	boot := uuid.NewString()
-	op.Rec.Boot, op.Rec.MediaURL = boot, iso
+	op.Rec.Boot, op.Rec.MediaURL, op.Rec.BootBy = boot, iso, ""
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token})
 	})

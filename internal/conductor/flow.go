@@ -100,14 +100,16 @@ func rebootSteps(name string, kind metal.StepKind, up bool) []step {
 	if !up {
 		return []step{powerOff(name), powerOn(name)}
 	}
-	return []step{
+	back := name + ": prepare boot" // a composed power_on begins there
+	return concat([]step{
 		powerOff(name),
-		{name: name + ": prepare boot", class: repeatable, run: (*runner).prepareBoot, limit: time.Minute},
+		{name: back, class: repeatable, run: (*runner).prepareOff, limit: 5 * time.Minute},
+	}, anew(back, []step{
 		{name: name + ": insert boot media", class: checkable, run: (*runner).insertMedia, limit: 10 * time.Minute},
 		{name: name + ": set boot device", class: checkable, run: (*runner).bootFromMedia, limit: 5 * time.Minute},
 		powerOn(name),
 		{name: name + ": wait for agent", class: repeatable, run: (*runner).awaitAgent, limitOf: callback(kind), outside: true},
-	}
+	}))
 }
 
 // shown shows the composed step in the node's field while any of the steps behind it runs.

@@ -37,6 +37,7 @@ type record struct {
 
 	Boot     string    `json:"boot,omitempty"`      // boot generation of the ramdisk
 	MediaURL string    `json:"media_url,omitempty"` // of the boot ISO
+	BootBy   string    `json:"boot_by,omitempty"`   // the process that offers it; "": it is not ours
 	AskedAt  time.Time `json:"asked_at,omitzero"`   // when the machine was last asked to do something slow
 	OffAt    time.Time `json:"off_at,omitzero"`     // when a machine that did not switch itself off was last switched off
 
@@ -52,6 +53,8 @@ type record struct {
 	Aborted    bool `json:"aborted,omitempty"` // it failed because somebody asked
 
 	Image       *agentapi.ImageInfo `json:"image,omitempty"`
+	ImageFile   string              `json:"image_file,omitempty"` // the file that a server of ours offers as the image
+	ImageBy     string              `json:"image_by,omitempty"`   // the process that offers it
 	ConfigDrive string              `json:"config_drive,omitempty"`
 
 	Progress   *metal.Progress `json:"progress,omitempty"`

@@ -101,7 +101,7 @@ func (r *runner) advance(ctx context.Context, op *Op, why string) error {
 		r.log.Info("step done", "step", op.row.StepName)
 		r.event(op, "step", "INFO", why)
 	}
-	return r.enter(ctx, op, op.row.Step+1)
+	return r.enter(ctx, op, op.row.Step+1, "The machine has answered.")
 }
 
 // goBack enters an earlier step again.
@@ -112,11 +112,12 @@ func (r *runner) goBack(ctx context.Context, op *Op, o Outcome) error {
 	}
 	r.log.Info("an earlier step is entered again", "step", o.to)
 	r.event(op, "step", "INFO", o.why)
-	return r.enter(ctx, op, i)
+	return r.enter(ctx, op, i, o.why)
 }
 
-// enter makes the step of that number the current one. What the last step composed counts from here on.
-func (r *runner) enter(ctx context.Context, op *Op, index int) error {
+// enter makes the step of that number the current one. What the last step composed counts from here on. resumed says
+// why a node that waited does not any more.
+func (r *runner) enter(ctx context.Context, op *Op, index int, resumed string) error {
 	row := op.row
 	r.list(op)
 	row.Step = index
@@ -129,7 +130,7 @@ func (r *runner) enter(ctx context.Context, op *Op, index int) error {
 	}
 	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
 		if resume {
-			return r.moveIfMay(tx, n, op, metal.EventResume, "The machine has answered.")
+			return r.moveIfMay(tx, n, op, metal.EventResume, resumed)
 		}
 		return nil
 	})

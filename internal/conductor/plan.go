@@ -37,6 +37,9 @@ type step struct {
 	outside bool
 	// firm: once it has begun (Op.Rec.Running) it is not stopped in the middle. An abort waits for its end.
 	firm bool
+	// anew is the step from which the machine boots once more when the server that offers its boot medium died before the
+	// agent called; "": this step needs no medium.
+	anew string
 	// flow: no step of its own. The composed steps of the operation stand in its place.
 	flow bool
 }

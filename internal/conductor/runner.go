@@ -190,6 +190,12 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	if s.skip != nil && s.skip(op) {
 		return false, r.advance(ctx, op, "")
 	}
+	if why, err := r.stranded(ctx, op, s); err != nil || why != "" {
+		if err == nil {
+			err = r.goBack(ctx, op, backTo(s.anew, "%s", why))
+		}
+		return false, err
+	}
 	now := time.Now()
 	if row.StepName != s.name {
 		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, s.until(&r.c.config, now), 0, false
@@ -234,6 +240,9 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 		due := row.StepLimit
 		if due.IsZero() { // it may wait for ever; the event makes it due, and a look now and then does no harm
 			due = time.Now().Add(time.Hour)
+		}
+		if soon := time.Now().Add(outcome.after); outcome.after > 0 && soon.Before(due) {
+			due = soon
 		}
 		return true, r.park(ctx, op, s, due, outcome.event, outcome.why)
 	case "hold":

@@ -68,6 +68,7 @@ func sweepKinds() map[string]sweepKind {
 		sweepHistory:    {func(c SweepConfig) time.Duration { return c.HistoryInterval }, (*Conductor).purgeHistory},
 		sweepConductors: {func(c SweepConfig) time.Duration { return c.ConductorInterval }, (*Conductor).forgetConductors},
 		sweepAbandoned:  {func(SweepConfig) time.Duration { return time.Minute }, (*Conductor).failAbandoned},
+		sweepStranded:   {func(SweepConfig) time.Duration { return strandedInterval }, (*Conductor).wakeStranded},
 		sweepAnswered:   {func(SweepConfig) time.Duration { return 10 * time.Minute }, (*Conductor).pruneAnswered},
 	}
 }
@@ -100,7 +101,7 @@ func (c *Conductor) ensureSweeps(ctx context.Context) error {
 			return err
 		}
 		var rows []store.Sweep
-		for _, kind := range []string{sweepHistory, sweepConductors, sweepAnswered, sweepAbandoned} {
+		for _, kind := range []string{sweepHistory, sweepConductors, sweepAnswered, sweepAbandoned, sweepStranded} {
 			rows = append(rows, store.Sweep{Kind: kind, DueAt: now.Add(c.jitter(time.Minute))})
 		}
 		for _, driver := range c.scope().Drivers {

@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,11 +53,14 @@ type world struct {
 	silent   bool           // the agent never calls back
 	onWait   func(*world)   // what happens to a machine whose agent does not call, once
 	firm     firmware
-	tune     func(*Config)   // what the test configures, for every conductor
-	later    func(*Config)   // what the operator changed while no conductor ran
-	stepsRun map[string]bool // by key: what the driver has done
-	versions string          // of the agent's parts
-	broken   bool            // the driver's steps fail
+	tune     func(*Config)     // what the test configures, for every conductor
+	later    func(*Config)     // what the operator changed while no conductor ran
+	stepsRun map[string]bool   // by key: what the driver has done
+	versions string            // of the agent's parts
+	broken   bool              // the driver's steps fail
+	bases    map[string]string // boot URL by conductor; others have one that lives for ever
+	dead     []string          // boot URLs whose server is gone
+	onDeath  func(host string) // what happens when a conductor is killed
 }
 
 const testInventory = `{"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:01", "ipv4_address": "192.0.2.10"},
@@ -119,7 +124,7 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 		w.later(&c)
 	}
 	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w}},
-		w, slog.New(slog.DiscardHandler))
+		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
 	cond.crash = crash
 	return cond
 }
@@ -172,6 +177,9 @@ func (w *world) run(c *Conductor) {
 			}
 			w.write(func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) }) // only a killed one left any
 			if c.crash != nil && c.crash("dead?") != nil {
+				if w.onDeath != nil {
+					w.onDeath(c.config.Host)
+				}
 				c = w.conductor("successor", nil)
 			}
 			continue
@@ -253,16 +261,23 @@ func (w *world) Inspect(context.Context, *metal.Node) (metal.HardwareInfo, error
 	return metal.HardwareInfo{Manufacturer: "ACME", CPUArch: "x86_64", MACs: []string{"52:54:00:00:00:01"}}, nil
 }
 
-// The depot.
+// shelf is the depot of one conductor.
+type shelf struct {
+	*world
+	url string
+}
 
-func (w *world) BootISO(node, boot string, _ time.Time) (string, error) {
-	return "http://192.0.2.9/" + node + "/" + boot, nil
+func (s shelf) BootISO(node, boot string, _ time.Time) (string, error) {
+	return s.url + "/" + node + "/" + boot, nil
 }
-func (w *world) Check(agentapi.BootConfig, string) error { return nil }
-func (w *world) File(path string, _ time.Time) (string, error) {
-	return "", fault.New(fault.Invalid, "%s", path)
+func (s shelf) Check(agentapi.BootConfig, string) error { return nil }
+func (s shelf) File(path string, _ time.Time) (string, error) {
+	if s.bases == nil {
+		return "", fault.New(fault.Invalid, "%s", path)
+	}
+	return s.url + path, nil
 }
-func (w *world) Reachable(context.Context, *metal.Node) error { return nil }
+func (s shelf) Reachable(context.Context, *metal.Node) error { return nil }
 
 // callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
 func (w *world) callBack() {
@@ -273,6 +288,7 @@ func (w *world) callBack() {
 	}
 	running := w.on && w.boot.Device == "cdrom" && w.media != "" && !w.silent
 	boot := w.media[strings.LastIndex(w.media, "/")+1:]
+	lost := slices.ContainsFunc(w.dead, func(url string) bool { return strings.HasPrefix(w.media, url) })
 	w.mu.Unlock()
 	if !running {
 		return
@@ -280,7 +296,7 @@ func (w *world) callBack() {
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.agent.Certificate().Raw}))
 	w.write(func(tx *store.Tx) error {
 		a, err := tx.Agent(w.node)
-		if err != nil || a == nil || a.Boot != boot {
+		if err != nil || a == nil || a.Boot != boot || lost && a.LastHeartbeat.IsZero() {
 			return err
 		}
 		w.mu.Lock()
@@ -368,6 +384,11 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 			res.CommandResult = json.RawMessage(`{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped"}}}`)
 		case "write_image":
 			info, _ := p.Step.Args["image_info"].(map[string]any)
+			if from := fmt.Sprint(info["urls"]); slices.ContainsFunc(w.dead, func(url string) bool { return strings.Contains(from, url) }) {
+				w.count("lost image")
+				res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: "the image cannot be fetched"}
+				return
+			}
 			w.disk = fmt.Sprint("image ", info["os_hash_value"])
 		case "tune":
 			w.disk = "serviced"

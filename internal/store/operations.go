@@ -198,6 +198,39 @@ func (t *Tx) Wake(nodeID int64, event string) error {
 	return err
 }
 
+// WakeOrphans makes operations due that wait for event and whose last worker is gone.
+func (t *Tx) WakeOrphans(event string, gone func(worker string) bool) error {
+	rows, err := t.rows("SELECT DISTINCT worker FROM operations WHERE status = 'live' AND waiting_for = ? AND due_at > {{now}}", event)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var orphaned []string
+	for rows.Next() {
+		var worker string
+		if err := rows.Scan(&worker); err != nil {
+			return err
+		}
+		if gone(worker) {
+			orphaned = append(orphaned, worker)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if err := rows.Close(); err != nil {
+		return err
+	}
+	for _, worker := range orphaned {
+		_, err := t.exec("UPDATE operations SET due_at = {{now}} WHERE status = 'live' AND waiting_for = ? AND worker = ? AND due_at > {{now}}", event, worker)
+		if err != nil {
+			return err
+		}
+		t.wrote = true
+	}
+	return nil
+}
+
 // AskAbort asks the node's live exclusive operation to stop and makes it due.
 func (t *Tx) AskAbort(nodeID int64, who string) error {
 	_, err := t.exec("UPDATE operations SET abort = ?, due_at = {{now}} WHERE node_id = ? AND status = 'live' AND exclusive = 1", who, nodeID)
