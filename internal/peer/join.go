@@ -151,12 +151,16 @@ func (c *call) join() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	now, err := c.entitled()
+	if err != nil {
+		return nil, err
+	}
 	serial := c.r.TLS.PeerCertificates[0].SerialNumber.Text(16)
-	if err := c.used.take(serial, c.from.Until, c.now()); err != nil {
+	if err := c.used.take(serial, c.from.Until, now); err != nil {
 		return nil, err
 	}
 	c.o.Log.Info("server joined", "peer", c.from.Name, "roles", c.from.Roles)
-	return c.sign(Identity{Name: c.from.Name, Roles: c.from.Roles}, key)
+	return c.sign(Identity{Name: c.from.Name, Roles: c.from.Roles}, key, now)
 }
 
 // renew gives a server the same name and roles again.
@@ -165,8 +169,26 @@ func (c *call) renew() (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	now, err := c.entitled()
+	if err != nil {
+		return nil, err
+	}
 	c.o.Log.Info("certificate renewed", "peer", c.from.Name, "roles", c.from.Roles)
-	return c.sign(Identity{Name: c.from.Name, Roles: c.from.Roles}, key)
+	return c.sign(Identity{Name: c.from.Name, Roles: c.from.Roles}, key, now)
+}
+
+// entitled looks at the deny list itself, for the copy may be some seconds old, and what is signed after a revocation
+// is good everywhere. now is from before the look: who is revoked after it was issued something before.
+func (c *call) entitled() (now time.Time, err error) {
+	now = c.now()
+	denied, err := c.askDenied(c.r.Context())
+	if err != nil {
+		return now, fault.Wrap(fault.Unavailable, err, "The list of revoked servers cannot be read at the moment, so nothing is signed; please retry.")
+	}
+	if err := revoked(denied, c.from); err != nil {
+		return now, fault.Wrap(fault.Forbidden, err, "This server's certificate is not accepted any more.")
+	}
+	return now, nil
 }
 
 func (c *call) wantedKey() (any, error) {
@@ -187,13 +209,13 @@ func (c *call) wantedKey() (any, error) {
 	return csr.PublicKey, nil
 }
 
-func (c *call) sign(id Identity, key any) (any, error) {
-	cert, err := c.authority.Sign(id, key, 0, c.now())
+func (c *call) sign(id Identity, key any, now time.Time) (any, error) {
+	cert, err := c.authority.Sign(id, key, 0, now)
 	if err != nil {
 		return nil, err
 	}
 	out := issued{Cert: cert.Raw}
-	for _, t := range c.authority.Trusted(c.now()) {
+	for _, t := range c.authority.Trusted(now) {
 		out.Trusted = append(out.Trusted, t.Raw)
 	}
 	return out, nil

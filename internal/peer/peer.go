@@ -105,23 +105,38 @@ func (p *Peer) Run(ctx context.Context) error {
 }
 
 func (p *Peer) readDenied(ctx context.Context) error {
+	list, err := p.askDenied(ctx)
+	if err == nil && list != nil {
+		p.denied.Store(&list)
+	}
+	return err
+}
+
+// askDenied gives the deny list as it is now; nil where there is none.
+func (p *Peer) askDenied(ctx context.Context) (map[string]time.Time, error) {
 	if p.o.Denied == nil {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	list, err := p.o.Denied(ctx)
 	if err != nil {
-		return fmt.Errorf("read the list of revoked servers: %w", err)
+		return nil, fmt.Errorf("read the list of revoked servers: %w", err)
 	}
-	p.denied.Store(&list)
+	return list, nil
+}
+
+func revoked(denied map[string]time.Time, id Identity) error {
+	if at, ok := denied[id.Name]; ok && !id.Issued.After(at) {
+		return fmt.Errorf("server %s was revoked", id.Name)
+	}
 	return nil
 }
 
 // check says whether a server that showed a good certificate may talk to this one now.
 func (p *Peer) check(id Identity) error {
-	if at, ok := (*p.denied.Load())[id.Name]; ok && !id.Issued.After(at) {
-		return fmt.Errorf("server %s was revoked", id.Name)
+	if err := revoked(*p.denied.Load(), id); err != nil {
+		return err
 	}
 	if p.now().After(id.Until) {
 		return fmt.Errorf("the certificate of server %s expired", id.Name)

@@ -54,12 +54,13 @@ type cluster struct {
 
 	mu     sync.Mutex
 	denied map[string]time.Time
+	away   error // why the list cannot be read
 }
 
 func (cl *cluster) deny(context.Context) (map[string]time.Time, error) {
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	return maps.Clone(cl.denied), nil
+	return maps.Clone(cl.denied), cl.away
 }
 
 func (cl *cluster) revoke(name string, at time.Time) {
