@@ -24,8 +24,9 @@ const (
 
 const (
 	ataQuick = time.Minute
-	// ataLeast is how long an erase may take at least: what disks say of themselves is often too little.
-	ataLeast = 12 * time.Hour
+	// ataLeast is how long an erase may take at least: what disks say of themselves is often too little. ataMost
+	// is what the kernel can count to, and more than any disk needs.
+	ataLeast, ataMost = 12 * time.Hour, 30 * 24 * time.Hour
 )
 
 // ataWire sends commands to an open disk.
@@ -86,7 +87,11 @@ func eraseATA(w ataWire) (how string, err error) {
 		}
 	}
 	if err := w.write(ataSetPassword, password(0), ataQuick); err != nil {
-		return "", fmt.Errorf("ATA set password: %w", err)
+		err = fmt.Errorf("ATA set password: %w", err)
+		if !s.enabled { // the disk may have taken it, and only its answer was lost
+			err = errors.Join(err, ataForget(w))
+		}
+		return "", err
 	}
 	how, word, takes := "ATA security erase", uint16(0), s.normalTime
 	if s.enhanced {
@@ -94,7 +99,7 @@ func eraseATA(w ataWire) (how string, err error) {
 	}
 	err = w.write(ataErasePrepare, nil, ataQuick)
 	if err == nil {
-		err = w.write(ataErase, password(word), max(2*takes, ataLeast))
+		err = w.write(ataErase, password(word), min(max(2*takes, ataLeast), ataMost))
 	}
 	return how, errors.Join(wrapped("ATA security erase", err), ataForget(w))
 }

@@ -3,9 +3,13 @@ package erase
 import (
 	"bytes"
 	"context"
+	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // wires make the ways to send commands to an open disk.
@@ -44,21 +48,27 @@ func (o Options) secure(ctx context.Context, d *device, disk Disk, turn turns) (
 		}
 		w = kernel{}
 	}
-	var run func() (string, error)
+	var run func(*os.File) (string, error)
 	switch {
 	case disk.Kind == NVMe && o.NVMe:
-		run = func() (string, error) {
+		run = func(f *os.File) (string, error) {
 			turn[disk.Controller].Lock()
 			defer turn[disk.Controller].Unlock()
-			return eraseNVMe(ctx, w.nvme(d.file), disk.Shared)
+			if err := ctx.Err(); err != nil { // what has not begun is not to begin
+				return "", err
+			}
+			return eraseNVMe(ctx, w.nvme(f), disk.Shared)
 		}
 	case disk.Kind == ATA && o.ATA:
-		run = func() (string, error) { return eraseATA(w.ata(d.file)) }
+		run = func(f *os.File) (string, error) { return eraseATA(w.ata(f)) }
 	default:
 		return "", errSwitchedOff
 	}
-	before := d.remember()
-	if how, err = waited(ctx, run); err != nil {
+	before, err := d.remember()
+	if err != nil {
+		return "", err
+	}
+	if how, err = waited(ctx, d.file, run); err != nil {
 		return "", err
 	}
 	if err := d.settle(Span{0, d.size}); err != nil {
@@ -69,21 +79,29 @@ func (o Options) secure(ctx context.Context, d *device, disk Disk, turn turns) (
 	} else if same {
 		return "", fmt.Errorf("the disk said that it erased itself (%s), and the data at %d is still there", how, at)
 	}
+	if len(before) > 0 {
+		how += ", samples verified"
+	}
 	// What a disk reads after a change of its key is noise; what begins with noise must not be taken for a table.
-	return how + ", samples verified", d.wipe(ctx, nil)
+	return how, d.wipe(ctx, nil)
 }
 
-// waited gives up waiting when ctx ends: a disk that erases itself cannot be stopped. It goes on then, and
-// the process is about to end.
-func waited(ctx context.Context, run func() (string, error)) (string, error) {
+// waited gives up waiting when ctx ends: a disk that erases itself cannot be stopped. It goes on then with a handle
+// of its own: nobody else gets the disk meanwhile, and the password that ATA needs is taken away after it.
+func waited(ctx context.Context, f *os.File, run func(*os.File) (string, error)) (string, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("take a second handle: %w", err)
+	}
+	own := os.NewFile(uintptr(fd), f.Name())
 	type end struct {
 		how string
 		err error
 	}
 	ended := make(chan end, 1)
 	go func() {
-		how, err := run()
-		ended <- end{how, err}
+		how, err := run(own)
+		ended <- end{how, errors.Join(err, own.Close())}
 	}()
 	select {
 	case e := <-ended:
@@ -99,16 +117,30 @@ type remembered struct {
 	page []byte
 }
 
-// remember reads some pages that hold data; what cannot be read is left out.
-func (d *device) remember() (all []remembered) {
-	for _, s := range samples(d.size, max(d.size/64, samplePage)) {
+// remember reads some pages that hold data; what cannot be read is left out. A disk that holds none in those places
+// gets some at its start, where every wipe begins: what was never there proves nothing by its absence.
+func (d *device) remember() (all []remembered, err error) {
+	readable := false
+	for i, s := range samples(d.size, max(d.size/64, samplePage)) {
 		page := make([]byte, samplePage)
-		if _, err := d.file.ReadAt(page, s.Start); err != nil || bytes.Count(page, page[:1]) == len(page) {
+		_, err := d.file.ReadAt(page, s.Start)
+		readable = readable || i == 0 && err == nil
+		if err != nil || bytes.Count(page, page[:1]) == len(page) {
 			continue
 		}
 		all = append(all, remembered{s.Start, page})
 	}
-	return all
+	if len(all) > 0 || !readable {
+		return all, nil
+	}
+	page := make([]byte, samplePage)
+	if _, err := crand.Read(page); err != nil {
+		return nil, err
+	}
+	if _, err := d.file.WriteAt(page, 0); err != nil {
+		return nil, fmt.Errorf("write a sample: %w", err)
+	}
+	return []remembered{{0, page}}, d.settle(Span{0, d.size})
 }
 
 // unchanged tells whether one of the pages is as it was, and which.

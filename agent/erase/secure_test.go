@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,10 @@ type ataDisk struct {
 	file                                             *os.File
 	none, frozen, expired, enhanced, liar, mute      bool
 	enabled, locked, foreign, broken, took, prepared bool
+	deaf                                             bool // takes a password, and its answer is lost
+	begun, goes                                      chan struct{}
+	limit                                            time.Duration // of its erase
+	time                                             uint16        // its erase takes, as it says
 	mode                                             uint16
 }
 
@@ -121,13 +126,16 @@ func (a *ataDisk) read(command byte, _ time.Duration) ([]byte, error) {
 		}
 		put(82, 2)
 		put(128, s)
-		put(89, 30)
+		put(89, max(a.time, 30))
 		put(90, 0x8000|2)
 	}
 	return data, nil
 }
 
-func (a *ataDisk) write(command byte, data []byte, _ time.Duration) error {
+func (a *ataDisk) write(command byte, data []byte, limit time.Duration) error {
+	if _, err := a.file.Stat(); err != nil {
+		return err // closed
+	}
 	was := a.prepared
 	a.prepared = false
 	switch {
@@ -140,9 +148,17 @@ func (a *ataDisk) write(command byte, data []byte, _ time.Duration) error {
 		a.locked = false
 	case command == ataSetPassword && !a.locked:
 		a.enabled, a.took = true, true
+		if a.deaf {
+			return errAborted
+		}
 	case command == ataErasePrepare:
 		a.prepared = true
 	case command == ataErase && was && a.enabled:
+		a.limit = limit
+		if a.begun != nil {
+			close(a.begun)
+			<-a.goes
+		}
 		if a.broken {
 			a.locked = true
 			return errAborted
@@ -219,6 +235,7 @@ func TestATADisksEraseThemselves(t *testing.T) {
 		{"no such feature", &ataDisk{none: true}, Discarded + " (its own secure erase: not supported by this device: it has no ATA security)", 0, ""},
 		{"a controller that passes nothing on", &ataDisk{mute: true}, Discarded + " (its own secure erase: not supported by this device: ATA identify", 0, ""},
 		{"an erase that fails", &ataDisk{broken: true}, "", 0, "ATA security erase: refused"},
+		{"an answer that is lost", &ataDisk{deaf: true}, "", 0, "ATA set password: refused"},
 		{"a disk that lies", &ataDisk{liar: true}, "", 0, "is still there"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -287,6 +304,54 @@ func TestADiskThatErasesItselfIsNotWaitedForAtTheEnd(t *testing.T) {
 	cancel()
 	if _, err := Everything(ctx, []Disk{{Path: disk(t, 1<<20), Kind: NVMe}}, o); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// An erase that nobody waits for any more takes its password along when it ends.
+func TestAnATADiskKeepsNoPasswordWhenTheStepIsAborted(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		o, d := all, &ataDisk{broken: broken, begun: make(chan struct{}), goes: make(chan struct{})}
+		o.wires = fakes{disk: d}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-d.begun; cancel() }()
+		if _, err := Everything(ctx, []Disk{{Path: disk(t, 1<<20), Kind: ATA}}, o); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		close(d.goes)
+		for { // the handle is closed when all is done
+			if _, err := d.file.Stat(); err != nil {
+				break
+			}
+			runtime.Gosched()
+		}
+		if !d.took || d.enabled || d.locked {
+			t.Errorf("erase fails %v: took a password %v, which is left: %v, locked %v", broken, d.took, d.enabled, d.locked)
+		}
+	}
+}
+
+func TestADiskThatLiesHasSomethingToLieAbout(t *testing.T) {
+	for kind, w := range map[Kind]fakes{NVMe: {drive: &nvmeDrive{oacs: 2, liar: true}}, ATA: {disk: &ataDisk{liar: true}}} {
+		path, o := disk(t, 4<<20), all
+		o.wires = w
+		content := make([]byte, 4<<20)
+		copy(content[1<<20+5000:], "what the tenant left, between the samples")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if how, err := Everything(t.Context(), []Disk{{Path: path, Kind: kind}}, o); err == nil || !strings.Contains(err.Error(), "is still there") {
+			t.Errorf("%v %v", how, err)
+		}
+	}
+}
+
+func TestTheLimitOfAnEraseFitsTheKernel(t *testing.T) {
+	for says, want := range map[uint16]time.Duration{30: ataLeast, 0x8000 | 17896: ataMost, 0xffff: ataMost} {
+		o, d := all, &ataDisk{time: says}
+		o.wires = fakes{disk: d}
+		if how, err := Everything(t.Context(), []Disk{{Path: disk(t, 1<<20), Kind: ATA}}, o); err != nil || d.limit != want || d.limit.Milliseconds() > 1<<32-1 {
+			t.Errorf("0x%x: %v, %v %v", says, d.limit, how, err)
+		}
 	}
 }
 
