@@ -82,6 +82,8 @@ type Folder struct {
 	Log      *slog.Logger
 	// Memory bounds a plugin's private memory, bytes; 0: 256 MiB.
 	Memory uint64
+	// Hide masks secrets in what a plugin says for people; its result is the caller's to mask. May be nil.
+	Hide func(string) string
 }
 
 // Describe asks every plugin what it offers, in the order of their names. One that says that it is not for this
@@ -195,7 +197,10 @@ func (f Folder) call(ctx context.Context, path string, r request, progress func(
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	h := hearing{log: f.Log.With("plugin", filepath.Base(path)), progress: progress}
+	h := hearing{log: f.Log.With("plugin", filepath.Base(path)), progress: progress, hide: f.Hide}
+	if h.hide == nil {
+		h.hide = func(s string) string { return s }
+	}
 	out, stderr := &talk{say: h.take}, &child.Tail{Limit: complaints}
 	code, err := f.Children.Run(ctx, child.Program{Path: path, Args: []string{r.Command}, Dir: scratch, Stdin: append(input, '\n'), Memory: cmp.Or(f.Memory, memory),
 		Env:    []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", "TMPDIR=" + scratch},
@@ -219,6 +224,7 @@ func (f Folder) call(ctx context.Context, path string, r request, progress func(
 type hearing struct {
 	log      *slog.Logger
 	progress func(agentapi.Progress)
+	hide     func(string) string
 	lines    int
 	result   json.RawMessage
 	failure  *string
@@ -231,12 +237,14 @@ func (h *hearing) take(l line) error {
 	switch {
 	case l.Progress != nil:
 		if h.progress != nil {
+			l.Progress.What, l.Progress.Unit = h.hide(l.Progress.What), h.hide(l.Progress.Unit)
 			h.progress(*l.Progress)
 		}
 	case l.Log != nil:
 		h.logged(*l.Log)
 	case l.Error != nil:
-		h.failure = l.Error
+		masked := h.hide(*l.Error)
+		h.failure = &masked
 	default:
 		h.result = slices.Clone(l.Result)
 	}
@@ -245,7 +253,7 @@ func (h *hearing) take(l line) error {
 
 // logged puts a line of the plugin's into the agent's log, the first ones of a run.
 func (h *hearing) logged(text string) {
-	if text = clean(text); text == "" {
+	if text = clean(h.hide(text)); text == "" {
 		return
 	}
 	if h.lines++; h.lines <= maxLogged {
@@ -261,7 +269,7 @@ func (h *hearing) verdict(code int, stderr string) (json.RawMessage, error) {
 	case code != 0:
 		last := ""
 		for l := range strings.Lines(stderr) {
-			if l = clean(l); l != "" {
+			if l = clean(h.hide(l)); l != "" {
 				last = ": " + l
 			}
 		}

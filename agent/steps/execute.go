@@ -147,8 +147,9 @@ func echo(raw json.RawMessage) any {
 // execute checks the version, finds the step and runs it. An error without a class of its own gets the kind's.
 func (s *Steps) execute(ctx context.Context, p executeParams, version map[string]string, k kind, progress func(agentapi.Progress)) (any, error) {
 	var step struct {
-		Step string          `json:"step"`
-		Args json.RawMessage `json:"args"`
+		Step   string          `json:"step"`
+		Args   json.RawMessage `json:"args"`
+		Secret []string        `json:"ingot_secret_args"`
 	}
 	if err := decode(p.Step, &step); err != nil || step.Step == "" {
 		return nil, server.Error("InvalidCommandParamsError", "the step has no name")
@@ -164,6 +165,8 @@ func (s *Steps) execute(ctx context.Context, p executeParams, version map[string
 	if len(step.Args) == 0 || string(step.Args) == "null" {
 		step.Args = json.RawMessage("{}")
 	}
+	hide := hiddenOf(step.Args, step.Secret)
+	ctx = hiding(ctx, hide)
 	for _, o := range candidates(all, step.Step) {
 		result, err := o.run(ctx, step.Args, progress)
 		if errors.Is(err, plugin.ErrNotHere) {
@@ -171,9 +174,14 @@ func (s *Steps) execute(ctx context.Context, p executeParams, version map[string
 		}
 		var typed *agentapi.CommandError
 		if err != nil && !errors.As(err, &typed) {
-			err = server.Error(k.class, "step %s: %v", step.Step, err)
+			typed = server.Error(k.class, "step %s: %v", step.Step, err)
 		}
-		return result, err
+		if err != nil {
+			masked := *typed
+			masked.Details = hide.text(masked.Details)
+			return nil, &masked
+		}
+		return hide.result(result)
 	}
 	return nil, server.Error(k.class, "this agent has no step %q of this kind", step.Step)
 }

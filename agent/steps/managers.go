@@ -87,7 +87,9 @@ func (s *Steps) pluginStep(p plugin.Plugin, k kind, step plugin.Step) offered {
 		if err != nil {
 			return nil, err
 		}
-		result, err := s.Plugins.Run(ctx, p, k.name, step, args, about, progress)
+		folder := s.Plugins
+		folder.Hide = hiddenIn(ctx).text
+		result, err := folder.Run(ctx, p, k.name, step, args, about, progress)
 		if err != nil && !errors.Is(err, plugin.ErrNotHere) {
 			return nil, fmt.Errorf("plugin %s: %w", p.Name, err)
 		}

@@ -1,9 +1,11 @@
 package steps
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +15,7 @@ import (
 	"ingot/agent/child"
 	"ingot/agent/plugin"
 	"ingot/internal/agentapi"
+	"ingot/internal/secret"
 )
 
 // plugged makes a bench with plugins, which are shell scripts: what describe says, and the lines of run.
@@ -165,5 +168,35 @@ func TestOwnSteps(t *testing.T) {
 		if got, _ := b.listed(t, kind); got[manager] != want {
 			t.Errorf("%s: %s, want %s", kind, got[manager], want)
 		}
+	}
+}
+
+// Whatever a plugin does with a secret argument, it is not in the agent's log, nor in what the conductor gets.
+func TestSecretArgumentsAreNotRepeated(t *testing.T) {
+	const about = `{"name":"p","version":"1","support":2,"clean_steps":[{"interface":"bios","step":"tell"},{"interface":"bios","step":"fail"},{"interface":"bios","step":"die"}]}`
+	run := `key=$(sed 's/.*"key":"\([^"]*\)".*/\1/' input)
+echo "whispers $key" >&2
+case $(cat input) in
+*'"step":"die"'*) exit 4;;
+*'"step":"fail"'*) echo "{\"error\":\"bad key $key\"}"; exit 1;;
+esac
+echo "{\"log\":\"got $key\"}"
+echo "{\"progress\":{\"what\":\"with $key\",\"done\":1,\"total\":2,\"unit\":\"x\"}}"
+echo "{\"result\":{\"used\":[\"the $key\",4711471147,1.50],\"$key\":true}}"`
+	b := plugged(t, map[string][2]string{"p": {about, run}})
+	var log bytes.Buffer
+	b.Plugins.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for step, want := range map[string]string{"tell": `{"MASK":true,"used":["the MASK",4711471147,1.50]}`, "fail": "bad key MASK", "die": "ended with code 4: whispers MASK"} {
+		var said []agentapi.Progress
+		v, err := b.Commands()[cleanStep].Run(t.Context(), jsonOf(t, map[string]any{"node": agentapi.Node{UUID: "n"}, "ports": []any{},
+			"step": map[string]any{"interface": "bios", "step": step, "args": map[string]any{"key": "canary-of-a-key"}, "ingot_secret_args": []string{"key"}}}),
+			func(p agentapi.Progress) { said = append(said, p) })
+		all := string(jsonOf(t, v)) + fmt.Sprint(said, err)
+		if !strings.Contains(strings.ReplaceAll(all, secret.Mask, "MASK"), want) || strings.Contains(all, "canary") {
+			t.Errorf("%s: %s", step, all)
+		}
+	}
+	if strings.Contains(log.String(), "canary") || !strings.Contains(log.String(), "got "+secret.Mask) {
+		t.Error(log.String())
 	}
 }
