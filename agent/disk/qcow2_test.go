@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -91,5 +92,27 @@ func TestQCOW2Served(t *testing.T) {
 				wantUnbootable(t, disk)
 			}
 		})
+	}
+}
+
+// One compressed cluster can stand for a whole disk, and then all of the writing comes after the download.
+func TestQCOW2StopsWhenItIsCancelled(t *testing.T) {
+	path := oldDisk(t, 32*mib)
+	dev, err := openDevice(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := newPlacer(newScatter(ctx, dev, nil), func() {})
+	if _, err := p.WriteAt(make([]byte, mib), 2*mib); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := p.WriteAt(make([]byte, mib), 4*mib); !errors.Is(err, context.Canceled) || !errors.Is(p.err, context.Canceled) {
+		t.Errorf("%v, %v", err, p.err)
+	}
+	if disk := readDisk(t, path); disk[2*mib] != 0 || disk[4*mib] != old {
+		t.Error("it was written after it was cancelled")
 	}
 }
