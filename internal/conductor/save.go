@@ -44,7 +44,7 @@ func (r *runner) save(ctx context.Context, op *Op, also func(*store.Tx, *metal.N
 			}
 		}
 		if op.row.Status == store.Live {
-			if err := tx.SaveOperation(op.row); err != nil {
+			if err := r.saveLive(tx, op); err != nil {
 				return err
 			}
 		}
@@ -55,7 +55,20 @@ func (r *runner) save(ctx context.Context, op *Op, also func(*store.Tx, *metal.N
 		return err
 	}
 	op.changes = nil
+	r.askAbort(op.row.Abort)
 	return r.mayCrash("after " + op.row.StepName)
+}
+
+// saveLive writes an operation that goes on. An abort that was asked for since the lease was last renewed must not
+// sleep until what the operation waits for, which may be never: it is due at once then.
+func (r *runner) saveLive(tx *store.Tx, op *Op) error {
+	if err := tx.SaveOperation(op.row); err != nil {
+		return err
+	}
+	if op.row.Abort == "" || op.row.LeaseOwner != "" || op.row.Undoing || r.firm(op) {
+		return nil
+	}
+	return tx.HurryOperation(op.row)
 }
 
 func (r *runner) mayCrash(where string) error {

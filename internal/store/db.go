@@ -156,6 +156,11 @@ func (t *Tx) row(query string, args ...any) *sql.Row {
 
 // insert runs an INSERT and gives the id of its row.
 func (t *Tx) insert(into *int64, query string, args ...any) error {
+	return t.returned(into, query, args...)
+}
+
+// returned runs a statement that gives one value of the row it changes; sql.ErrNoRows if it changes none.
+func (t *Tx) returned(into any, query string, args ...any) error {
 	if err := noNul(args); err != nil {
 		return err
 	}

@@ -152,8 +152,8 @@ func (t *Tx) Renew(o *Operation, lease time.Duration) (abort string, err error) 
 }
 
 // SaveOperation writes the operation under its lease; ErrFenced if the lease was lost. An empty LeaseOwner
-// gives the lease back; otherwise the lease stays as it was last renewed. Abort is left alone: it belongs to
-// the callers.
+// gives the lease back; otherwise the lease stays as it was last renewed. Abort belongs to the callers: it is not
+// written but read, so that the holder learns of one that came since the lease was renewed.
 func (t *Tx) SaveOperation(o *Operation) error {
 	now, err := t.Now()
 	if err != nil {
@@ -162,21 +162,24 @@ func (t *Tx) SaveOperation(o *Operation) error {
 	if o.Status != Live && o.FinishedAt.IsZero() {
 		o.FinishedAt = now
 	}
-	res, err := t.exec(`UPDATE operations SET status = ?, step = ?, step_name = ?, steps_total = ?, undoing = ?, record = ?, tried = ?,
+	err = t.returned(&o.Abort, `UPDATE operations SET status = ?, step = ?, step_name = ?, steps_total = ?, undoing = ?, record = ?, tried = ?,
 		attempts = ?, lease_owner = ?, lease_until = CASE WHEN ? = '' THEN 0 ELSE lease_until END, due_at = ?, waiting_for = ?, waiting_why = ?, step_since = ?,
 		step_limit = ?, error = ?, result = ?, progress = ?, finished_at = ?, plan = ?, plan_version = ?, worker = ?
-		WHERE id = ? AND generation = ? AND status = 'live'`,
+		WHERE id = ? AND generation = ? AND status = 'live' RETURNING abort`,
 		string(o.Status), o.Step, o.StepName, o.StepsTotal, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
 		o.LeaseOwner, micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
 		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
-	if err != nil {
-		return err
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrFenced
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(err, ErrFenced)
-	}
-	t.wrote = true
-	return nil
+	t.wrote = t.wrote || err == nil
+	return err
+}
+
+// HurryOperation makes an operation due now that was saved in this transaction.
+func (t *Tx) HurryOperation(o *Operation) error {
+	_, err := t.exec("UPDATE operations SET due_at = {{now}} WHERE id = ? AND generation = ? AND due_at > {{now}}", o.ID, o.Generation)
+	return err
 }
 
 // DropLeases lets the leases of a holder that is known to be dead run out now. Its unfinished operations
