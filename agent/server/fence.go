@@ -14,7 +14,7 @@ import (
 
 // hear notes the holder that a request names, and tells whether it is the newest.
 func (s *Server) hear(r *http.Request) bool {
-	h, err := agentapi.ParseHolder(r.Header.Get(agentapi.HolderHeader))
+	h, err := holderOf(r)
 	if err != nil {
 		return false
 	}
@@ -28,6 +28,10 @@ func (s *Server) hear(r *http.Request) bool {
 	}
 	s.holder = h
 	return true
+}
+
+func holderOf(r *http.Request) (agentapi.Holder, error) {
+	return agentapi.ParseHolder(r.Header.Get(agentapi.HolderHeader))
 }
 
 func (s *Server) superseded(w http.ResponseWriter) {

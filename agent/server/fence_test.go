@@ -2,6 +2,8 @@ package server
 
 import (
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"ingot/internal/agentapi"
@@ -66,5 +68,23 @@ func TestOlderHoldersAreRefused(t *testing.T) {
 		if err := run(current); err != nil {
 			t.Errorf("%s: %v", current, err)
 		}
+	}
+}
+
+// TestANewHolderSeesAllThatWillRun: what had passed the door, and was not yet in the list that a new holder got, is
+// not started after it.
+func TestANewHolderSeesAllThatWillRun(t *testing.T) {
+	s := New(t.Context(), Config{})
+	from := func(generation int64) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "/v1/commands/", nil)
+		r.Header.Set(agentapi.HolderHeader, agentapi.Holder{Operation: 1, Generation: generation}.String())
+		return r
+	}
+	old, successor := from(1), from(2)
+	if !s.hear(old) || !s.hear(successor) || len(s.list()) != 0 {
+		t.Fatal("it is not as it should be")
+	}
+	if s.add("echo", "", old) != nil || len(s.list()) != 0 || s.add("echo", "", successor) == nil {
+		t.Error("an old holder's command was started after its successor had looked")
 	}
 }

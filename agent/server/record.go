@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"sync"
 
@@ -58,12 +59,15 @@ func (r *record) finish(result json.RawMessage, failure *agentapi.CommandError) 
 	close(r.done)
 }
 
-// add appends a running record.
-func (s *Server) add(short, key string) *record {
+// add appends a running record. It gives nil if a newer holder was heard of: it has seen a list without this one.
+func (s *Server) add(short, key string, from *http.Request) *record {
 	r := &record{done: make(chan struct{}), result: agentapi.Result{
 		ID: uuid.NewString(), CommandName: short, CommandStatus: agentapi.Running, Key: key}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if h, err := holderOf(from); err != nil || h != (agentapi.Holder{}) && h.Older(s.holder) {
+		return nil
+	}
 	for _, old := range s.records {
 		old.mu.Lock()
 		if len(old.result.CommandResult) > maxOld {

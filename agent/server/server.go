@@ -210,8 +210,12 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusConflict, "Agent is busy: executing command "+last.snapshot().CommandName)
 		return
 	}
+	rec := s.add(short, key, r)
+	if rec == nil {
+		s.superseded(w)
+		return
+	}
 	s.log.Info("command starts", "command", c.Name)
-	rec := s.add(short, key)
 	if !cmd.Async {
 		failure := s.execute(s.work, cmd, rec, c.Params)
 		if failure != nil && refusals[failure.Type] {
