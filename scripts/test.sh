@@ -18,23 +18,29 @@ elif [ "$(uname -m)" != x86_64 ]; then
 	why_no_lab="the lab's machines and firmware are x86_64"
 fi
 
+# The packages with lab tests are those whose tests ask for INGOT_LAB. With the lab, all their tests run then, and
+# once is enough.
+mapfile -t lab < <(grep -rl --include='*_test.go' INGOT_LAB . | xargs -r -n1 dirname | sort -u)
+
 say "build"
 make --no-print-directory build
 
 if [ $lab_only = no ]; then
 	say "unit tests and CLI scripts"
-	go test ./...
+	mapfile -t unit < <(go list ./...)
+	if [ -z "$why_no_lab" ]; then
+		mapfile -t unit < <(comm -23 <(printf '%s\n' "${unit[@]}" | sort) <(go list "${lab[@]}" | sort))
+	fi
+	go test "${unit[@]}"
 	go test -tags otel -run 'Trace|Span' ./internal/telemetry ./cmd/ingot # docs/decisions/0023-traces-behind-a-build-tag.md
 fi
 
-# The packages with lab tests are those whose tests ask for INGOT_LAB.
-mapfile -t lab < <(grep -rl --include='*_test.go' INGOT_LAB . | xargs -r -n1 dirname | sort -u)
 if [ -n "$why_no_lab" ]; then
 	say "SKIPPED: the lab's tests (${lab[*]}): $why_no_lab"
 	[ $lab_only = no ] || exit 1
 elif [ ${#lab[@]} -gt 0 ]; then
 	say "lab tests, with real firmware and machines: ${lab[*]}"
 	# One package after another: each starts machines, and they share the processors.
-	INGOT_LAB=1 go test -count=1 -p 1 -timeout 25m "${lab[@]}"
+	INGOT_LAB=1 go test -count=1 -p 1 -timeout 45m "${lab[@]}"
 fi
 say "done"
