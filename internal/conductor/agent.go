@@ -105,11 +105,14 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (
 			return res, false, err
 		}
 		if res, err = c.RunOnce(ctx, key, o.name, p, false); err != nil {
-			return res, false, busyLater(err)
+			return res, false, r.refused(ctx, op, busyLater(err))
 		}
 	}
 	switch res.CommandStatus {
 	case agentapi.Running:
+		if res.Progress != nil {
+			res.Progress.What = r.scrubbed(ctx, op, res.Progress.What)
+		}
 		op.Say(res.Progress, time.Now())
 		return res, false, nil
 	case agentapi.Succeeded:

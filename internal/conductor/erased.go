@@ -14,8 +14,9 @@ import (
 const maxOutcome = 2 << 10
 
 // outcomeText words what a clean step says it did to the disks, as " /dev/sda (serial S1, 480.1 GB): …;
-// …." to follow a sentence; "" if it says nothing of that. Agents of another make give null for each disk.
-func outcomeText(result json.RawMessage) string {
+// …." to follow a sentence; "" if it says nothing of that. Agents of another make give null for each disk. What it says
+// goes through scrubbed as it came, before it is made fit for an event.
+func outcomeText(result json.RawMessage, scrubbed func(string) string) string {
 	var r struct {
 		Clean map[string]json.RawMessage `json:"clean_result"`
 	}
@@ -35,6 +36,7 @@ func outcomeText(result json.RawMessage) string {
 		if e.How != "" {
 			words += ": " + e.How
 		}
+		words = scrubbed(words)
 		if text.Len() > 0 {
 			text.WriteString("; ")
 		}

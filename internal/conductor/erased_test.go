@@ -39,7 +39,7 @@ func TestOutcomeText(t *testing.T) {
 		`{"clean_result": {"/dev/sdb": {"serial": "", "size": 500107862016, "how": "metadata wiped"},
 			"/dev/sda": {"serial": "S\n1", "size": 1000204886016, "how": "skipped: read-only"}}}`: " /dev/sda (serial S?1, 1000.2 GB): skipped: read-only; /dev/sdb (serial none, 500.1 GB): metadata wiped.",
 	} {
-		if got := outcomeText(json.RawMessage(result)); got != want {
+		if got := outcomeText(json.RawMessage(result), asSaid); got != want {
 			t.Errorf("%s: %q, want %q", result, got, want)
 		}
 	}
@@ -47,11 +47,13 @@ func TestOutcomeText(t *testing.T) {
 	for i := range 500 {
 		many = append(many, fmt.Sprintf(`"/dev/sd%d": {"serial": "S%d", "size": 1, "how": "wiped"}`, i, i))
 	}
-	got := outcomeText(json.RawMessage(`{"clean_result": {` + strings.Join(many, ",") + `}}`))
+	got := outcomeText(json.RawMessage(`{"clean_result": {`+strings.Join(many, ",")+`}}`), asSaid)
 	if len(got) > maxOutcome+50 || !strings.HasSuffix(got, "; and more.") {
 		t.Errorf("%d bytes, %q", len(got), got[len(got)-20:])
 	}
-	if got := outcomeText(json.RawMessage(`{"clean_result": {"/dev/` + strings.Repeat("x", 1<<20) + `": null}}`)); got != " and more." {
+	if got := outcomeText(json.RawMessage(`{"clean_result": {"/dev/`+strings.Repeat("x", 1<<20)+`": null}}`), asSaid); got != " and more." {
 		t.Errorf("%d bytes", len(got))
 	}
 }
+
+func asSaid(said string) string { return said }

@@ -2,7 +2,6 @@ package conductor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"ingot/internal/fault"
@@ -31,13 +30,10 @@ func outOfBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 			return Outcome{}, err
 		}
 		waiting, err := r.hw.Steps.RunStep(ctx, op.Node, kind, s, fmt.Sprintf("%s/%d", op.row.UUID, i))
-		if err != nil && op.Rec.Ask.Secrets != nil && !errors.Is(err, errOver) { // the cause is left behind: it might repeat one
-			err = fault.New(fault.KindOf(err), "%s", r.scrubbed(ctx, op, sentence(err)))
-		}
 		if err != nil {
-			return Outcome{}, err
+			return Outcome{}, r.refused(ctx, op, err)
 		}
-		if waiting != "" {
+		if waiting = r.scrubbed(ctx, op, waiting); waiting != "" {
 			return again(r.c.config.Poll, "%s step %s (%d of %d): %s", kind, f.Name(), i+1, len(op.Rec.Flow), waiting), nil
 		}
 		r.event(op, "step", "INFO", fmt.Sprintf("%s step %s is done (%d of %d).", capital(string(kind)), f.Name(), i+1, len(op.Rec.Flow)))

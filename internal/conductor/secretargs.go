@@ -5,11 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
@@ -91,7 +93,7 @@ func secretArgs(args map[string]any) []string {
 // in its complaint. Where the values cannot be had to look for them, nothing of the text is shown.
 func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
 	ref := op.Rec.Ask.Secrets
-	if ref == nil {
+	if ref == nil || said == "" {
 		return said
 	}
 	if r.c.secrets == nil {
@@ -107,6 +109,21 @@ func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
 	return said
 }
 
+// refused is an error of an agent or a BMC that was given arguments, without the operation's secret values. Its cause is
+// left behind then, for it might repeat one; what the conductor tells errors apart by stays.
+func (r *runner) refused(ctx context.Context, op *Op, err error) error {
+	if op.Rec.Ask.Secrets == nil || errors.Is(err, errOver) {
+		return err
+	}
+	said := r.scrubbed(ctx, op, sentence(err))
+	for _, known := range []error{agentapi.ErrBusy, agentapi.ErrConnection, agentapi.ErrSuperseded} {
+		if errors.Is(err, known) {
+			return fault.Wrap(fault.KindOf(err), known, "%s", said)
+		}
+	}
+	return fault.New(fault.KindOf(err), "%s", said)
+}
+
 const withheld = "its words are withheld, for they might repeat a secret value that is not here any more to be looked for"
 
 // scrub takes a value out of a text, in the forms in which tools write one.
@@ -118,10 +135,31 @@ func scrub(text, value string) string {
 	asJSON, _ := json.Marshal(value) // a string can always be written
 	forms := []string{value, strings.Trim(value, " \t\r\n"), quoted[1 : len(quoted)-1], strings.Trim(string(asJSON), `"`), url.QueryEscape(value),
 		base64.StdEncoding.EncodeToString([]byte(value)), hex.EncodeToString([]byte(value))}
+	forms = append(forms, withoutControls(value, -1), withoutControls(value, '?')) // as texts of strangers are cleaned here
 	for _, form := range forms {
 		if form != "" {
 			text = strings.ReplaceAll(text, form, secret.Mask)
 		}
 	}
+	for _, form := range forms { // a text that was cut off may end in the beginning of one
+		for n := len(form) - 1; n >= minCut; n-- {
+			if rest, cut := strings.CutSuffix(text, form[:n]); cut {
+				return rest + secret.Mask
+			}
+		}
+	}
 	return text
+}
+
+// minCut is how much of a value at the end of a text is taken for a value that was cut off, in bytes.
+const minCut = 4
+
+// withoutControls puts with in the place of control characters; -1: nothing.
+func withoutControls(s string, with rune) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' && (c != '\n' || with != -1) || c == 0x7f {
+			return with
+		}
+		return c
+	}, s)
 }

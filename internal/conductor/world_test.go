@@ -353,7 +353,7 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 const agentOffers = `{"KIND_steps":{"M":[{"interface":"deploy","step":"erase_devices","priority":10,"abortable":true},
 	{"interface":"deploy","step":"erase_devices_metadata","priority":99,"abortable":true},{"interface":"deploy","step":"never","priority":0},
 	{"interface":"deploy","step":"update_nic","priority":0,"reboot_requested":true},{"interface":"deploy","step":"write_image","priority":0},
-	{"interface":"deploy","step":"tune","priority":0}]},"hardware_manager_version":{"m":"VERSION"}}`
+	{"interface":"deploy","step":"tune","priority":0,"argsinfo":{"password":{"description":"x"}}}]},"hardware_manager_version":{"m":"VERSION"}}`
 
 func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Result) {
 	switch short {
