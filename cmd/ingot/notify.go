@@ -29,6 +29,11 @@ func (s *server) notify(state string) {
 // that it stops. A database that fails is no reason to be started again, one that never answers may be: so a beat
 // follows a question that came back, whatever the answer. Source: sd_watchdog_enabled(3): half of WATCHDOG_USEC.
 func (s *server) tellManager(ctx context.Context) error {
+	return s.tell(ctx, func(ctx context.Context) { s.ready(ctx) })
+}
+
+// tell is tellManager with the question that must come back.
+func (s *server) tell(ctx context.Context, question func(context.Context)) error {
 	s.notify("READY=1")
 	defer s.notify("STOPPING=1")
 	us, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
@@ -46,7 +51,7 @@ func (s *server) tellManager(ctx context.Context) error {
 		case <-beat.C:
 		}
 		ask, cancel := context.WithTimeout(ctx, readyLimit)
-		s.ready(ask)
+		question(ask)
 		cancel()
 		s.notify("WATCHDOG=1")
 	}

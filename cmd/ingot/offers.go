@@ -19,6 +19,7 @@ import (
 type offers struct {
 	depot *depot.Depot
 	url   string
+	hosts *bootHosts // nil: boot ISOs are fetched here
 }
 
 func (o *offers) BootISO(node, boot string, until time.Time) (string, error) {
@@ -47,7 +48,15 @@ func (o *offers) offer(what depot.Offer) (string, error) {
 // Reachable asks for this server's own answer at the boot URL, and for a ramdisk to offer there. That a
 // BMC elsewhere reaches the URL cannot be proved from here, but that it cannot is plain for a URL on loopback.
 func (o *offers) Reachable(ctx context.Context, n *metal.Node) error {
-	if err := beyondLoopback(ctx, o.url, n.DriverInfo.Public("redfish_address")); err != nil {
+	at := o.url
+	if o.hosts != nil {
+		_, url, err := o.hosts.choose(ctx, n.UUID)
+		if err != nil {
+			return err
+		}
+		at = url
+	}
+	if err := beyondLoopback(ctx, at, n.DriverInfo.Public("redfish_address")); err != nil {
 		return err
 	}
 	if _, err := o.depot.BootISO(); err != nil {
@@ -55,6 +64,9 @@ func (o *offers) Reachable(ctx context.Context, n *metal.Node) error {
 			return fault.Wrap(fault.Invalid, err, "%s", said)
 		}
 		return err
+	}
+	if o.hosts != nil {
+		return nil // the host has answered
 	}
 	return o.depot.CheckReachable(ctx, o.url)
 }

@@ -46,13 +46,16 @@ func parseRoles(text string) (roles, error) {
 	for _, word := range strings.Split(text, ",") {
 		one := role(strings.TrimSpace(word))
 		switch {
-		case one == roleNetboot || one == roleMetadata || one == roleBoot:
-			return nil, fmt.Errorf("--roles: the role %s is not built yet; there are api, conductor and agent-api", one)
-		case !slices.Contains(everyRole, one):
-			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor and agent-api, divided by commas, or all")
+		case one == roleNetboot || one == roleMetadata:
+			return nil, fmt.Errorf("--roles: the role %s is not built yet; there are api, conductor and agent-api, and boot", one)
+		case one != roleBoot && !slices.Contains(everyRole, one):
+			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor and agent-api, divided by commas, or all, or boot alone")
 		case !out.has(one):
 			out = append(out, one)
 		}
+	}
+	if out.has(roleBoot) && len(out) > 1 {
+		return nil, fmt.Errorf("--roles: a boot host faces machines and knows no secrets, so it has the role boot alone")
 	}
 	return out, nil
 }

@@ -28,7 +28,7 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Long: `Run the server: the API, the agents' door, the boot listener and a conductor, on one embedded database. With
---roles a process does only some of it; several of them share one PostgreSQL database.
+--roles a process does only some of it; several of them share one PostgreSQL database. A boot host (--roles boot) has none.
 
 Machines and their BMCs must reach the boot URL, and machines the agents' door at the same host: give
 --boot-listen and --agent-listen an address of the provisioning network. The API has no authentication
@@ -54,7 +54,7 @@ yet and so listens on loopback only.`,
 	fl.StringVar(&f.metricsListen, "metrics-listen", "", "address that serves /metrics, /healthz and /readyz (default [metrics] listen: none)")
 	fl.StringVar(&f.bootURL, "boot-url", "", "URL at which BMCs and machines reach --boot-listen (default http://<boot-listen>)")
 	fl.StringVar(&f.agentURL, "agent-url", "", "URL at which machines reach --agent-listen (default: the host of the boot URL)")
-	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, divided by commas")
+	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, divided by commas; or boot: serve what conductors push, without a database")
 	fl.StringVar(&f.peerListen, "peer-listen", "", "address at which this server serves other servers of ours (default: none)")
 	fl.StringVar(&f.peerURL, "peer-url", "", "URL at which other servers reach --peer-listen (default https://<peer-listen>)")
 	fl.StringVar(&f.joinToken, "join-token-file", "", "file with a token of \"ingot peer invite\"; - for standard input; used if this server has not joined yet")
@@ -73,7 +73,10 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	if len(r) < len(everyRole) && !r.has(roleBoot) && database(f, c).Empty() {
+	if r.has(roleBoot) {
+		return serveBootHost(ctx, f, c, log)
+	}
+	if len(r) < len(everyRole) && database(f, c).Empty() {
 		return cli.Hint(fmt.Errorf("--roles %s: SQLite serves one process only, with every role", f.roles),
 			"processes with roles apart share a PostgreSQL database: --database postgres://…")
 	}

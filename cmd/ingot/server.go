@@ -172,6 +172,12 @@ func (s *server) buildConductor(ctx context.Context) error {
 	}
 	s.onClose(func() { _ = s.files.Close() }) // read-only: nothing is lost
 	offers.depot = s.files
+	if hosts, err := s.bootHosts(); err != nil {
+		return err
+	} else if hosts != nil {
+		offers.hosts = hosts
+		s.worker.PushTo(hosts)
+	}
 	return s.worker.Register(ctx) // before the first request, which may need its hardware
 }
 

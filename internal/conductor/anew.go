@@ -34,13 +34,18 @@ func (r *runner) stranded(ctx context.Context, op *Op, s *step) (string, error) 
 	if s.anew == "" || by == "" || by == r.c.process {
 		return "", nil
 	}
-	gone := false
+	gone, lost := false, "offered its boot medium"
 	err := r.c.db.Read(ctx, func(tx *store.Tx) error {
 		a, err := tx.Agent(op.Node)
 		if err != nil || a == nil || a.Boot != op.Rec.Boot || !a.LastHeartbeat.IsZero() {
 			return err
 		}
 		if rep, err := tx.Report(op.Node.ID, a.Boot); err != nil || rep != nil {
+			return err
+		}
+		if op.Rec.Pushed {
+			lost = "wrote an agents' door on its boot medium that is gone too"
+			gone, err = r.c.doorGone(tx, op.Rec.Door)
 			return err
 		}
 		gone, err = r.c.unserved(tx, op.Rec.MediaURL)
@@ -50,7 +55,7 @@ func (r *runner) stranded(ctx context.Context, op *Op, s *step) (string, error) 
 		return "", err
 	}
 	_, host, _ := strings.Cut(by, "@")
-	return fmt.Sprintf("The machine boots anew: server %s, which offered its boot medium, is gone, and its agent has not called yet.", host), nil
+	return fmt.Sprintf("The machine boots anew: server %s, which %s, is gone, and its agent has not called yet.", host, lost), nil
 }
 
 // unserved tells whether no live server offers what is at an address. A conductor that does not find itself among the
@@ -62,6 +67,14 @@ func (c *Conductor) unserved(tx *store.Tx, url string) (bool, error) {
 		return s.Alive && s.BootURL != "" && strings.HasPrefix(url, strings.TrimRight(s.BootURL, "/")+"/")
 	}
 	return known && !slices.ContainsFunc(all, serves), err
+}
+
+// doorGone tells whether no live server has the agents' door of that address, and it is not one that is configured.
+func (c *Conductor) doorGone(tx *store.Tx, door string) (bool, error) {
+	all, err := tx.Servers(aliveLimit)
+	known := slices.ContainsFunc(all, func(s store.Server) bool { return s.Name == c.config.Host && s.Alive })
+	has := func(s store.Server) bool { return s.Alive && s.AgentURL == door }
+	return known && door != c.config.AgentURL && !slices.ContainsFunc(all, has), err
 }
 
 // prepareOff prepares a boot in the middle of a plan. The machine is off by then, unless it boots anew.

@@ -23,7 +23,7 @@ func bootAgent(callback func(*Config) time.Duration, off ...step) []step {
 		{name: "check boot url", class: repeatable, run: (*runner).checkBootURL, limit: 2 * time.Minute, skip: noRamdisk},
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
 	}, off, []step{
-		{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: time.Minute, skip: noRamdisk},
+		{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: 10 * time.Minute, skip: noRamdisk},
 	}, anew("power off", []step{
 		{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute, skip: noRamdisk},
@@ -76,6 +76,10 @@ func (r *runner) askHardOff(ctx context.Context, op *Op) (Outcome, error) {
 // prepareBoot makes the boot's identity: a new generation and a new token. An earlier boot's token is
 // worth nothing from here on.
 func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
+	if op.Rec.Pushing {
+		return r.pushBoot(ctx, op)
+	}
+	r.withdraw(ctx, op) // an earlier boot's
 	token := store.NewToken()
 	if iso := deployISO(op.Node); iso != "" {
 		r.bootOwnISO(op, iso, token)
@@ -88,24 +92,28 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err := r.c.depot.Check(config, params); err != nil {
 		return Outcome{}, err
 	}
-	boot := uuid.NewString()
-	until := time.Now().Add(r.c.config.longestCallback() + time.Hour)
-	url, err := r.c.depot.BootISO(op.Node.UUID, boot, until)
-	if err != nil {
-		return Outcome{}, err
+	boot, url := uuid.NewString(), ""
+	if r.c.pusher == nil {
+		if url, err = r.c.depot.BootISO(op.Node.UUID, boot, r.c.bootUntil()); err != nil {
+			return Outcome{}, err
+		}
 	}
 	if _, err := r.offerAgain(ctx, op); err != nil {
 		return Outcome{}, err
 	}
 	op.Rec.Boot, op.Rec.MediaURL, op.Rec.HeardAt, op.Rec.Sent = boot, url, time.Time{}, 0 // an agent that starts has run nothing
-	op.Rec.BootBy = r.c.process
+	op.Rec.BootBy, op.Rec.Pushing, op.Rec.Pushed = r.c.process, r.c.pusher != nil, r.c.pusher != nil
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
 	})
+	if op.Rec.Pushing { // the identity is kept first: what is pushed twice is then the same boot
+		return again(0, "the boot medium to be pushed to a boot host"), nil
+	}
 	return done, nil
 }
 
-func (r *runner) forgetBoot(_ context.Context, op *Op) error {
+func (r *runner) forgetBoot(ctx context.Context, op *Op) error {
+	r.withdraw(ctx, op)
 	op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.ForgetAgent(n.ID) })
 	return nil
 }
@@ -124,6 +132,7 @@ func (r *runner) ejectMedia(ctx context.Context, op *Op) (Outcome, error) {
 		err = r.hw.Media.EjectMedia(ctx, op.Node)
 	}
 	if err == nil {
+		r.withdraw(ctx, op)
 		op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.ForgetAgent(n.ID) })
 	}
 	return done, err

@@ -123,6 +123,7 @@ type Conductor struct {
 	config   Config
 	hardware map[string]Hardware
 	depot    Depot
+	pusher   Pusher  // nil: machines fetch their boot ISOs from the depot
 	secrets  Secrets // nil: this server keeps none
 	log      *slog.Logger
 	lanes    lanes

@@ -103,7 +103,7 @@ func rebootSteps(name string, kind metal.StepKind, up bool) []step {
 	back := name + ": prepare boot" // a composed power_on begins there
 	return concat([]step{
 		powerOff(name),
-		{name: back, class: repeatable, run: (*runner).prepareOff, limit: 5 * time.Minute},
+		{name: back, class: repeatable, run: (*runner).prepareOff, limit: 15 * time.Minute},
 	}, anew(back, []step{
 		{name: name + ": insert boot media", class: checkable, run: (*runner).insertMedia, limit: 10 * time.Minute},
 		{name: name + ": set boot device", class: checkable, run: (*runner).bootFromMedia, limit: 5 * time.Minute},

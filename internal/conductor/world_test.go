@@ -61,6 +61,7 @@ type world struct {
 	bases    map[string]string // boot URL by conductor; others have one that lives for ever
 	dead     []string          // boot URLs whose server is gone
 	onDeath  func(host string) // what happens when a conductor is killed
+	host     *bootHost         // nil: boot ISOs come from the conductor
 }
 
 const testInventory = `{"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:01", "ipv4_address": "192.0.2.10"},
@@ -126,6 +127,9 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w}},
 		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
 	cond.crash = crash
+	if w.host != nil {
+		cond.PushTo(w.host)
+	}
 	return cond
 }
 

@@ -111,6 +111,9 @@ type Deploy struct {
 	// HTTPURL is the URL at which BMCs and machines reach what this server offers them (ISOs, images).
 	// Empty means the boot listener's own.
 	HTTPURL string `key:"http_url" is:"url"`
+	// BootHosts are servers with the role boot, each as NAME=https://HOST:PORT of its peer listener. Boot ISOs are pushed to
+	// one of them, and machines fetch them there. Empty means that they fetch them from this server.
+	BootHosts []string `key:"boot_hosts"`
 	// EraseDevicesPriority is where in cleaning disks are erased whole. 0 leaves that out.
 	EraseDevicesPriority int `key:"erase_devices_priority" min:"0"`
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves

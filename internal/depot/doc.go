@@ -7,6 +7,9 @@
 // goes into them is asked from the conductor by a callback at every request, so an address dies with its
 // boot even before it expires.
 //
+// Shelf is the other half, on a boot host: files that conductors pushed, by names that nobody guesses, until they
+// expire. It knows nothing of boots.
+//
 // It is not for images fetched from elsewhere (source), not for building ramdisks (ramdisk writes the
 // folder that BootISO reads), and not for deciding who may have what. The conductor offers, cmd mounts the
 // Handler on the boot listener. Addresses are secrets: nothing here logs them.

@@ -45,6 +45,7 @@ type Options struct {
 	Issuers func(context.Context) ([]Server, error)
 	Courier *courier.Courier // values that conductors may fetch here; nil: none
 	Shelf   Shelf            // where conductors may push files; nil: nowhere
+	BootURL string           // at which machines fetch them
 }
 
 // Peer is this server among ours. It is safe for many goroutines.

@@ -88,7 +88,7 @@ func (p *Peer) guarded(rt route) http.Handler {
 			if !ok {
 				text = "The server met an internal error; its log has the cause."
 			}
-			p.o.Log.Warn("peer request refused", "peer", c.from.Name, "path", r.URL.Path, "error", err)
+			p.o.Log.Warn("peer request refused", "peer", c.from.Name, "route", rt.pattern, "error", err) // a path may hold a file's name
 			c.send(status(kind), problem{Kind: kind.String(), Error: text})
 			return
 		}
@@ -142,7 +142,7 @@ func status(k fault.Kind) int {
 func (c *call) send(code int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		c.o.Log.Error("peer answer cannot be written", "path", c.r.URL.Path, "error", err)
+		c.o.Log.Error("peer answer cannot be written", "error", err)
 		code, body = http.StatusInternalServerError, []byte(`{"kind":"internal","error":"The answer could not be written."}`)
 	}
 	c.w.Header().Set("Content-Type", "application/json")
@@ -169,9 +169,11 @@ type Hello struct {
 	Name  string    `json:"name"`
 	Roles []Role    `json:"roles"`
 	Until time.Time `json:"certificate_until"`
+	// BootURL is where machines fetch what was pushed to a boot host.
+	BootURL string `json:"boot_url,omitempty"`
 }
 
 func (c *call) hello() (any, error) {
 	id := c.Identity()
-	return Hello{id.Name, id.Roles, id.Until}, nil
+	return Hello{id.Name, id.Roles, id.Until, c.o.BootURL}, nil
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"ingot/internal/api"
+	"ingot/internal/cli"
+	"ingot/internal/config"
+	"ingot/internal/depot"
+	"ingot/internal/peer"
+)
+
+// serveBootHost is the role boot: conductors push files to the peer listener, machines fetch them at the boot
+// listener. It has no database and no key of the cluster, and it connects to nobody.
+func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog.Logger) error {
+	if f.peerListen == "" {
+		return cli.Hint(errors.New("--roles boot: nobody could push anything here"), "give --peer-listen an address that conductors reach")
+	}
+	if f.metricsListen != "" || c.Metrics.Listen != "" {
+		return errors.New("--roles boot: a boot host has no metrics; leave --metrics-listen and [metrics] listen away")
+	}
+	unlock, err := lockData(f.data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	doors, err := openDoors(f, c, roles{roleBoot})
+	if err != nil {
+		return err
+	}
+	defer doors.close()
+	shelf, err := depot.OpenShelf(filepath.Join(f.data, "pushed"), depot.ShelfOptions{Log: log})
+	if err != nil {
+		return err
+	}
+	p, err := openBootPeer(ctx, f, peer.Options{Config: peer.Defaults(), Dir: filepath.Join(f.data, "peer"), Log: log,
+		Shelf: pushed{shelf}, BootURL: doors.bootURL})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	listen(ctx, g, doors.boot, api.Server(shelf.Handler(), log))
+	g.Go(func() error { return p.Serve(ctx, doors.peer) })
+	g.Go(func() error { return p.Run(ctx) })
+	g.Go(func() error { return shelf.Run(ctx) })
+	g.Go(func() error { return (&server{log: log}).tell(ctx, func(context.Context) {}) })
+	log.Info("serving", "name", p.Identity().Name, "roles", roles{roleBoot}.names(), "data", f.data, "boot", doors.bootURL, "peer", doors.peerURL,
+		"certificate_until", p.Identity().Until)
+	if err := g.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// openBootPeer reads the boot host's certificate, joining first if it was given a token.
+func openBootPeer(ctx context.Context, f serveFlags, o peer.Options) (*peer.Peer, error) {
+	p, err := peer.Open(o)
+	if errors.Is(err, fs.ErrNotExist) && f.joinToken != "" {
+		token, tokenErr := readToken(f.joinToken)
+		if tokenErr != nil {
+			return nil, tokenErr
+		}
+		if _, err = peer.Join(ctx, o.Dir, token, f.join); err != nil {
+			return nil, err
+		}
+		p, err = peer.Open(o)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Hint(errors.New("this boot host has no certificate yet"), "on the issuing server: ingot peer invite NAME --roles boot; here: ingot peer join")
+	}
+	if err == nil && !p.Identity().Is(peer.Boot) {
+		return nil, cli.Hint(errors.New("this server's certificate does not give it the role boot"), "invite it with --roles boot, and let it join anew (remove %s first)", o.Dir)
+	}
+	return p, err
+}
+
+// pushed is a shelf as other servers know it.
+type pushed struct{ *depot.Shelf }
+
+// Put takes a file.
+func (p pushed) Put(ctx context.Context, f peer.ShelfFile, body io.Reader) error {
+	return p.Shelf.Put(ctx, depot.Pushed(f), body)
+}
+
+// List gives what is there.
+func (p pushed) List() ([]peer.ShelfFile, error) {
+	all, err := p.Shelf.List()
+	out := make([]peer.ShelfFile, len(all))
+	for i, f := range all {
+		out[i] = peer.ShelfFile(f)
+	}
+	return out, err
+}

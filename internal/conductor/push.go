@@ -1,0 +1,68 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ingot/internal/agentapi"
+)
+
+// Pusher puts boot ISOs on boot hosts, from which machines fetch them instead of from this server.
+type Pusher interface {
+	// Push puts the ISO of one boot on a boot host and gives its address there. Done twice, it is there once.
+	Push(ctx context.Context, node, boot string, config agentapi.BootConfig, kernelParams string, until time.Time) (url string, err error)
+	// Withdraw takes the ISO of a boot off every boot host. One that is not there is no error.
+	Withdraw(ctx context.Context, node, boot string) error
+}
+
+// PushTo has boot ISOs pushed to boot hosts. It is called before Run.
+func (c *Conductor) PushTo(p Pusher) { c.pusher = p }
+
+// bootUntil is until when a boot ISO that is made now may be needed.
+func (c *Conductor) bootUntil() time.Time {
+	return time.Now().Add(c.config.longestCallback() + time.Hour)
+}
+
+// pushBoot puts the boot ISO of an identity that was kept on a boot host.
+func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
+	if r.c.pusher == nil { // another conductor began; this one serves its machines itself
+		op.Rec.Pushing = false
+		return r.prepareBoot(ctx, op)
+	}
+	a, err := r.agentRow(ctx, op)
+	if err != nil {
+		return Outcome{}, err
+	}
+	config, params, err := r.c.bootConfig(op.Node, a.Token)
+	if err != nil {
+		return Outcome{}, err
+	}
+	url, err := r.c.pusher.Push(ctx, op.Node.UUID, op.Rec.Boot, config, params, r.c.bootUntil())
+	if err != nil {
+		return Outcome{}, err
+	}
+	op.Rec.MediaURL, op.Rec.Door, op.Rec.BootBy, op.Rec.Pushing = url, config.APIURL, r.c.process, false
+	return done, nil
+}
+
+// withdrawLimit is how long the end of a boot waits for boot hosts.
+const withdrawLimit = 20 * time.Second
+
+// withdraw takes the operation's boot ISO off the boot hosts. A boot host that does not answer removes it when it
+// expires; until then it holds a token that is worth nothing.
+func (r *runner) withdraw(ctx context.Context, op *Op) {
+	if !op.Rec.Pushed {
+		return
+	}
+	op.Rec.Pushed = false
+	if r.c.pusher == nil {
+		return
+	}
+	call, cancel := context.WithTimeout(ctx, withdrawLimit)
+	defer cancel()
+	if err := r.c.pusher.Withdraw(call, op.Node.UUID, op.Rec.Boot); err != nil {
+		r.log.Warn("boot ISO not withdrawn", "error", err)
+		r.event(op, "step", "INFO", fmt.Sprintf("The boot ISO stays on a boot host until it expires there: %s", sentence(err)))
+	}
+}

@@ -1,0 +1,182 @@
+package conductor
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/store"
+)
+
+// bootHost is a boot host, as conductors know theirs: what was pushed, by node and boot.
+type bootHost struct {
+	w      *world
+	pushed map[string]agentapi.BootConfig
+	tries  int
+	down   bool
+}
+
+func (b *bootHost) Push(_ context.Context, node, boot string, config agentapi.BootConfig, _ string, until time.Time) (string, error) {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	b.tries++
+	if b.down || time.Until(until) < time.Hour {
+		return "", fault.New(fault.Unavailable, "the boot host is down")
+	}
+	b.pushed[node+"/"+boot] = config
+	return "http://192.0.2.77/pushed/" + boot, nil
+}
+
+func (b *bootHost) Withdraw(_ context.Context, node, boot string) error {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if b.down {
+		return fault.New(fault.Unavailable, "the boot host is down")
+	}
+	delete(b.pushed, node+"/"+boot)
+	return nil
+}
+
+// pushing has every conductor of the world push to a boot host.
+func (w *world) pushing() *bootHost {
+	w.host = &bootHost{w: w, pushed: map[string]agentapi.BootConfig{}}
+	return w.host
+}
+
+// TestBootISOsArePushed kills the conductor at every save of plans that boot: each boot has one ISO on the boot host,
+// with the token that counts, and none is left in the end.
+func TestBootISOsArePushed(t *testing.T) { onEach(t, testBootISOsArePushed) }
+
+func testBootISOsArePushed(t *testing.T) {
+	for _, name := range []string{"deploy", "clean by hand, power"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := named(t, name)
+			w := j.begin(t)
+			b := w.pushing()
+			w.run(w.conductor("c1", nil))
+			j.arrived(t, w, "undisturbed")
+			want := w.effects()
+			if b.tries == 0 || len(b.pushed) != 0 {
+				t.Fatalf("pushed %d times, left %v", b.tries, b.pushed)
+			}
+			w.close()
+			for kill, dead := 0, true; dead; kill++ {
+				if dead = false; kill%7 != 3 && (onPostgres(t) || kill%2 == 1 && name != "deploy") {
+					dead = true
+					continue
+				}
+				w := j.begin(t)
+				b := w.pushing()
+				seen, label := 0, ""
+				w.run(w.conductor("c1", func(where string) error {
+					if dead {
+						return errStop
+					}
+					if where != "dead?" {
+						if seen++; seen == kill+1 {
+							dead, label = true, where
+							return errStop
+						}
+					}
+					return nil
+				}))
+				j.arrived(t, w, "killed "+label)
+				if got := w.effects(); !maps.Equal(got, want) {
+					t.Errorf("killed %s (%d): effects %v, undisturbed %v", label, kill, got, want)
+				}
+				if len(b.pushed) != 0 {
+					t.Errorf("killed %s: left on the boot host: %v", label, b.pushed)
+				}
+				w.close()
+			}
+		})
+	}
+}
+
+// TestWhatIsPushedIsTheBoot: the ISO on the boot host has the identity of the boot that is under way.
+func TestWhatIsPushedIsTheBoot(t *testing.T) {
+	w := named(t, "deploy").begin(t)
+	b := w.pushing()
+	w.tune = func(c *Config) { c.AgentURL = "https://192.0.2.1:6386" }
+	w.silent = true
+	w.untilItWaits(w.conductor("c1", nil))
+	_, a := w.state()
+	config, ok := b.pushed[w.node.UUID+"/"+a.Boot]
+	if !ok || len(b.pushed) != 1 || config.AgentToken != a.Token.Expose() || config.APIURL != "https://192.0.2.1:6386" || w.media != "http://192.0.2.77/pushed/"+a.Boot {
+		t.Errorf("pushed %v, in the drive %q", ok, w.media)
+	}
+	w.write(func(tx *store.Tx) error { return tx.AskAbort(w.node.ID, "operator") })
+	w.run(w.conductor("c1", nil))
+	if len(b.pushed) != 0 || w.media != "" {
+		t.Errorf("after the abort: %d pushed, in the drive %q", len(b.pushed), w.media)
+	}
+}
+
+// TestPushedBootsAnewOnlyWithoutADoor: the medium outlives the conductor, so what counts is the door written on it.
+func TestPushedBootsAnewOnlyWithoutADoor(t *testing.T) {
+	for door, anew := range map[string]int{"https://192.0.2.1:6386": 1, "https://192.0.2.50:6386": 0} {
+		w := named(t, "deploy").begin(t)
+		b := w.pushing()
+		w.apart()
+		w.write(func(tx *store.Tx) error {
+			return tx.SaveServer(store.Server{Name: "door", Place: "door", AgentURL: "https://192.0.2.50:6386"}, time.Minute)
+		})
+		w.tune = func(c *Config) {
+			if c.AgentURL = door; c.Host == "successor" {
+				c.AgentURL = "https://192.0.2.2:6386"
+			}
+		}
+		w.silent = true
+		w.untilItWaits(w.conductor("c1", nil))
+		w.onDeath("c1")
+		next := w.conductor("successor", nil)
+		w.untilItWaits(next)
+		w.silent = false
+		w.run(next)
+		named(t, "deploy").arrived(t, w, door)
+		if told := w.boots(); len(told) != anew || anew > 0 && !strings.Contains(told[0].Why, "agents' door") {
+			t.Errorf("door %s: %+v", door, told)
+		}
+		if len(b.pushed) != 0 {
+			t.Errorf("door %s: left %v", door, b.pushed)
+		}
+		w.close()
+	}
+}
+
+// TestABootHostThatIsDown fails the boot before the machine is switched on, and keeps no operation from ending.
+func TestABootHostThatIsDown(t *testing.T) {
+	w := named(t, "deploy").begin(t)
+	b := w.pushing()
+	b.down = true
+	w.run(w.conductor("c1", nil))
+	if n, _ := w.state(); !strings.Contains(n.LastError, `"prepare boot": the boot host is down`) || w.counters["insert"] != 0 || w.on {
+		t.Errorf("last_error %q, %v", n.LastError, w.counters)
+	}
+	w.close()
+
+	w = named(t, "deploy").begin(t)
+	b = w.pushing()
+	w.silent = true
+	c := w.conductor("c1", nil)
+	w.untilItWaits(c)
+	b.down, w.silent = true, false
+	w.run(c)
+	named(t, "deploy").arrived(t, w, "the boot host went down")
+	var told bool
+	w.write(func(tx *store.Tx) error {
+		all, err := tx.Events(w.node, store.Page{Limit: 1000})
+		for _, e := range all {
+			told = told || strings.Contains(e.Why, "stays on a boot host until it expires")
+		}
+		return err
+	})
+	if !told {
+		t.Error("nobody is told what stayed on the boot host")
+	}
+}
