@@ -20,7 +20,12 @@ func (r *runner) overdue(ctx context.Context, op *Op, s *step) error {
 	if s.late != nil {
 		look, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		if why := s.late(r, look, op); why != "" {
+		why := ""
+		_, err := r.guarded(func() (Outcome, error) {
+			why = s.late(r, look, op)
+			return done, nil
+		})
+		if err == nil && why != "" {
 			hint = "; " + why
 		}
 	}

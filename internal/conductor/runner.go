@@ -46,7 +46,7 @@ func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time
 	op, err := r.load(ctx, row)
 	if err == nil {
 		r.log = log.With("node", op.Node.UUID)
-		err = r.walk(ctx, op)
+		err = r.walkSafely(ctx, op)
 	}
 	stopped := ctx.Err() != nil
 	cancel()
@@ -117,6 +117,31 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 	}
 	op.decide(&r.c.config)
 	return op, nil
+}
+
+// walkSafely is walk; an operation whose walk panics outside a step, where nothing else catches it, is given up: it would
+// do so at every server, again and again.
+func (r *runner) walkSafely(ctx context.Context, op *Op) error {
+	var out error
+	if !r.panicked(func() { out = r.walk(ctx, op) }) {
+		return out
+	}
+	op.changes = nil
+	if r.panicked(func() { out = r.giveUp(ctx, op, "a defect of this server: the walk panicked; its log has the details") }) {
+		return errStop
+	}
+	return out
+}
+
+func (r *runner) panicked(f func()) (yes bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("walk panicked", "panic", p, "stack", string(debug.Stack()))
+			yes = true
+		}
+	}()
+	f()
+	return false
 }
 
 // walk runs steps until the operation waits or ends.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
+	"ingot/internal/fault"
 	"ingot/internal/store"
 )
 
@@ -217,7 +219,7 @@ func (c *Conductor) sweep(ctx context.Context, row *store.Sweep) {
 		c.keepSweep(ctx, *row)
 	}()
 	row.DueAt = time.Now().Add(c.jitter(kind.every(c.config.Sweep)))
-	ended, err := kind.do(c, ctx, row)
+	ended, err := c.swept(ctx, kind, row)
 	if err == nil && !ended {
 		err = c.db.Write(ctx, func(tx *store.Tx) error { return tx.SaveSweep(row) })
 	}
@@ -227,6 +229,18 @@ func (c *Conductor) sweep(ctx context.Context, row *store.Sweep) {
 	}
 	cancel()
 	<-kept
+}
+
+// swept does a row's work. One BMC's odd reply, or a defect of ours, must not end everybody's server, and again at each
+// start: the row stays and is due at its next time.
+func (c *Conductor) swept(ctx context.Context, kind sweepKind, row *store.Sweep) (ended bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("sweep panicked", "kind", row.Kind, "panic", p, "stack", string(debug.Stack()))
+			ended, err = false, fault.New(fault.Internal, "a defect of this server: the sweep panicked; its log has the details")
+		}
+	}()
+	return kind.do(c, ctx, row)
 }
 
 // keepSweep renews the lease until ctx ends, or it cannot in time: then what is done under it ends too.

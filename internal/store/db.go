@@ -91,6 +91,7 @@ func (db *DB) attempt(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f fun
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
+	defer func() { _ = tx.Rollback() }() // nothing, unless f panics: its connection must not stay taken
 	t := &Tx{tx: tx, db: db, ctx: ctx, writes: !o.ReadOnly}
 	err = f(t)
 	if err == nil && t.wrote && db.dialect.notify != "" {
