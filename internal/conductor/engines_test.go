@@ -13,6 +13,7 @@ import (
 	"ingot/internal/secret"
 	"ingot/internal/store"
 	"ingot/internal/store/pgtest"
+	"ingot/internal/store/storetest"
 )
 
 // onEach runs a test on each engine. A world lives on PostgreSQL if its test, or one around it, is named so.
@@ -40,7 +41,10 @@ func (w *world) openDatabase() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.db, w.end = db, append(w.end, func() { db.Close() })
+	w.db, w.end = db, append(w.end, func() {
+		db.Close()
+		_ = os.RemoveAll(w.dir)
+	})
 }
 
 // database is one that worlds use one after another.
@@ -93,7 +97,7 @@ func (w *world) close() {
 
 func copyOfDatabase(t *testing.T) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = storetest.Folder(t)
 	files, err := newDatabase()
 	if err != nil {
 		t.Fatal(err)

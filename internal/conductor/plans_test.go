@@ -2,7 +2,6 @@ package conductor
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +63,12 @@ const (
 
 func (j journey) begin(t *testing.T) *world {
 	t.Helper()
-	w := newWorld(t)
+	return j.start(newWorld(t))
+}
+
+// start asks for the plan in a new world.
+func (j journey) start(w *world) *world {
+	w.t.Helper()
 	w.node.ProvisionState = j.from
 	w.on = j.on
 	if wish := wishes[j.name]; wish != "" {
@@ -92,55 +96,22 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 
 // TestPlans walks every plan undisturbed, then kills the conductor at every save of it, before and after
 // the commit (so each step is also run twice), and resumes: the end and the effects on the machine must be
-// the same, no power or media action more.
+// the same, no power or media action more. TestThreeServers does it with others beside the one that dies.
 func TestPlans(t *testing.T) { onEach(t, testPlans) }
 
 func testPlans(t *testing.T) {
 	for _, j := range journeys {
 		t.Run(j.name, func(t *testing.T) {
 			t.Parallel()
-			w := j.begin(t)
-			points := 0
-			w.run(w.conductor("c1", func(where string) error {
-				if where != "dead?" {
-					points++
-				}
-				return nil
-			}))
-			j.arrived(t, w, "undisturbed")
-			want := w.effects()
-			w.close()
-			if points < 4 {
-				t.Fatalf("only %d places to be killed at: the hook is not called", points)
-			}
-			for kill := range points {
-				if onPostgres(t) && points > 60 && kill%7 != 3 {
-					continue // of the long plans a sample: what differs there is the store
-				}
+			var p deathPlaces
+			p.each(t, func() map[string]int {
 				w := j.begin(t)
-				seen, dead := 0, false
-				label := ""
-				w.run(w.conductor("c1", func(where string) error {
-					if dead {
-						return errStop
-					}
-					if where != "dead?" {
-						if seen++; seen == kill+1 {
-							dead, label = true, where
-							return errStop
-						}
-					}
-					return nil
-				}))
-				if !dead {
-					t.Fatalf("kill %d never happened", kill)
-				}
-				j.arrived(t, w, "killed "+label)
-				if got := w.effects(); !maps.Equal(got, want) {
-					t.Errorf("killed %s (%d): effects %v, undisturbed %v", label, kill, got, want)
-				}
-				w.close()
-			}
+				defer w.close()
+				w.heir = p.mortal
+				w.run(w.conductor("c1", p.mortal()))
+				j.arrived(t, w, p.label())
+				return w.effects()
+			})
 		})
 	}
 }
@@ -182,6 +153,7 @@ func testEachStepFailing(t *testing.T) {
 				continue // what differs there is the store
 			}
 			t.Run(j.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
 				w := j.begin(t)
 				defer w.close()
 				c := w.conductor("c1", nil)

@@ -361,7 +361,7 @@ func TestHousekeeping(t *testing.T) {
 			t.Fatal(err)
 		}
 		k := r.conductor(db, "c1", func(c *Config) {
-			c.Sweep.HistoryEntries, c.Sweep.HistoryBatch, c.Sweep.ConductorTimeout, c.Sweep.HistoryDays = 10, 15, -time.Minute, 0
+			c.Sweep.HistoryEntries, c.Sweep.HistoryBatch, c.Sweep.ConductorTimeout, c.Sweep.HistoryDays = 10, 15, -time.Minute, -1 // what happened now is old
 		})
 		events := func() (out []metal.HistoryEvent) {
 			if err := db.Read(t.Context(), func(tx *store.Tx) (err error) { out, err = tx.Events(n, store.Page{Limit: 100}); return err }); err != nil {

@@ -62,6 +62,8 @@ type world struct {
 	dead     []string          // boot URLs whose server is gone
 	onDeath  func(host string) // what happens when a conductor is killed
 	host     *bootHost         // nil: boot ISOs come from the conductor
+
+	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
 }
 
 const testInventory = `{"interfaces": [{"name": "eno1", "mac_address": "52:54:00:00:00:01", "ipv4_address": "192.0.2.10"},
@@ -73,15 +75,22 @@ const testHash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, disk: "user data", counters: map[string]int{}, stepsRun: map[string]bool{}, versions: "1"}
+	w := &world{t: t}
 	w.openDatabase()
+	return w.make()
+}
+
+// make gives the world its machine; it has its database.
+func (w *world) make() *world {
+	w.t.Helper()
+	w.disk, w.counters, w.stepsRun, w.versions = "user data", map[string]int{}, map[string]bool{}, "1"
 	w.write(func(tx *store.Tx) (err error) { w.node, err = tx.Node("n1"); return err })
 	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
 	w.agent.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	w.agent.TLS = agentTLS()
 	w.agent.StartTLS()
 	w.end = append(w.end, w.agent.Close)
-	t.Cleanup(w.close)
+	w.t.Cleanup(w.close)
 	return w
 }
 
@@ -176,24 +185,35 @@ func (w *world) run(c *Conductor) {
 		}
 		if row != nil {
 			ctx := w.t.Context()
-			if (&runner{c: c}).mayCrash("claimed") == nil {
+			if row.TakenOverFrom != "" || (&runner{c: c}).mayCrash("claimed") == nil {
 				c.work(ctx, row, time.Now())
 			}
-			w.write(func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) }) // only a killed one left any
 			if c.crash != nil && c.crash("dead?") != nil {
+				w.write(func(tx *store.Tx) error { return tx.DropLeases(c.config.Host) })
 				if w.onDeath != nil {
 					w.onDeath(c.config.Host)
 				}
 				c = w.conductor("successor", nil)
+				if w.heir != nil {
+					c.crash = w.heir()
+				}
 			}
 			continue
 		}
-		var live *store.Operation
-		w.write(func(tx *store.Tx) (err error) { live, err = tx.LiveOperation(w.node.ID); return err })
-		if live == nil {
+		if w.live() == nil {
 			return
 		}
 	}
+}
+
+// live is the operation of the node that has not ended, or nil.
+func (w *world) live() (live *store.Operation) {
+	w.t.Helper()
+	err := w.db.Read(w.t.Context(), func(tx *store.Tx) (err error) { live, err = tx.LiveOperation(w.node.ID); return err })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return live
 }
 
 func (w *world) state() (*metal.Node, *store.Agent) {

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -24,12 +25,24 @@ func Each(t *testing.T, f func(t *testing.T, open func() *store.DB)) {
 // SQLite gives a new database in a file.
 func SQLite(t testing.TB) (open func() *store.DB) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ingot.db")
+	path := filepath.Join(Folder(t), "ingot.db")
 	key := newKey(t)
 	return func() *store.DB {
 		t.Helper()
 		return opened(t, func(ctx context.Context) (*store.DB, error) { return store.OpenSQLite(ctx, path, key) })
 	}
+}
+
+// Folder gives a folder for a test's databases, in memory where the system has a place for that: what tests of
+// rules commit need not outlive a power cut, and a disk would make them slow. It is gone at the test's end.
+func Folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "ingot-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // Postgres gives a new database in the process's private cluster.
@@ -50,7 +63,7 @@ var migrated = sync.OnceValue(func() *pgtest.Template {
 
 func newKey(t testing.TB) store.Key {
 	t.Helper()
-	key, err := store.LoadKey(filepath.Join(t.TempDir(), "key"))
+	key, err := store.LoadKey(filepath.Join(Folder(t), "key"))
 	if err != nil {
 		t.Fatal(err)
 	}
