@@ -134,7 +134,7 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		}
 	}
 	return a.start(cmd, c, ident, cmd.Name(), d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
-		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: steps, Secrets: values})
+		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: withArgs(steps), Secrets: values})
 	})
 }
 

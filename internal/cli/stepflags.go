@@ -31,8 +31,8 @@ func (s *stepFlags) read(cmd *cobra.Command) (steps []any, values map[string]sec
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := yaml.Unmarshal(b, &steps); err != nil || len(steps) == 0 {
-			return nil, nil, usagef("%s: not a JSON or YAML list of steps", s.file)
+		if steps, err = parseSteps(s.file, b); err != nil {
+			return nil, nil, err
 		}
 	}
 	for _, given := range s.secrets {
@@ -51,6 +51,37 @@ func (s *stepFlags) read(cmd *cobra.Command) (steps []any, values map[string]sec
 		}
 	}
 	return steps, values, nil
+}
+
+// parseSteps reads a list of steps; the API judges what is in them.
+func parseSteps(file string, b []byte) ([]any, error) {
+	const look = "it is like: [{interface: power, step: reboot}]"
+	var document any
+	if err := yaml.Unmarshal(b, &document); err != nil {
+		return nil, hint(usagef("%s: not a JSON or YAML list of steps: %s", file, strings.TrimPrefix(err.Error(), "yaml: ")), look)
+	}
+	switch d := document.(type) {
+	case []any:
+		if len(d) > 0 {
+			return d, nil
+		}
+		return nil, hint(usagef("%s: not a JSON or YAML list of steps: it is empty", file), look)
+	case nil:
+		return nil, hint(usagef("%s: not a JSON or YAML list of steps: it is empty", file), look)
+	case map[string]any:
+		return nil, hint(usagef("%s: not a JSON or YAML list of steps but one object: put it into a list", file), look)
+	}
+	return nil, hint(usagef("%s: not a JSON or YAML list of steps", file), look)
+}
+
+// withArgs gives deploy steps the arguments that the API wants of them even where there are none.
+func withArgs(steps []any) []any {
+	for _, s := range steps {
+		if step, ok := s.(map[string]any); ok && step["args"] == nil {
+			step["args"] = map[string]any{}
+		}
+	}
+	return steps
 }
 
 // stepping makes a command that sends a verb with steps.

@@ -58,7 +58,7 @@ instance_info asks for it, is deployed with these steps.`,
 			if len(steps) == 0 {
 				return usagef("--steps is missing")
 			}
-			d, err := c.CreateTemplate(cmd.Context(), args[0], steps)
+			d, err := c.CreateTemplate(cmd.Context(), args[0], withArgs(steps))
 			if err != nil {
 				return err
 			}
