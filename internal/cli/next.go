@@ -71,6 +71,9 @@ func refusedVerb(ctx context.Context, c *client.Client, ident string, err error)
 	if said, ok := fault.PublicOf(err); ok && !strings.Contains(said, ident) {
 		err = fault.Wrap(fault.BadState, err, "%s", strings.ReplaceAll(said, n.UUID, ident))
 	}
+	if n.Maintenance {
+		return hint(err, "it is in maintenance: ingot node show %s tells why, ingot node set %s --maintenance off ends that", ident, ident)
+	}
 	on := waysOn(ident, n.State())
 	if on == nil {
 		return hint(err, "it is %s: ingot node why %s tells what it is doing", n.State(), ident)

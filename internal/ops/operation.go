@@ -45,7 +45,7 @@ func (s *Service) operation(ctx context.Context, ident string, find func(*store.
 			return err
 		}
 		if o == nil {
-			out = &metal.Operation{Why: metal.Why{Node: n.UUID, State: n.ProvisionState, LastError: n.LastError, Next: resting(n.LastError)}}
+			out = &metal.Operation{Why: metal.Why{Node: n.UUID, State: n.ProvisionState, LastError: n.LastError, Next: resting(n.LastError) + maintained(n)}}
 			return nil
 		}
 		now, err := tx.Now()
@@ -54,6 +54,7 @@ func (s *Service) operation(ctx context.Context, ident string, find func(*store.
 		}
 		_, err = s.hardware(tx, o.Driver, o.Group)
 		out = view(&store.OperationOf{Operation: *o, Node: n.UUID, Name: n.Name, State: n.ProvisionState}, n.LastError, err == nil, now)
+		out.Next += maintained(n)
 		return nil
 	})
 	return out, err
@@ -150,6 +151,17 @@ func resting(lastError string) string {
 		return "Nothing is under way: the last operation failed. Mend the cause and ask again."
 	}
 	return "Nothing is under way; the node waits for a request."
+}
+
+// maintained is what maintenance means for whoever wonders why a node does not go on.
+func maintained(n *metal.Node) string {
+	switch {
+	case !n.Maintenance:
+		return ""
+	case n.Fault != "":
+		return fmt.Sprintf(" It is in maintenance, with the fault %q: much of what is asked of it is refused until that ends.", n.Fault)
+	}
+	return " It is in maintenance: much of what is asked of it is refused until that ends."
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
