@@ -91,6 +91,9 @@ func (w *dbWork) open(ctx context.Context) (*store.DB, error) {
 
 func (w *dbWork) check(ctx context.Context) error {
 	if _, err := os.Stat(w.keyFile()); err != nil { // LoadKey would make one
+		if _, missing := os.Stat(w.f.data); errors.Is(missing, os.ErrNotExist) {
+			return cli.Hint(fmt.Errorf("the data folder: %w", missing), "--data names the server's data folder, --key-file its key if that is elsewhere")
+		}
 		return cli.Hint(fmt.Errorf("the key file: %w", err), "--key-file names the key; without it the database is worth nothing")
 	}
 	key, err := store.LoadKey(w.keyFile())

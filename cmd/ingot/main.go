@@ -35,8 +35,10 @@ func root() *cobra.Command {
 		Short: "Turn racked, empty machines into running servers, and get them back",
 		Long: `Ingot enrols, inspects, cleans, deploys and reclaims bare machines. "ingot serve" is the server;
 "ingot node …" and friends speak to one; "ingot lab …" makes machines to try it with.`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
+	r.SetVersionTemplate("ingot {{.Version}}\n")
+	r.SetFlagErrorFunc(cli.Usage)
 	r.AddCommand(serveCommand(), dbCommand())
 	r.AddCommand(cli.Commands(options())...)
 	labs := lab.Command()

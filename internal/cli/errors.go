@@ -49,6 +49,9 @@ func usage(cmd *cobra.Command, err error) error {
 	return &failure{err: err, code: exitUsage, hint: cmd.CommandPath() + " --help shows how it is called"}
 }
 
+// Usage makes err an error in how a command that is not of this room was called.
+func Usage(cmd *cobra.Command, err error) error { return usage(cmd, err) }
+
 // operationFailed is an operation that ended in failure; text is the node's last_error.
 func operationFailed(format string, args ...any) error {
 	return &failure{err: fmt.Errorf(format, args...), code: exitOperation}
