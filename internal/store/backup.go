@@ -43,7 +43,7 @@ func PlainPostgres(ctx context.Context, where secret.Secret) (*DB, error) {
 	pool := postgresPool(unlimited(config), 2)
 	db := &DB{write: pool, read: postgresPool(unlimited(config), 2), dialect: &postgresDialect}
 	if err := pool.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", named(config), db.explain(err)), db.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", named(config), unreached(db.explain(err))), db.Close())
 	}
 	return db, nil
 }

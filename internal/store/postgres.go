@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"ingot/internal/fault"
 	"ingot/internal/secret"
 )
 
@@ -68,7 +69,7 @@ func OpenPostgres(ctx context.Context, where secret.Secret, key Key) (*DB, error
 	db := &DB{dialect: &postgresDialect, key: key}
 	db.changed.self = uuid.NewString()
 	if err := db.migratePostgres(ctx, config); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", named(config), db.explain(err))
+		return nil, fmt.Errorf("open database %s: %w", named(config), unreached(db.explain(err)))
 	}
 	db.write, db.read = postgresPool(config, writers), postgresPool(config, readers)
 	if err := db.Write(ctx, (*Tx).checkKey); err != nil {
@@ -106,6 +107,20 @@ func (db *DB) migratePostgres(ctx context.Context, config *pgx.ConnConfig) error
 }
 
 // named is the database for people: never with a password.
+// unreached adds the cause to a database that cannot be reached: whoever starts a server has no log to look into.
+func unreached(err error) error {
+	cause := errors.Unwrap(err)
+	if fault.KindOf(err) != fault.Unavailable || cause == nil {
+		return err
+	}
+	var connect *pgconn.ConnectError // its own text has the user and the database too, and never a password
+	if errors.As(err, &connect) {
+		cause = connect.Unwrap()
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(cause.Error()), "\n") // a line an attempt: with TLS, then without, at each address
+	return fault.Wrap(fault.Unavailable, err, "The database cannot be reached: %s", first)
+}
+
 func named(c *pgx.ConnConfig) string { return fmt.Sprintf("%q at %s", c.Database, c.Host) }
 
 func unlimited(config *pgx.ConnConfig) *pgx.ConnConfig {

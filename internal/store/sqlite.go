@@ -36,7 +36,7 @@ func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
 	}
 	db := &DB{write: write, dialect: &sqliteDialect, key: key}
 	if err := db.migrate(ctx, write); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), write.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, unusable(err)), write.Close())
 	}
 	if db.read, err = openPool(dsn+"&_pragma=query_only(1)", readers); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), write.Close())
@@ -48,6 +48,21 @@ func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.Close())
 	}
 	return db, nil
+}
+
+// unusable adds what to do to the error of a file that SQLite cannot work with. Source: sqlite.org/rescode.html.
+func unusable(err error) error {
+	var se *sqlite.Error
+	if !errors.As(err, &se) {
+		return err
+	}
+	switch se.Code() & 0xff {
+	case 11, 26: // SQLITE_CORRUPT, SQLITE_NOTADB
+		return fmt.Errorf("%w: the file is damaged, or no database: move it away and restore a backup with \"ingot db restore\"", err)
+	case 10, 13: // SQLITE_IOERR, SQLITE_FULL
+		return fmt.Errorf("%w: see whether its disk is full or broken", err)
+	}
+	return err
 }
 
 // openPool gives connections that stay open: a new one costs a schema read and every statement's parsing.
