@@ -27,6 +27,10 @@ var ways = []struct {
 
 // waysOn lists the commands that lead on from a state.
 func waysOn(ident string, from metal.State) []string {
+	if from == metal.ServiceFailed { // an instance is there: what keeps it comes first
+		return []string{"ingot node service " + ident + " --steps FILE --wait", "ingot node abort " + ident + ", which boots the instance as it is,",
+			"ingot node undeploy " + ident + " --wait, which takes it away"}
+	}
 	var out []string
 	for _, w := range ways {
 		if _, ok := metal.Next(from, metal.Verbs[w.verb].Event); ok {

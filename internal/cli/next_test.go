@@ -22,7 +22,7 @@ func TestWaysAreCommands(t *testing.T) {
 // From every state in which a node rests with a reason something leads on, and it is said.
 func TestMending(t *testing.T) {
 	for state, about := range metal.States {
-		if about.Kind != metal.Failed || state == metal.RescueFailed || state == metal.UnrescueFailed || state == metal.ServiceFailed {
+		if about.Kind != metal.Failed || state == metal.RescueFailed || state == metal.UnrescueFailed {
 			continue
 		}
 		if on := waysOn("n1", state); len(on) == 0 {
@@ -34,5 +34,10 @@ func TestMending(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in %q", want, got)
 		}
+	}
+	// Nobody who mistyped a step is sent to lose an instance.
+	got = mending("n1", &client.States{ProvisionState: metal.ServiceFailed}, false)
+	if keep := strings.Index(got, "ingot node abort n1"); keep < 0 || keep > strings.Index(got, "undeploy") {
+		t.Errorf("%q does not say first how the instance is kept", got)
 	}
 }
