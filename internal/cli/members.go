@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,12 @@ seconds. Its access to the database is not part of it: change that password, or 
 			if err := c.RevokeServer(cmd.Context(), args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "Server %s is revoked.\n", oneLine(args[0]))
+			said := fmt.Sprintf("Server %s is revoked. It still reaches the database: change that password, or end the server.", oneLine(args[0]))
+			servers, err := c.Servers(cmd.Context())
+			if err == nil && !slices.ContainsFunc(servers, func(s client.Server) bool { return s.Name == args[0] }) {
+				said = fmt.Sprintf("Certificates of the name %s are refused from now on, but no server of that name is known: ingot server list.", oneLine(args[0]))
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
 			return err
 		}),
 	}
