@@ -30,6 +30,7 @@ var sealedValues = []struct{ what, query string }{
 // Check looks at a database that was opened plainly: its schema, its integrity, how many rows there are, and
 // whether the key opens what is sealed. The error is for what stops the looking.
 func Check(ctx context.Context, db *DB, key Key) (out []Finding, err error) {
+	defer func() { err = unusable(err) }()
 	say := func(bad bool, format string, args ...any) {
 		out = append(out, Finding{fmt.Sprintf(format, args...), bad})
 	}

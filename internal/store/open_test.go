@@ -47,8 +47,17 @@ func TestNoDatabase(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := OpenSQLite(t.Context(), path, testKey(t, folder))
-	if err == nil || !strings.Contains(err.Error(), "ingot db restore") {
-		t.Errorf("%v does not say what to do", err)
+	key := testKey(t, folder)
+	_, opened := OpenSQLite(t.Context(), path, key)
+	db, err := PlainSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_, checked := Check(t.Context(), db, key)
+	for _, err := range []error{opened, checked} {
+		if err == nil || !strings.Contains(err.Error(), "ingot db restore") {
+			t.Errorf("%v does not say what to do", err)
+		}
 	}
 }
