@@ -82,7 +82,8 @@ func ParseHints(object map[string]any) (Hints, error) {
 
 // RootDisk chooses the disk that an image of n is written to, among disks in the kernel's order: the
 // first that matches instance_info.root_device, else properties.root_device; without hints the smallest
-// of at least 4 GiB that can be written. Disks in properties.skip_block_devices are never chosen.
+// of at least 4 GiB that can be written and is not removable: a stick that somebody left in is the smallest, as a
+// rule. Disks in properties.skip_block_devices are never chosen.
 // Errors: fault.Invalid for malformed hints, fault.NotFound.
 func RootDisk(n Node, disks []Disk) (Disk, error) {
 	hints, err := rootHints(n)
@@ -99,9 +100,10 @@ func RootDisk(n Node, disks []Disk) (Disk, error) {
 		}
 		return Disk{}, fault.New(fault.NotFound, "No suitable device was found for deployment: none of %d disks matches the root device hints", len(left))
 	}
-	left = slices.DeleteFunc(left, func(d Disk) bool { return d.Size < minRootSize || d.ReadOnly })
+	left = slices.DeleteFunc(left, func(d Disk) bool { return d.Size < minRootSize || d.ReadOnly || d.Removable })
 	if len(left) == 0 {
-		return Disk{}, fault.New(fault.NotFound, "No suitable device was found for deployment: there is no writable disk of 4 GiB or more")
+		return Disk{}, fault.New(fault.NotFound, "No suitable device was found for deployment: there is no writable disk of 4 GiB or more that is not removable; "+
+			"a removable one must be named by root device hints")
 	}
 	return slices.MinFunc(left, func(a, b Disk) int {
 		return cmp.Or(cmp.Compare(a.Size, b.Size), cmp.Compare(a.Name, b.Name))

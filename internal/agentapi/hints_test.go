@@ -88,6 +88,7 @@ func TestRootDisk(t *testing.T) {
 	disks := []Disk{
 		{Name: "/dev/sdc", Size: 100 * gib}, {Name: "/dev/sda", Size: 1 * gib}, {Name: "/dev/sdd", Size: 4*gib - 1},
 		{Name: "/dev/sdb", Size: 10 * gib}, {Name: "/dev/sde", Size: 5 * gib, ReadOnly: true}, {Name: "/dev/sdf", Size: 10 * gib, Rotational: true},
+		{Name: "/dev/sdg", Size: 8 * gib, Removable: true},
 	}
 	for _, c := range []struct {
 		node string
@@ -99,6 +100,8 @@ func TestRootDisk(t *testing.T) {
 		{`{"properties":{"root_device":{"name":"/dev/sda"}}}`, "/dev/sda", 0},
 		{`{"properties":{"root_device":{"size":">= 10"}}}`, "/dev/sdc", 0}, // the kernel's order, not size
 		{`{"properties":{"root_device":{"name":"/dev/sda"}},"instance_info":{"root_device":{"rotational":true}}}`, "/dev/sdf", 0},
+		{`{"properties":{"root_device":{"size":"<= 8"},"skip_block_devices":[{"size":"< 8"}]}}`, "/dev/sdg", 0}, // it is asked for
+		{`{"properties":{"skip_block_devices":[{"size":">= 10"}]}}`, "", fault.NotFound},
 		{`{"properties":{"root_device":{"name":"/dev/sdz"}}}`, "", fault.NotFound},
 		{`{"properties":{"root_device":{"nam":"/dev/sdz"}}}`, "", fault.Invalid},
 		{`{"properties":{"root_device":"sda"}}`, "", fault.Invalid},
