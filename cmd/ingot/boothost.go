@@ -41,7 +41,7 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 		return err
 	}
 	p, err := openBootPeer(ctx, f, peer.Options{Config: peer.Defaults(), Dir: filepath.Join(f.data, "peer"), Log: log,
-		Shelf: pushed{shelf}, BootURL: doors.bootURL})
+		Shelf: pushed{shelf}, BootURL: doors.bootURL, Carried: true})
 	if err != nil {
 		return err
 	}

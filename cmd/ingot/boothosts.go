@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
@@ -122,6 +123,34 @@ func (b *bootHosts) Push(ctx context.Context, node, boot string, config agentapi
 		return "", err
 	}
 	return at + depot.PushedPath(f.Name, "boot.iso"), nil
+}
+
+// carryInterval is how often boot hosts are brought what they fetch from nobody.
+const carryInterval = 30 * time.Second
+
+// run brings the boot hosts the deny list and their renewals until ctx ends.
+func (b *bootHosts) run(ctx context.Context, log *slog.Logger) error {
+	tick := time.NewTicker(carryInterval)
+	defer tick.Stop()
+	warned := ""
+	for {
+		var errs []error
+		for _, s := range b.all {
+			errs = append(errs, b.peer.Carry(ctx, s))
+		}
+		said := ""
+		if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
+			if said = err.Error(); said != warned {
+				log.Warn("boot hosts cannot be told who is revoked, nor renewed; to be tried again", "error", err)
+			}
+		}
+		warned = said
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // Withdraw takes the ISO of a boot off every boot host.

@@ -40,6 +40,7 @@ type server struct {
 	service *ops.Service
 	worker  *conductor.Conductor // nil without the role
 	files   *depot.Depot         // nil without a conductor
+	hosts   *bootHosts           // nil: machines fetch from here
 	agents  tls.Certificate      // of the agents' door
 	agentCA string               // PEM
 
@@ -126,6 +127,9 @@ func (s *server) run(ctx context.Context) error {
 		listen(ctx, g, s.doors.boot, api.Server(s.files.Handler(), s.log))
 		g.Go(func() error { return s.worker.Run(ctx) })
 		facts = append(facts, "boot", s.doors.bootURL)
+		if s.hosts != nil {
+			g.Go(func() error { return s.hosts.run(ctx, s.log) })
+		}
 	}
 	if s.peer != nil {
 		g.Go(func() error { return s.peer.Run(ctx) })
@@ -175,7 +179,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 	if hosts, err := s.bootHosts(); err != nil {
 		return err
 	} else if hosts != nil {
-		offers.hosts = hosts
+		offers.hosts, s.hosts = hosts, hosts
 		s.worker.PushTo(hosts)
 	}
 	return s.worker.Register(ctx) // before the first request, which may need its hardware

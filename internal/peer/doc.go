@@ -1,5 +1,5 @@
 // Package peer is mutual TLS between our own servers, and what they ask of each other over it: secret values
-// by handle (courier), certificates (join, renew), files pushed to boot hosts.
+// by handle (courier), certificates (join, renew; carried to boot hosts, which ask nobody), files pushed to boot hosts.
 //
 // A cluster has one certificate authority, made by "ingot peer init" on the server that will issue. Every
 // certificate names one server and its roles in URIs (ingot://NAME/ROLE), lives for days, and is renewed by

@@ -120,6 +120,11 @@ func requestCertificate(ctx context.Context, now *credentials, issuer Server, pa
 	if err := exchange(ctx, dialTLS(now, issuer.Name, verified, clock), issuer, http.MethodPost, path, request{csr}, &got); err != nil {
 		return nil, err
 	}
+	return accept(now, key, got, clock)
+}
+
+// accept makes credentials of what the issuer has answered.
+func accept(now *credentials, key *ecdsa.PrivateKey, got issued, clock func() time.Time) (*credentials, error) {
 	leaf, err := x509.ParseCertificate(got.Cert)
 	if err != nil || !key.PublicKey.Equal(leaf.PublicKey) {
 		return nil, errors.Join(errors.New("the issuer's answer does not fit the request"), err)
@@ -196,7 +201,12 @@ func (c *call) wantedKey() (any, error) {
 	if err := c.read(&rq); err != nil {
 		return nil, err
 	}
-	csr, err := x509.ParseCertificateRequest(rq.CSR)
+	return requestedKey(rq.CSR)
+}
+
+// requestedKey is the key that a certificate request is for.
+func requestedKey(der []byte) (any, error) {
+	csr, err := x509.ParseCertificateRequest(der)
 	if err == nil {
 		err = csr.CheckSignature()
 	}
@@ -224,7 +234,7 @@ func (c *call) sign(id Identity, key any, now time.Time) (any, error) {
 // renewIfDue gets a new certificate in the second half of the old one's life.
 func (p *Peer) renewIfDue(ctx context.Context) error {
 	old := p.current.Load()
-	if p.now().Before(old.id.Issued.Add(old.id.Until.Sub(old.id.Issued) / 2)) {
+	if p.o.Carried || !p.due(old) {
 		return nil
 	}
 	c, err := p.renewed(ctx, old)

@@ -46,6 +46,7 @@ type Options struct {
 	Courier *courier.Courier // values that conductors may fetch here; nil: none
 	Shelf   Shelf            // where conductors may push files; nil: nowhere
 	BootURL string           // at which machines fetch them
+	Carried bool             // this server asks nobody: conductors carry renewals and the deny list to it
 }
 
 // Peer is this server among ours. It is safe for many goroutines.
@@ -55,6 +56,7 @@ type Peer struct {
 	current   atomic.Pointer[credentials]
 	denied    atomic.Pointer[map[string]time.Time]
 	used      used
+	next      pending
 	now       func() time.Time
 }
 

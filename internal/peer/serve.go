@@ -39,7 +39,8 @@ func conducts(i Identity) bool { return i.Is(Conductor) }
 func (p *Peer) routes() []route {
 	all := []route{{"GET /v1/hello", anyone, (*call).hello}}
 	if p.authority != nil {
-		all = append(all, route{"POST /v1/join", joiner, (*call).join}, route{"POST /v1/renew", anyone, (*call).renew})
+		all = append(all, route{"POST /v1/join", joiner, (*call).join}, route{"POST /v1/renew", anyone, (*call).renew},
+			route{"POST /v1/renew-for", conducts, (*call).renewFor})
 	}
 	if p.o.Courier != nil {
 		all = append(all, route{"POST /v1/secrets/fetch", conducts, (*call).fetch}, route{"POST /v1/secrets/release", conducts, (*call).release})
@@ -47,6 +48,10 @@ func (p *Peer) routes() []route {
 	if p.o.Shelf != nil {
 		all = append(all, route{"GET /v1/files", conducts, (*call).listFiles}, route{"PUT /v1/files/{name}", conducts, (*call).putFile},
 			route{"DELETE /v1/files/{name}", conducts, (*call).removeFile})
+	}
+	if p.o.Carried {
+		all = append(all, route{"GET /v1/renewal", conducts, (*call).offerRenewal}, route{"PUT /v1/renewal", conducts, (*call).takeRenewal},
+			route{"PUT /v1/denied", conducts, (*call).takeDenied})
 	}
 	return all
 }
