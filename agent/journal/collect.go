@@ -49,7 +49,8 @@ func Collect(s Sources) ([]byte, error) {
 	files = append(files, s.More...)
 	left := maxFiles
 	for i := range files {
-		files[i].Data = scrub(tail(files[i].Data, min(maxFile, left)), s.Hide)
+		// Masked first: half a secret is not found any more, and is one too many.
+		files[i].Data = tail(scrub(files[i].Data, s.Hide), min(maxFile, left))
 		left -= len(files[i].Data)
 	}
 	return Archive(files, time.Now())

@@ -87,6 +87,21 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+// The place where a long file is cut may be in the middle of a secret.
+func TestHalfASecretIsNotLeft(t *testing.T) {
+	const value = "first-half-canary-of-a-token"
+	root := t.TempDir()
+	long := append([]byte(value), bytes.Repeat([]byte("x\n"), maxFile/2-5)...)
+	packed, err := Collect(Sources{Root: root, Ring: NewRing(10), Inventory: func() (any, error) { return nil, nil },
+		More: []File{{"long", long}}, Hide: []secret.Secret{secret.New(value)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := unpack(t, packed)["long"]; strings.Contains(text, "token") || len(text) > maxFile {
+		t.Errorf("%.40q", text)
+	}
+}
+
 func FuzzScrub(f *testing.F) {
 	f.Add([]byte("a token=very-secret-value b"))
 	f.Add([]byte("http://u:very-secret-value@h"))
