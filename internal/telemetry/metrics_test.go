@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -61,5 +62,17 @@ func TestWhatIsToldIsCounted(t *testing.T) {
 	}
 	if strings.Contains(got, "ingot_nodes{") || !strings.Contains(log.String(), "the database is away") {
 		t.Errorf("a database that is away: %s", log.String())
+	}
+}
+
+// TestNamesOfComposedStepsAreNoLabels: whoever names steps cannot make the process grow.
+func TestNamesOfComposedStepsAreNoLabels(t *testing.T) {
+	m := New("1", Gauges{}, slog.New(slog.DiscardHandler))
+	for i := range 100 {
+		m.Step("manual clean", fmt.Sprintf("clean step %d: deploy.made-up\n-%d: power off", i+1, i), "done", time.Second)
+	}
+	got := scrape(t, m)
+	if want := `ingot_step_seconds_count{outcome="done",plan="manual clean",step="clean step"} 100`; !strings.Contains(got, want) || strings.Contains(got, "made-up") {
+		t.Errorf("%s is missing, or more is there", want)
 	}
 }
