@@ -269,8 +269,11 @@ func testCheck(t *testing.T, open opener) {
 		}
 		return good, bad
 	}
+	write(t, db, func(tx *Tx) error {
+		return tx.CreateTemplate(&metal.DeployTemplate{UUID: id(77), Name: "CUSTOM_CHECKED", Steps: []metal.Step{{Interface: "deploy", Step: "tune"}}})
+	})
 	good, bad := look(db, db.key)
-	for _, want := range []string{"this program's", "nodes 2", "the key is this database's", "driver_info of nodes: 2 opened", "tokens of agents: 2 opened", "logs: 2 opened", "records of operations: 2 opened"} {
+	for _, want := range []string{"this program's", "nodes 2", "the key is this database's", "driver_info of nodes: 2 opened", "tokens of agents: 2 opened", "logs: 2 opened", "records of operations: 2 opened", "steps of deploy templates: 1 opened"} {
 		if !strings.Contains(good, want) {
 			t.Errorf("not found: %q in\n%s", want, good)
 		}
