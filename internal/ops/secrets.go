@@ -19,7 +19,13 @@ type Keeper struct {
 	Server  string // this server's name, by which a conductor finds it
 	// Refusal says why no conductor could fetch a value from here; "": one can.
 	Refusal string
+
+	missed map[string]int // looks in a row that did not find an operation; of the one goroutine that looks
 }
+
+// missedLimit is how many looks, of one each 10 seconds, may not find an operation whose values are kept: longer than a
+// request may take to write it.
+const missedLimit = 12
 
 // KeepSecrets lets the service take secret values. Call it before the first request.
 func (s *Service) KeepSecrets(k Keeper) { s.keeper = &k }
@@ -91,15 +97,21 @@ func (s *Service) RunSecrets(ctx context.Context) error {
 }
 
 func (s *Service) releaseEnded(ctx context.Context) {
+	missed := map[string]int{}
 	for _, id := range s.keeper.Courier.Operations() {
 		var o *store.Operation
 		err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
 			o, err = tx.Operation(id)
 			return err
 		})
-		// One that cannot be found may be about to be written: the courier's own limit ends it.
-		if err == nil && o.Status != store.Live {
+		switch {
+		case fault.KindOf(err) == fault.NotFound: // it is about to be written, or its node was deleted
+			if missed[id] = s.keeper.missed[id] + 1; missed[id] >= missedLimit {
+				s.keeper.Courier.Release(id)
+			}
+		case err == nil && o.Status != store.Live:
 			s.keeper.Courier.Release(id)
 		}
 	}
+	s.keeper.missed = missed
 }

@@ -59,6 +59,20 @@ func TestSecretsAreKeptWhileTheOperationLives(t *testing.T) {
 		t.Errorf("kept after the end: %v", left)
 	}
 
+	// An operation that cannot be found is about to be written; after a while its node was deleted, and it with it.
+	if _, err := kept.Keep("of a deleted node", ask.Secrets); err != nil {
+		t.Fatal(err)
+	}
+	for look := range missedLimit {
+		if len(kept.Operations()) != 1 {
+			t.Fatalf("released after %d looks", look)
+		}
+		s.releaseEnded(t.Context())
+	}
+	if left := kept.Operations(); len(left) != 0 {
+		t.Errorf("kept although the operation is gone: %v", left)
+	}
+
 	s.KeepSecrets(Keeper{Courier: kept, Server: "one", Refusal: "No peer."})
 	force(t, db, n.UUID, metal.Active)
 	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, ask), fault.NotSupported)
