@@ -110,17 +110,30 @@ func (m *members) run(ctx context.Context, s *server) error {
 			return m.db.Write(end, func(tx *store.Tx) error { return tx.ForgetServer(m.self.Name, m.self.Place) })
 		case <-tick.C:
 		}
-		write, cancel := context.WithTimeout(ctx, signOfLife)
-		var until *time.Time
-		if s.peer != nil {
-			is := s.peer.Identity().Until
-			until = &is
+		if err := m.sign(ctx, s); err != nil {
+			return err
 		}
-		if err := m.beat(write, until); err != nil && ctx.Err() == nil {
-			s.log.Warn("server cannot write its sign of life", "error", err)
-		}
-		cancel()
 	}
+}
+
+// sign gives one sign of life. Only a name that another server has taken, while this one was frozen or cut off, is an
+// error: two conductors of one name would drop each other's leases.
+func (m *members) sign(ctx context.Context, s *server) error {
+	ctx, cancel := context.WithTimeout(ctx, signOfLife)
+	defer cancel()
+	var until *time.Time
+	if s.peer != nil {
+		is := s.peer.Identity().Until
+		until = &is
+	}
+	err := m.beat(ctx, until)
+	if fault.KindOf(err) == fault.Conflict {
+		return err
+	}
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		s.log.Warn("server cannot write its sign of life", "error", err)
+	}
+	return nil
 }
 
 // find gives a server by name as it was last seen.
