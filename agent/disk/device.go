@@ -27,6 +27,8 @@ const (
 type device struct {
 	f      *os.File
 	path   string
+	what   string // in messages: "disk" or "partition"
+	base   int64  // where it begins in f; 0 but for a window
 	size   int64
 	sector int64 // logical sector size; 0 for a file: any
 	block  bool
@@ -57,7 +59,7 @@ func openDevice(path string) (*device, error) {
 	if err != nil {
 		return nil, plainPath(err)
 	}
-	d := &device{f: f, path: path, size: info.Size(), block: block}
+	d := &device{f: f, path: path, what: "disk", size: info.Size(), block: block}
 	if block {
 		err = d.askSize()
 	}
@@ -89,8 +91,15 @@ func (d *device) askSize() error {
 	return err
 }
 
-func (d *device) ReadAt(p []byte, off int64) (int, error)  { return d.f.ReadAt(p, off) }
-func (d *device) WriteAt(p []byte, off int64) (int, error) { return d.f.WriteAt(p, off) }
+// window is a part of the disk, to be used as if it were one.
+func (d *device) window(off, n int64) *device {
+	w := *d
+	w.what, w.base, w.size, w.runs = "partition", d.base+off, n, nil
+	return &w
+}
+
+func (d *device) ReadAt(p []byte, off int64) (int, error)  { return d.f.ReadAt(p, d.base+off) }
+func (d *device) WriteAt(p []byte, off int64) (int, error) { return d.f.WriteAt(p, d.base+off) }
 
 // flush makes everything written durable.
 func (d *device) flush() error { return d.f.Sync() }
@@ -110,9 +119,14 @@ func (d *device) clearEnds() error {
 	return d.flush()
 }
 
+// eraseEnds zeroes the first and the last MiB durably, whatever was cancelled.
+func (d *device) eraseEnds() error {
+	return errors.Join(d.writeZeros(context.Background(), 0, mib), d.writeZeros(context.Background(), d.size-mib, mib), d.flush())
+}
+
 // testPunch writes a pattern, has the device zero it, and looks: some claim to zero and do nothing.
 func (d *device) testPunch() error {
-	if _, err := d.f.WriteAt(bytes.Repeat([]byte{0xa5}, mib), 0); err != nil {
+	if _, err := d.WriteAt(bytes.Repeat([]byte{0xa5}, mib), 0); err != nil {
 		return err
 	}
 	if err := d.flush(); err != nil {
@@ -122,7 +136,7 @@ func (d *device) testPunch() error {
 		return nil // not supported: zeros are written
 	}
 	back := make([]byte, mib)
-	if _, err := d.f.ReadAt(back, 0); err != nil {
+	if _, err := d.ReadAt(back, 0); err != nil {
 		return err
 	}
 	d.punch = bytes.Equal(back, zeros)
@@ -132,7 +146,7 @@ func (d *device) testPunch() error {
 // fallocate asks for zeros by PUNCH_HOLE. On a block device the kernel then offers only what the device
 // itself guarantees to read as zeros (block/fops.c, BLKDEV_ZERO_NOFALLBACK), and drops its cached pages.
 func (d *device) fallocate(off, n int64) error {
-	return unix.Fallocate(int(d.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	return unix.Fallocate(int(d.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, d.base+off, n)
 }
 
 // zero makes a range read as zeros, by the device's means where it is worth it and trusted.
@@ -162,7 +176,7 @@ func (d *device) zero(ctx context.Context, off, n int64) error {
 func (d *device) sampled(from, to int64) bool {
 	page := make([]byte, samplePage)
 	for off := from; ; off = min(off+sampleEvery, to-samplePage) {
-		if _, err := d.f.ReadAt(page, off); err != nil || !isZero(page) {
+		if _, err := d.ReadAt(page, off); err != nil || !isZero(page) {
 			return false
 		}
 		if off == to-samplePage {
@@ -189,7 +203,7 @@ func (d *device) writeZeros(ctx context.Context, off, n int64) error {
 			return context.Cause(ctx)
 		}
 		step := min(n, mib)
-		if _, err := d.f.WriteAt(zeros[:step], off); err != nil {
+		if _, err := d.WriteAt(zeros[:step], off); err != nil {
 			return err
 		}
 		off, n = off+step, n-step
@@ -200,12 +214,12 @@ func (d *device) writeZeros(ctx context.Context, off, n int64) error {
 // startWriteback begins to write a range to the disk without waiting; finishWriteback waits for it and
 // drops it from the page cache, which in a ramdisk is memory somebody needs. Both matter only for speed.
 func (d *device) startWriteback(off, n int64) error {
-	return tolerate(unix.SyncFileRange(int(d.f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE))
+	return tolerate(unix.SyncFileRange(int(d.f.Fd()), d.base+off, n, unix.SYNC_FILE_RANGE_WRITE))
 }
 
 func (d *device) finishWriteback(off, n int64) error {
 	const wait = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
-	if err := tolerate(unix.SyncFileRange(int(d.f.Fd()), off, n, wait)); err != nil {
+	if err := tolerate(unix.SyncFileRange(int(d.f.Fd()), d.base+off, n, wait)); err != nil {
 		return err
 	}
 	return d.dropCache(off, n)
@@ -213,7 +227,7 @@ func (d *device) finishWriteback(off, n int64) error {
 
 // dropCache makes the next read of a range come from the disk, as far as the kernel obliges.
 func (d *device) dropCache(off, n int64) error {
-	return tolerate(unix.Fadvise(int(d.f.Fd()), off, n, unix.FADV_DONTNEED))
+	return tolerate(unix.Fadvise(int(d.f.Fd()), d.base+off, n, unix.FADV_DONTNEED))
 }
 
 // tolerate passes over "not supported" of calls that are advice; a real write error stays one, because

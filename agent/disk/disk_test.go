@@ -404,7 +404,7 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 		{"no checksum", good, func(r *Request) { r.Image.HashValue = "" }, paramsError, "checksum"},
 		{"md5", good, func(r *Request) { r.Image.HashAlgo, r.Image.HashValue = "md5", strings.Repeat("0", 32) }, paramsError, "forged"},
 		{"no urls", good, func(r *Request) { r.Image.URLs = nil }, paramsError, "urls"},
-		{"partition image", good, func(r *Request) { r.Image.ImageType = "partition" }, paramsError, "whole-disk"},
+		{"unknown type", good, func(r *Request) { r.Image.ImageType = "half-disk" }, paramsError, "whole-disk"},
 		{"404", good, func(r *Request) { r.Image.URLs[0] += "/../none?sig=hunter2" }, downloadError, "404"},
 		{"drive not base64", good, func(r *Request) { r.ConfigDrive = "***" }, deployError, "config drive"},
 		{"drive not gzip", good, func(r *Request) { r.ConfigDrive = "H4sIAAAA" }, deployError, "config drive"},

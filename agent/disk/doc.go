@@ -9,6 +9,9 @@
 // zeroed on the disk by its own means, tested first, else by writing; old data is never left under them.
 // Last come the GPT's backup at the disk's end and the config drive.
 //
+// A partition image goes the same way into a partition that is only planned yet. Its boot loaders are then read
+// from it, the other partitions are made, and the table that makes them partitions is written last (parts.go).
+//
 // It works on block devices and, for tests and benchmarks, on regular files of a fixed size, which need
 // no root. It does not choose the disk (inventory's root hints do), erase whole disks (steps do) or make
 // EFI boot entries: the Report has what that needs.

@@ -31,11 +31,17 @@ func (j *job) finish(ctx context.Context) error {
 	if err := j.writeTable(l); err != nil {
 		return as(writeError, err)
 	}
+	j.told(l)
+	return nil
+}
+
+// told fills in the report once all is on the disk.
+func (j *job) told(l *layout) {
+	s := j.scatter
 	j.report.describe(l.table)
 	j.report.Downloaded, j.report.ImageSize = j.fetcher.count.Load(), s.off
 	j.report.Written, j.report.Zeroed, j.report.Punched = s.written, s.zeroed, j.dev.punch
-	j.report.Reread = j.dev.reread() == nil
-	return nil
+	j.report.Reread = j.disk.reread() == nil
 }
 
 // placeDrive writes the config drive into the image's own partition for it, or into a new one.
@@ -69,28 +75,28 @@ func (j *job) newDrive(ctx context.Context, l *layout) (image.Partition, error) 
 // writeTable writes the backup table, then the first MiB, each durably, and reads the latter back.
 func (j *job) writeTable(l *layout) error {
 	if backup, at := l.seal(); backup != nil {
-		if _, err := j.dev.WriteAt(backup, at); err != nil {
+		if _, err := j.disk.WriteAt(backup, at); err != nil {
 			return err
 		}
 	}
-	if err := j.dev.flush(); err != nil {
+	if err := j.disk.flush(); err != nil {
 		return err
 	}
-	if _, err := j.dev.WriteAt(l.head, 0); err != nil {
+	if _, err := j.disk.WriteAt(l.head, 0); err != nil {
 		return err
 	}
-	if err := j.dev.flush(); err != nil {
+	if err := j.disk.flush(); err != nil {
 		return err
 	}
-	if err := j.dev.dropCache(0, mib); err != nil {
+	if err := j.disk.dropCache(0, mib); err != nil {
 		return err
 	}
 	back := make([]byte, mib)
-	if _, err := j.dev.ReadAt(back, 0); err != nil {
+	if _, err := j.disk.ReadAt(back, 0); err != nil {
 		return err
 	}
 	if !bytes.Equal(back, l.head) {
-		return fmt.Errorf("the first MiB does not read back from %s as it was written", j.dev.path)
+		return fmt.Errorf("the first MiB does not read back from %s as it was written", j.disk.path)
 	}
 	table, err := image.ParseTable(back)
 	if err != nil {

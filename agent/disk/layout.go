@@ -1,8 +1,6 @@
 package disk
 
 import (
-	"crypto/rand"
-
 	"ingot/internal/image"
 )
 
@@ -84,10 +82,7 @@ func (l *layout) add(start int64) (int, error) {
 	if l.gpt == nil {
 		return addMBR(l.head, start)
 	}
-	var id image.GUID
-	rand.Read(id[:])
-	id[7], id[8] = id[7]&0x0f|0x40, id[8]&0x3f|0x80 // version 4, in a GPT's byte order
-	number, err := l.gpt.add(image.TypeLinuxData, id, start, driveSize, "config-2")
+	number, err := l.gpt.add(image.TypeLinuxData, newGUID(), start, driveSize, "config-2")
 	if err != nil {
 		return 0, fail(deployError, "There is no room for the config drive: %s.", err)
 	}

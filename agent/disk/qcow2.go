@@ -16,7 +16,7 @@ func (j *job) transferQCOW2(ctx context.Context) error {
 	}
 	j.scatter = newScatter(ctx, j.dev, nil)
 	j.scatter.off = q.Size()
-	if err := j.dev.clearEnds(); err != nil {
+	if err := j.clearEnds(); err != nil {
 		return j.undo(as(writeError, err))
 	}
 	p := newPlacer(j.scatter, j.cancel)
@@ -41,12 +41,12 @@ func (j *job) openQCOW2() (*image.QCOW2File, error) {
 	if err != nil {
 		return nil, as(downloadError, err)
 	}
-	q, err := image.OpenQCOW2(fetched{j}, size, image.Options{Declared: j.request.Image.DiskFormat, MaxSize: j.dev.size})
+	q, err := image.OpenQCOW2(fetched{j}, size, j.options())
 	if err != nil {
 		return nil, refused(err)
 	}
 	j.report.Format = string(image.QCOW2)
-	if err := j.fits(q.Info().Table, q.Head()); err != nil {
+	if err := j.fits(q.Info(), q.Head()); err != nil {
 		return nil, err
 	}
 	if err := q.Map(); err != nil {

@@ -40,7 +40,7 @@ func newScatter(ctx context.Context, dev *device, head []byte) *scatter {
 // put takes the next block. A block past the end of the disk is refused before any of it is written.
 func (s *scatter) put(block []byte) error {
 	if s.off+int64(len(block)) > s.dev.size {
-		return fail(writeError, "The image is larger than the disk, which has %d bytes.", s.dev.size)
+		return fail(writeError, "The image is larger than the %s, which has %d bytes.", s.dev.what, s.dev.size)
 	}
 	if hold := s.dev.size - mib; s.off+int64(len(block)) > hold {
 		n := max(0, hold-s.off)

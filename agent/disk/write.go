@@ -1,8 +1,10 @@
 package disk
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -28,6 +30,8 @@ type Request struct {
 
 	// fetch changes how patient downloads are; tests set it.
 	fetch source.Options
+	// esp is the size of the EFI system partition, if not 0; tests set it, to have less to read.
+	esp int64
 }
 
 // WriteImage puts the image on the disk as the package's doc says. It returns when everything is durable,
@@ -49,7 +53,9 @@ type job struct {
 
 	digest  source.Digest
 	drive   *drive
-	dev     *device
+	disk    *device // all of it
+	dev     *device // where the image goes: the disk, or a window on the partition for it
+	parts   *parts  // nil for a whole-disk image
 	fetcher *fetcher
 	ranges  *source.Ranges // parts of what the fetcher downloads
 	scatter *scatter
@@ -65,10 +71,16 @@ func (j *job) run(ctx context.Context) error {
 	if j.drive, err = loadDrive(ctx, j.request.ConfigDrive, j.request.fetch); err != nil {
 		return err
 	}
-	if j.dev, err = openDevice(j.request.Device); err != nil {
+	if j.disk, err = openDevice(j.request.Device); err != nil {
 		return fail(writeError, "The disk %s cannot be written: %s.", j.request.Device, err)
 	}
-	defer j.dev.close()
+	defer j.disk.close()
+	if j.dev = j.disk; j.request.Image.ImageType == partitionType {
+		if j.parts, err = divide(j.request.Image.Partitions, j.disk, cmp.Or(j.request.esp, espSize), j.drive != nil); err != nil {
+			return err
+		}
+		j.dev = j.disk.window(j.parts.root.Start, j.parts.root.Size)
+	}
 	body, err := source.Open(ctx, j.request.Image.URLs, j.request.fetch)
 	if err != nil {
 		return as(downloadError, err)
@@ -86,10 +98,32 @@ func (j *job) run(ctx context.Context) error {
 		return err
 	}
 	j.report.Breaks = body.Breaks() // all is read: the fetcher is done with it
-	if err := j.finish(ctx); err != nil {
+	finish := j.finish
+	if j.parts != nil {
+		finish = j.finishParts
+	}
+	if err := finish(ctx); err != nil {
 		return j.undo(err)
 	}
 	return nil
+}
+
+// partitionType is the image_type of a partition image.
+const partitionType = "partition"
+
+// options are how the image is read.
+func (j *job) options() image.Options {
+	return image.Options{Declared: j.request.Image.DiskFormat, MaxSize: j.dev.size, Partition: j.parts != nil}
+}
+
+// clearEnds takes away what makes the disk, and the place for the image, look like anything.
+func (j *job) clearEnds() error {
+	if j.parts != nil {
+		if err := j.disk.clearEnds(); err != nil {
+			return err
+		}
+	}
+	return j.dev.clearEnds()
 }
 
 // wanted is the digest the image must have. Only SHA-2 is taken, as a value or a checksum file's URL.
@@ -106,8 +140,8 @@ func wanted(ctx context.Context, r Request) (source.Digest, error) {
 		return source.Digest{}, fail(paramsError, "image_info has no urls.")
 	case spec == "" || spec == "auto":
 		return source.Digest{}, fail(paramsError, "image_info has no checksum: give os_hash_algo and os_hash_value.")
-	case i.ImageType != "" && i.ImageType != "whole-disk":
-		return source.Digest{}, fail(paramsError, "Images of type %.40q are not supported: only whole-disk images are.", i.ImageType)
+	case i.ImageType != "" && i.ImageType != "whole-disk" && i.ImageType != partitionType:
+		return source.Digest{}, fail(paramsError, "Images of type %.40q are not supported: whole-disk and partition images are.", i.ImageType)
 	case strings.Contains(spec, "://"):
 		d, err := source.Checksum(ctx, i.URLs[0], spec, r.fetch)
 		return d, as(downloadError, err)
@@ -126,7 +160,7 @@ func (j *job) transfer(ctx context.Context, size int64) error {
 	if image.Detect(first[:min(len(first), 64)]) == image.QCOW2 {
 		return j.transferQCOW2(ctx)
 	}
-	decoder, err := image.NewDecoder(j.fetcher, image.Options{Declared: j.request.Image.DiskFormat, MaxSize: j.dev.size})
+	decoder, err := image.NewDecoder(j.fetcher, j.options())
 	if err != nil {
 		return refused(err)
 	}
@@ -136,7 +170,7 @@ func (j *job) transfer(ctx context.Context, size int64) error {
 		return err
 	}
 	j.scatter = newScatter(ctx, j.dev, head)
-	if err := j.dev.clearEnds(); err != nil {
+	if err := j.clearEnds(); err != nil {
 		return j.undo(as(writeError, err))
 	}
 	ahead := newDecoded()
@@ -159,10 +193,10 @@ func (j *job) inspect(d *image.Decoder, size int64) ([]byte, error) {
 	j.report.Format, j.report.Compression = string(info.Format), string(info.Compression)
 	if info.Compression == "" && size >= 0 {
 		if size > j.dev.size {
-			return nil, fail(writeError, "The image is larger than the disk: it has %d bytes, the disk %d.", size, j.dev.size)
+			return nil, fail(writeError, "The image is larger than the %[2]s: it has %[1]d bytes, the %[2]s %[3]d.", size, j.dev.what, j.dev.size)
 		}
-		if end := info.Table.End(); size < end {
-			return nil, fail(invalidImage, "The image is cut short: it has %d bytes, its last partition ends at byte %d.", size, end)
+		if end, what := info.End(); size < end {
+			return nil, fail(invalidImage, "The image is cut short: it has %d bytes, its %s ends at byte %d.", size, what, end)
 		}
 	}
 	head := make([]byte, image.HeadSize)
@@ -170,11 +204,19 @@ func (j *job) inspect(d *image.Decoder, size int64) ([]byte, error) {
 	if err != nil && err != io.EOF {
 		return nil, refused(err)
 	}
-	return head[:n], j.fits(info.Table, head[:n])
+	return head[:n], j.fits(info, head[:n])
 }
 
-// fits sees that the image's partition table can be the disk's. head is the image's first MiB, or all of it.
-func (j *job) fits(t *image.Table, head []byte) error {
+// fits sees that the image's partition table can be the disk's, or that the disk can hold its file system. head is
+// the image's first MiB, or all of it.
+func (j *job) fits(info image.Info, head []byte) error {
+	if j.parts != nil {
+		if info.Root.Block < j.dev.sector {
+			return fail(invalidImage, "The image's file system has blocks of %d bytes, this disk has sectors of %d.", info.Root.Block, j.dev.sector)
+		}
+		return nil
+	}
+	t := info.Table
 	if j.dev.block && t.SectorSize != j.dev.sector {
 		return fail(invalidImage, "The image is made for disks with sectors of %d bytes, this disk has sectors of %d.", t.SectorSize, j.dev.sector)
 	}
@@ -211,15 +253,19 @@ func (j *job) verify(info image.Info, decodeErr error) error {
 	if refusal != nil {
 		return refusal
 	}
-	if end := info.Table.End(); j.scatter.off < end {
-		return fail(invalidImage, "The image is cut short: it has %d bytes, its last partition ends at byte %d.", j.scatter.off, end)
+	if end, what := info.End(); j.scatter.off < end {
+		return fail(invalidImage, "The image is cut short: it has %d bytes, its %s ends at byte %d.", j.scatter.off, what, end)
 	}
 	return nil
 }
 
 // undo leaves a disk that cannot boot, and says so if even that fails.
 func (j *job) undo(err error) error {
-	if wipeErr := j.scatter.erase(); wipeErr != nil {
+	wipeErr := j.scatter.erase()
+	if j.parts != nil {
+		wipeErr = errors.Join(wipeErr, j.disk.eraseEnds())
+	}
+	if wipeErr != nil {
 		c := *as(writeError, err).(*agentapi.CommandError)
 		c.Details += fmt.Sprintf(" Clearing the ends of the disk after that failed, too: %s.", wipeErr)
 		return &c

@@ -45,6 +45,9 @@ func (s *Steps) write(ctx context.Context, raw json.RawMessage, progress func(ag
 	if err != nil {
 		return "", err
 	}
+	if err := s.checkPartition(p.Image, disk.Name); err != nil {
+		return "", err
+	}
 	drive := ""
 	if p.ConfigDrive != nil {
 		drive = *p.ConfigDrive
@@ -67,13 +70,23 @@ func checkImage(i *agentapi.ImageInfo) error {
 		wrong = "image_info is missing"
 	case i.ID == "" || len(i.URLs) == 0:
 		wrong = "image_info must have an id and at least one URL"
-	case i.ImageType == "partition":
-		wrong = "partition images are not supported by this agent: use a whole-disk image"
 	case i.Checksum == "" && (i.HashAlgo == "" || i.HashValue == ""):
 		wrong = "image_info has no checksum: os_hash_algo and os_hash_value, or checksum"
 	}
 	if wrong != "" {
 		return server.Error("InvalidCommandParamsError", "%s", wrong)
+	}
+	return nil
+}
+
+// checkPartition refuses a partition image on a machine that this agent could not make boot from it.
+func (s *Steps) checkPartition(i *agentapi.ImageInfo, disk string) error {
+	switch {
+	case i.ImageType != "partition":
+	case !s.Machine.UEFI():
+		return server.Error("InvalidCommandParamsError", "%s", "partition images are deployed to machines that boot with UEFI, and this one booted with a BIOS: use a whole-disk image")
+	case s.Machine.Array(disk):
+		return server.Error("InvalidCommandParamsError", "%s", "partition images are not written to "+disk+", which is an array: firmware could not read the EFI system partition on it")
 	}
 	return nil
 }
@@ -100,12 +113,15 @@ func (s *Steps) imageDisk(ctx context.Context) (string, error) {
 func (s *Steps) partitionUUIDs(context.Context, json.RawMessage, func(agentapi.Progress)) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := map[string]string{}
+	known := map[string]any{}
 	if s.written != nil {
 		for key, value := range map[string]string{"root uuid": s.written.RootUUID, "efi system partition uuid": s.written.ESPUUID} {
 			if value != "" {
 				known[key] = value
 			}
+		}
+		if len(s.written.Partitions) > 0 {
+			known["partitions"] = s.written.Partitions
 		}
 	}
 	return known, nil
@@ -116,7 +132,7 @@ type loaderParams struct {
 }
 
 // installBootloader makes an EFI boot entry. A machine with BIOS needs nothing: whole-disk images bring
-// their own boot sector, and no other images are written.
+// their own boot sector, and no other images are written there.
 func (s *Steps) installBootloader(ctx context.Context, raw json.RawMessage, _ func(agentapi.Progress)) (any, error) {
 	var p loaderParams
 	if err := decode(raw, &p); err != nil {

@@ -26,6 +26,8 @@ const hintWait = 30 * time.Second
 type Written struct {
 	RootUUID string // of the root file system, or the MBR's disk signature as 0x%08x
 	ESPUUID  string // of the EFI system partition
+	// Partitions are the device names of what was made for a partition image, by upstream's words; nil for a whole disk.
+	Partitions map[string]string
 }
 
 // Writer writes an image, and the config drive if there is one (base64 of gzip, or a URL), to a disk.

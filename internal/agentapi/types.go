@@ -136,7 +136,7 @@ type ImageInfo struct {
 	URLs            []string          `json:"urls"`
 	DiskFormat      string            `json:"disk_format,omitempty"`      // "raw" or "qcow2"; "" asserts nothing. Compression is found by content
 	ContainerFormat string            `json:"container_format,omitempty"` // "bare"
-	ImageType       string            `json:"image_type,omitempty"`       // "whole-disk"
+	ImageType       string            `json:"image_type,omitempty"`       // "whole-disk" or "partition"
 	Checksum        string            `json:"checksum,omitempty"`
 	HashAlgo        string            `json:"os_hash_algo,omitempty"` // sha256 or sha512, of the bytes as downloaded
 	HashValue       string            `json:"os_hash_value,omitempty"`
@@ -144,6 +144,20 @@ type ImageInfo struct {
 	NodeUUID        string            `json:"node_uuid,omitempty"`
 	Proxies         map[string]string `json:"proxies,omitempty"`
 	CA              string            `json:"ingot_ca,omitempty"` // PEM that image servers must chain to; ours
+	*Partitions                       // of a partition image; nil for a whole disk
+}
+
+// Partitions is what write_image is told about a partition image besides. Source: agent protocol reference §8.1.
+type Partitions struct {
+	RootGB            int64  `json:"root_gb"`
+	RootMB            int64  `json:"root_mb"`
+	SwapMB            int64  `json:"swap_mb"`
+	EphemeralMB       int64  `json:"ephemeral_mb"`
+	EphemeralFormat   string `json:"ephemeral_format"`
+	PreserveEphemeral bool   `json:"preserve_ephemeral"`
+	BootMode          string `json:"deploy_boot_mode"` // "uefi"
+	BootOption        string `json:"boot_option"`      // "local"
+	DiskLabel         string `json:"disk_label"`       // "gpt"
 }
 
 // LookupAnswer is the body of GET /v1/lookup.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -23,6 +24,7 @@ type deployment struct {
 	keys, meta                   []string
 	hostname, userData, networks string
 	drive                        string
+	rootGB, swapMB               int
 	rebuild                      bool // the node is deployed already: what the flags do not say stays as it is
 	steps                        stepFlags
 	waiting
@@ -36,7 +38,10 @@ func (a *app) nodeDeploy() *cobra.Command {
 		Long: `Write a whole-disk image to the machine, with a config drive that says who it is and who may log in, and boot it.
 
 The image is a URL or a local path that the server can read: raw, zstd, gzip or xz of raw, or qcow2. Its checksum
-is given as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).`,
+is given as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).
+
+With --root-gb it is the image of a root partition instead, an ext4 with a signed boot loader in it; the disk is
+divided around it.`,
 		Example: `  ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw.zst \
       --ssh-key ~/.ssh/id_ed25519.pub --hostname web1 --wait
   ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw \
@@ -75,6 +80,8 @@ func (d *deployment) describe(c *cobra.Command) {
 	d.steps.flags(c)
 	f := c.Flags()
 	f.StringVar(&d.image, "image", "", "URL or path of the image")
+	f.IntVar(&d.rootGB, "root-gb", 0, "size of the root partition in GiB; says that the image is that of a partition, an ext4")
+	f.IntVar(&d.swapMB, "swap-mb", 0, "size of a swap partition in MiB, with --root-gb; 0 for none")
 	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file")
 	f.StringArrayVar(&d.keys, "ssh-key", nil, "file with public keys that may log in; repeatable")
 	f.StringVar(&d.hostname, "hostname", "", "host name (default: the node's name)")
@@ -91,6 +98,9 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 	}
 	if err := d.check(); err != nil {
 		return err
+	}
+	if d.rootGB < 0 || d.swapMB < 0 || (d.swapMB > 0 && d.rootGB == 0) || (d.rootGB > 0 && d.image == "") {
+		return usagef("--root-gb and --swap-mb are sizes for --image, and a swap partition goes with a root partition")
 	}
 	image := ""
 	if d.image != "" {
@@ -128,6 +138,9 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		info, err := a.imageInfo(cmd, image, d.checksum)
 		if err != nil {
 			return err
+		}
+		if d.rootGB != 0 {
+			info["image_type"], info["root_gb"], info["swap_mb"] = "partition", strconv.Itoa(d.rootGB), strconv.Itoa(d.swapMB)
 		}
 		if _, err := c.UpdateNode(ctx, ident, imageChanges(node, info), false); err != nil {
 			return err

@@ -83,7 +83,11 @@ func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
 func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	info := op.Node.InstanceInfo.Expose()
 	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
-	if err := image.CheckDeclared(info); err != nil {
+	declared, err := image.ReadDeclared(info)
+	if err == nil && declared.Partition {
+		err = partitionFits(op)
+	}
+	if err != nil {
 		return Outcome{}, err
 	}
 	address := text("image_source")
@@ -104,14 +108,40 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
-	format, err := r.lookInto(ctx, op, address, text("image_disk_format"))
+	format, err := r.lookInto(ctx, op, address, image.Options{Declared: text("image_disk_format"), Partition: declared.Partition, MaxSize: declared.RootGB << 30})
 	if err != nil {
 		return Outcome{}, err
 	}
 	name := path.Base(strings.SplitN(address, "?", 2)[0])
 	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{address}, DiskFormat: format, ContainerFormat: "bare",
 		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
+	if declared.Partition {
+		op.Rec.Image.ImageType = "partition"
+		op.Rec.Image.Partitions = &agentapi.Partitions{RootGB: declared.RootGB, RootMB: declared.RootGB << 10, SwapMB: declared.SwapMB,
+			BootMode: string(metal.UEFI), BootOption: "local", DiskLabel: image.GPT}
+	}
 	return done, nil
+}
+
+// partitionFits refuses a partition image for a machine that could not be made to boot from it.
+func partitionFits(op *Op) error {
+	own, err := metal.Capabilities(op.Node.InstanceInfo.Expose()["capabilities"])
+	switch {
+	case err != nil:
+		return fault.New(fault.Invalid, "instance_info: %s", err)
+	case own["disk_label"] != "" && own["disk_label"] != image.GPT:
+		return fault.New(fault.Invalid, "partition images get a GPT only: remove the capability disk_label from instance_info, or set it to gpt")
+	case bootMode(op) == metal.BIOS:
+		return fault.New(fault.Invalid, "partition images are deployed to machines that boot with UEFI, and node %s boots with a BIOS: use a whole-disk image", op.Node.UUID)
+	case deployISO(op.Node) != "":
+		return fault.New(fault.Invalid, "partition images are deployed by the agent of our own ramdisk only: use a whole-disk image, or remove deploy_iso")
+	}
+	return nil
+}
+
+// bootMode is how the machine is to boot, or does.
+func bootMode(op *Op) string {
+	return cmp.Or(op.Rec.Wish.Mode, op.Node.BootMode, metal.UEFI)
 }
 
 // localFile is the path of an image that is a file of this server, as a path or as a file URL.
@@ -208,7 +238,7 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 
 // installBootEntry makes the firmware boot the new disk first.
 func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) {
-	mode := cmp.Or(op.Rec.Wish.Mode, op.Node.BootMode, metal.UEFI)
+	mode := bootMode(op)
 	if mode == metal.BIOS {
 		return done, nil // a whole disk brings its own; upstream's agent would try to install another
 	}
@@ -223,13 +253,14 @@ func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) 
 // deployed tidies up: what the deployment alone needed leaves the record. The node keeps its instance_info, the
 // config drive in it too, until it is torn down: a rebuild needs it.
 func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
+	whole := op.Rec.Image == nil || op.Rec.Image.Partitions == nil
 	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy = "", nil, "", ""
 	op.Change(func(n *metal.Node) {
 		n.DeployStep = map[string]any{}
 		if n.InternalInfo == nil {
 			n.InternalInfo = map[string]any{}
 		}
-		n.InternalInfo["is_whole_disk_image"] = true
+		n.InternalInfo["is_whole_disk_image"] = whole
 	})
 	return done, nil
 }

@@ -15,19 +15,19 @@ import (
 // lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
 // machine is still as it was, and gives its format. A server that this host does not reach may well be reached
 // by the machine: then the agent alone looks, before it writes, and the format is what was declared.
-func (r *runner) lookInto(ctx context.Context, op *Op, url, declared string) (string, error) {
+func (r *runner) lookInto(ctx context.Context, op *Op, url string, o image.Options) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	format, err := formatOf(ctx, url, declared, deployISO(op.Node) != "")
+	format, err := formatOf(ctx, url, o, deployISO(op.Node) != "")
 	if fault.KindOf(err) == fault.Unavailable {
 		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
-		return declared, nil
+		return o.Declared, nil
 	}
 	return string(format), err
 }
 
 // formatOf judges the start of an image. Upstream's agent takes no compressed one.
-func formatOf(ctx context.Context, url, declared string, upstream bool) (image.Format, error) {
+func formatOf(ctx context.Context, url string, o image.Options, upstream bool) (image.Format, error) {
 	body, err := source.Open(ctx, []string{url}, source.Options{Tries: 1, Connect: 5 * time.Second, Stall: 10 * time.Second})
 	if err != nil {
 		return "", err
@@ -44,12 +44,12 @@ func formatOf(ctx context.Context, url, declared string, upstream bool) (image.F
 		if err != nil {
 			return "", err
 		}
-		if _, err := image.OpenQCOW2(parts, size, image.Options{Declared: declared}); err != nil {
+		if _, err := image.OpenQCOW2(parts, size, o); err != nil {
 			return "", err
 		}
 		return image.QCOW2, nil
 	}
-	d, err := image.NewDecoder(io.MultiReader(bytes.NewReader(first[:n]), body), image.Options{Declared: declared})
+	d, err := image.NewDecoder(io.MultiReader(bytes.NewReader(first[:n]), body), o)
 	if err != nil {
 		return "", err
 	}

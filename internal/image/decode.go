@@ -20,6 +20,24 @@ const MaxWindow = 64 << 20
 type Options struct {
 	Declared string // disk_format as the user gave it; see Inspect
 	MaxSize  int64  // bytes the decoded image may have, usually the disk's size; 0 is no limit
+	// Partition says that the image is to be that of a partition, and MaxSize the partition's size.
+	Partition bool
+}
+
+// inspect is Inspect or InspectPartition.
+func (o Options) inspect(head []byte, declared string) (Info, error) {
+	if o.Partition {
+		return InspectPartition(head, declared)
+	}
+	return Inspect(head, declared)
+}
+
+// place is where the image goes, in words.
+func (o Options) place() string {
+	if o.Partition {
+		return "partition"
+	}
+	return "disk"
 }
 
 // Decoder gives the bytes of the disk. It is for one goroutine.
@@ -28,7 +46,7 @@ type Decoder struct {
 	below  *watched
 	body   io.Reader // head again, then the rest
 	stop   func()
-	limit  int64
+	o      Options
 	passed int64
 }
 
@@ -37,15 +55,15 @@ type Decoder struct {
 // not be written), fault.TooLarge (announces more than MaxSize), or r's own.
 // Close frees the decoder's memory; it does not close r.
 func NewDecoder(r io.Reader, o Options) (*Decoder, error) {
-	d := &Decoder{below: &watched{r: r}, stop: func() {}, limit: o.MaxSize}
-	if err := d.open(o.Declared); err != nil {
+	d := &Decoder{below: &watched{r: r}, stop: func() {}, o: o}
+	if err := d.open(); err != nil {
 		d.stop()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Decoder) open(declared string) error {
+func (d *Decoder) open() error {
 	magic := make([]byte, 64)
 	n, err := fill(d.below, magic)
 	if err != nil {
@@ -59,11 +77,11 @@ func (d *Decoder) open(declared string) error {
 	if n, err = fill(body, head); err != nil {
 		return d.explain(err)
 	}
-	info, err := Inspect(head[:n], declared)
+	info, err := d.o.inspect(head[:n], d.o.Declared)
 	if err != nil {
 		return err
 	}
-	d.info.Format, d.info.Table = info.Format, info.Table
+	d.info.Format, d.info.Table, d.info.Root = info.Format, info.Table, info.Root
 	d.body = io.MultiReader(bytes.NewReader(head[:n]), body)
 	return d.checkAnnounced()
 }
@@ -94,9 +112,10 @@ func (d *Decoder) unpack(magic []byte, r io.Reader) (io.Reader, error) {
 
 // checkAnnounced refuses, before anything is decoded further, what says of itself that it does not fit.
 func (d *Decoder) checkAnnounced() error {
-	needs := max(d.info.Size, d.info.Table.End())
-	if d.limit > 0 && needs > d.limit {
-		return fault.New(fault.TooLarge, "The image needs %d bytes but the disk has %d.", needs, d.limit)
+	end, _ := d.info.End()
+	needs := max(d.info.Size, end)
+	if d.o.MaxSize > 0 && needs > d.o.MaxSize {
+		return fault.New(fault.TooLarge, "The image needs %d bytes but the %s has %d.", needs, d.o.place(), d.o.MaxSize)
 	}
 	return nil
 }
@@ -109,8 +128,8 @@ func (d *Decoder) Info() Info { return d.info }
 func (d *Decoder) Read(p []byte) (int, error) {
 	n, err := d.body.Read(p)
 	d.passed += int64(n)
-	if d.limit > 0 && d.passed > d.limit {
-		return 0, fault.New(fault.TooLarge, "The image is larger than the disk, which has %d bytes.", d.limit)
+	if d.o.MaxSize > 0 && d.passed > d.o.MaxSize {
+		return 0, fault.New(fault.TooLarge, "The image is larger than the %s, which has %d bytes.", d.o.place(), d.o.MaxSize)
 	}
 	if err != nil && err != io.EOF {
 		err = d.explain(err)

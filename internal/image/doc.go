@@ -6,6 +6,8 @@
 // gzip or xz, and qcow2, plain or compressed inside, which OpenQCOW2 reads because its parts are in no order. Everything
 // else is refused, with a sentence that says what it is and what to do.
 //
+// With Options.Partition they take a bare ext4 instead, whose files OpenExt4 reads by name.
+//
 // It is pure: io.Reader in, io.Reader out, bounded memory (a zstd window or xz dictionary of at most MaxWindow), for a qcow2 its map
 // and a few MiB), no file and no network. Every byte it reads is a stranger's, so all entrances are fuzzed. It does not fetch
 // (source does), does not write disks (agent/disk does) and edits no partition table.

@@ -14,6 +14,7 @@ var (
 	TypeESP       = MustGUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 	TypeLinuxData = MustGUID("0fc63daf-8483-4772-8e79-3d69d8477de4")
 	TypeLinuxRoot = MustGUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709") // x86-64
+	TypeLinuxSwap = MustGUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
 )
 
 // String gives the usual text form in lower case, as /dev/disk/by-partuuid has it.

@@ -189,9 +189,17 @@ func TestCheckDeclared(t *testing.T) {
 	}{
 		{nil, ""}, {map[string]any{"image_type": "whole-disk", "kernel": "http://h/k", "image_disk_format": "raw"}, ""},
 		{map[string]any{"image_disk_format": "qcow2"}, ""}, {map[string]any{"image_disk_format": "gpt"}, ""},
-		{map[string]any{"image_type": "partition"}, "Partition images"}, {map[string]any{"image_type": "iso"}, "image_type"},
+		{map[string]any{"image_type": "partition"}, "root_gb"}, {map[string]any{"image_type": "iso"}, "image_type"},
 		{map[string]any{"kernel": "http://h/k"}, "kernel"}, {map[string]any{"ramdisk": "http://h/r"}, "ramdisk"},
 		{map[string]any{"image_disk_format": "vmdk"}, "vmdk"},
+		{map[string]any{"image_type": "partition", "root_gb": 4}, ""}, {map[string]any{"image_type": "partition", "root_gb": "4", "swap_mb": 512.0, "kernel": "http://h/k"}, ""},
+		{map[string]any{"image_type": "partition", "root_gb": 0}, "root_gb"}, {map[string]any{"image_type": "partition", "root_gb": -1}, "root_gb"},
+		{map[string]any{"image_type": "partition", "root_gb": 1.5}, "whole number"}, {map[string]any{"image_type": "partition", "root_gb": "9999999999999999999"}, "whole number"},
+		{map[string]any{"image_type": "partition", "root_gb": 4, "swap_mb": "some"}, "swap_mb"}, {map[string]any{"image_type": "partition", "root_gb": true}, "root_gb"},
+		{map[string]any{"image_type": "partition", "root_gb": 4, "ephemeral_gb": 1}, "Ephemeral"},
+		{map[string]any{"image_type": "partition", "root_gb": 4, "preserve_ephemeral": true}, "preserve_ephemeral"},
+		{map[string]any{"image_type": "partition", "root_gb": 4, "preserve_ephemeral": "false", "ephemeral_gb": 0}, ""},
+		{map[string]any{"image_type": "partition", "root_gb": 4, "image_disk_format": "gpt"}, "gpt"},
 	} {
 		err := image.CheckDeclared(c.info)
 		if (err == nil) != (c.says == "") || err != nil && (fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), c.says)) {

@@ -8,9 +8,19 @@ import (
 type Info struct {
 	Format      Format // Raw or QCOW2
 	Compression Format // Gzip, Zstd, XZ, or "" for none
-	Table       *Table // never nil
+	Table       *Table // nil for a partition image
+	// Root is what a partition image holds; nil for a whole disk.
+	Root *FileSystem
 	// Size is how many bytes it decodes to at least, as a header announces it; 0 is unknown.
 	Size int64
+}
+
+// End is the least number of bytes that the image must have, and what ends there.
+func (i Info) End() (int64, string) {
+	if i.Root != nil {
+		return i.Root.Size, "file system"
+	}
+	return i.Table.End(), "last partition"
 }
 
 // toRaw is the advice for every format that qemu-img can read.
@@ -58,4 +68,26 @@ func Inspect(head []byte, declared string) (Info, error) {
 	}
 	return Info{}, fault.New(fault.Invalid, "The image is declared as %.40q but its content is raw (%s): correct the declared disk format.",
 		declared, table.Kind)
+}
+
+// InspectPartition is Inspect for the image of one partition, which is an ext4: what it boots with is read from it.
+func InspectPartition(head []byte, declared string) (Info, error) {
+	switch format := Detect(head); format {
+	case Filesystem:
+	case Raw:
+		return Info{}, fault.New(fault.Invalid, "The image is that of a whole disk, not of a partition: it has a partition table. Set image_type to \"whole-disk\".")
+	case Unknown:
+		return Info{}, fault.New(fault.Invalid, "The image is not that of a partition: no known file system is in it.")
+	default:
+		return Info{}, fault.New(fault.Invalid, "%s", refusals[format])
+	}
+	root, err := ParseExt4(head)
+	if err != nil {
+		return Info{}, fault.New(fault.Invalid, "The partition image cannot be used: %s. The agent reads ext4 only; deploy other file systems as a whole-disk image.", err)
+	}
+	switch declared {
+	case "", "unknown", "raw":
+		return Info{Format: Raw, Root: root}, nil
+	}
+	return Info{}, fault.New(fault.Invalid, "The image is declared as %.40q but its content is a raw partition: correct the declared disk format.", declared)
 }

@@ -60,14 +60,14 @@ func OpenQCOW2(r io.ReaderAt, file int64, o Options) (*QCOW2File, error) {
 	q.watch(region{0, int64(len(head))}).Write(head)
 	switch {
 	case o.MaxSize > 0 && q.size > o.MaxSize:
-		return nil, fault.New(fault.TooLarge, "The image needs %d bytes but the disk has %d.", q.size, o.MaxSize)
+		return nil, fault.New(fault.TooLarge, "The image needs %d bytes but the %s has %d.", q.size, o.place(), o.MaxSize)
 	case file>>q.bits >= 1<<32:
 		return nil, fault.New(fault.Invalid, "The qcow2 image of %d bytes is too large for clusters of %d bytes.", file, q.cluster())
 	}
 	if err := q.readL1(); err != nil {
 		return nil, err
 	}
-	return q, q.inspect(o.Declared)
+	return q, q.inspect(o)
 }
 
 // Info says what the image is. Size is that of the disk.
@@ -108,25 +108,25 @@ func (q *QCOW2File) readL1() error {
 }
 
 // inspect judges the disk's first MiB.
-func (q *QCOW2File) inspect(declared string) error {
+func (q *QCOW2File) inspect(o Options) error {
 	head := make([]byte, min(HeadSize, q.size))
 	if err := q.readHead(head); err != nil {
 		return err
 	}
-	switch declared {
+	switch o.Declared {
 	case "", "unknown", string(QCOW2):
 	default:
-		return fault.New(fault.Invalid, "The image is declared as %.40q but its content is qcow2: correct the declared disk format.", declared)
+		return fault.New(fault.Invalid, "The image is declared as %.40q but its content is qcow2: correct the declared disk format.", o.Declared)
 	}
-	info, err := Inspect(head, "")
+	info, err := o.inspect(head, "")
 	if err != nil {
 		return err
 	}
-	if end := info.Table.End(); end > q.size {
-		return fault.New(fault.Invalid, "The image is cut short: its disk has %d bytes, its last partition ends at byte %d.", q.size, end)
+	if end, what := info.End(); end > q.size {
+		return fault.New(fault.Invalid, "The image is cut short: its disk has %d bytes, its %s ends at byte %d.", q.size, what, end)
 	}
 	q.head = head
-	q.info = Info{Format: QCOW2, Table: info.Table, Size: q.size}
+	q.info = Info{Format: QCOW2, Table: info.Table, Root: info.Root, Size: q.size}
 	return nil
 }
 

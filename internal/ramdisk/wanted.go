@@ -22,7 +22,7 @@ var params = map[string]string{
 //   - bnx2x, qlcnic, netxen, liquidio, qla2xxx, bfa, ib_*: no use without firmware files that Debian 12
 //     ships as non-free, or a fabric that the agent cannot configure;
 //   - amdgpu, nouveau, i915 and all other graphics and sound: the firmware's frame buffer is enough;
-//   - btrfs, xfs, ext4 and dm: the agent writes whole disks and mounts nothing of theirs;
+//   - btrfs, xfs, ext4 and dm: the agent mounts nothing of theirs, and reads a partition image's ext4 by itself;
 //   - raid: see raidWanted;
 //   - hv_*: a Hyper-V guest is no bare machine, and elsewhere they fill the log with unknown symbols;
 //   - loop: its eight empty devices would stand among the disks;
