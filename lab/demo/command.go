@@ -24,6 +24,7 @@ func Command() *cobra.Command {
 	f.StringVar(&o.Subnet, "subnet", "", "the lab's IPv4 /24 (default 198.18.77.0/24)")
 	f.IntVar(&o.MemoryMiB, "memory", 0, "memory of the machine in MiB (default 512)")
 	f.IntVar(&o.DiskGiB, "disk", 0, "disk of the machine in GiB (default 4)")
+	f.BoolVar(&o.Partition, "partition-image", false, "deploy the root file system as a partition image")
 	f.BoolVar(&o.Keep, "keep", false, "leave lab and server running at the end")
 	return cmd
 }

@@ -28,6 +28,7 @@ type Options struct {
 	MemoryMiB int       // of the machine; default 512
 	DiskGiB   int       // of the machine; default 4
 	Image     string    // folder with debian.raw.zst and SHA256SUMS; default: made by the demo
+	Partition bool      // deploy the root file system alone, as a partition image, and have the disk divided for it
 	Keep      bool      // leave lab and server running at the end
 	Out       io.Writer // the narration; default standard output
 }
@@ -220,6 +221,9 @@ func (d *demo) makeImage(ctx context.Context) (string, error) {
 	if _, err := d.ingot(ctx, "lab", "image", "--out", d.Image); err != nil {
 		return "", err
 	}
+	if d.Partition {
+		return "the root file system of a Debian 12, with signed boot loaders in it", cutRoot(d.Image)
+	}
 	return "a whole disk of Debian 12 with systemd, cloud-init and sshd, signed for Secure Boot", nil
 }
 
@@ -296,9 +300,12 @@ func (d *demo) deploy(ctx context.Context) (string, error) {
 	if d.login, err = newLogin(d.path("key")); err != nil {
 		return "", err
 	}
-	_, err = d.ingot(ctx, "node", "deploy", nodeName, "--image", strings.TrimSuffix(d.images, "/")+"/debian.raw.zst", "--checksum", "auto",
-		"--ssh-key", d.login.publicFile, "--hostname", hostName, "--network-data", d.machine.NetworkDataFile, "--wait", "--timeout", "60m")
-	if err != nil {
+	args := []string{"node", "deploy", nodeName, "--image", strings.TrimSuffix(d.images, "/") + "/debian.raw.zst", "--checksum", "auto",
+		"--ssh-key", d.login.publicFile, "--hostname", hostName, "--network-data", d.machine.NetworkDataFile, "--wait", "--timeout", "60m"}
+	if d.Partition {
+		args = append(args, "--root-gb", "2", "--swap-mb", "256")
+	}
+	if _, err = d.ingot(ctx, args...); err != nil {
 		return "", err
 	}
 	size, err := imageSize(filepath.Join(d.Image, "debian.raw.zst"))
