@@ -52,9 +52,6 @@ func fenced(h Hardware) Hardware {
 	if h.Secure != nil {
 		h.Secure = fencedSecure{h.Secure}
 	}
-	if h.Steps != nil {
-		h.Steps = fencedSteps{h.Steps}
-	}
 	return h
 }
 
