@@ -23,21 +23,8 @@ func (t *Tx) NodesToSync(driver, group string, slice, slices int, not []metal.St
 
 // FaultyNodes lists the ids of nodes of one slice with this fault that have no row of their own of that kind.
 func (t *Tx) FaultyNodes(driver, group string, slice, slices int, fault, own string) ([]int64, error) {
-	rows, err := t.rows(`SELECT n.id FROM nodes n WHERE n.driver = ? AND n.conductor_group = ? AND n.id % ? = ? AND n.maintenance = 1 AND n.fault = ?
+	return t.ids(`SELECT n.id FROM nodes n WHERE n.driver = ? AND n.conductor_group = ? AND n.id % ? = ? AND n.maintenance = 1 AND n.fault = ?
 		AND NOT EXISTS (SELECT 1 FROM sweeps s WHERE s.node_id = n.id AND s.kind = ?)`, driver, group, slices, slice, fault, own)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []int64
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		out = append(out, id)
-	}
-	return out, rows.Err()
 }
 
 // BusySince tells whether an exclusive operation of the node lives, or ended at that time or after it.
@@ -74,7 +61,24 @@ func (t *Tx) PurgeEvents(keep int, before time.Time, limit int) (int, error) {
 }
 
 func (t *Tx) fullHistories(keep int) ([]int64, error) {
-	rows, err := t.rows("SELECT node_id FROM events GROUP BY node_id HAVING COUNT(*) > ? ORDER BY node_id", keep)
+	return t.ids("SELECT node_id FROM events GROUP BY node_id HAVING COUNT(*) > ? ORDER BY node_id", keep)
+}
+
+// ForgetConductors removes conductors that gave no sign of life since that time.
+func (t *Tx) ForgetConductors(since time.Time) error {
+	_, err := t.exec("DELETE FROM conductors WHERE updated_at < ?", micros(since))
+	return err
+}
+
+// HurrySweeps makes every row that nobody holds due now.
+func (t *Tx) HurrySweeps() error {
+	_, err := t.exec("UPDATE sweeps SET due_at = {{now}} WHERE lease_until <= {{now}}")
+	return err
+}
+
+// ids are the numbers that a query gives, one a row.
+func (t *Tx) ids(query string, args ...any) ([]int64, error) {
+	rows, err := t.rows(query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -88,16 +92,4 @@ func (t *Tx) fullHistories(keep int) ([]int64, error) {
 		out = append(out, id)
 	}
 	return out, rows.Err()
-}
-
-// ForgetConductors removes conductors that gave no sign of life since that time.
-func (t *Tx) ForgetConductors(since time.Time) error {
-	_, err := t.exec("DELETE FROM conductors WHERE updated_at < ?", micros(since))
-	return err
-}
-
-// HurrySweeps makes every row that nobody holds due now.
-func (t *Tx) HurrySweeps() error {
-	_, err := t.exec("UPDATE sweeps SET due_at = {{now}} WHERE lease_until <= {{now}}")
-	return err
 }
