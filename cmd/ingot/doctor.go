@@ -24,6 +24,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/peer"
+	"ingot/internal/policy"
 )
 
 // Limits of what this host should have; beyond them the doctor says something.
@@ -176,7 +177,7 @@ func (s *server) examine(ctx context.Context) []metal.Finding {
 }
 
 func (s *server) examineBootURL(ctx context.Context) metal.Finding {
-	nodes, err := s.service.Nodes(ctx, ops.NodeQuery{Driver: "redfish", Page: ops.Page{Limit: 200}})
+	nodes, err := s.service.Nodes(ctx, ops.Caller{Who: s.name, Rights: policy.For(policy.Caller{Trusted: true})}, ops.NodeQuery{Driver: "redfish", Page: ops.Page{Limit: 200}})
 	if err != nil {
 		return wrong(metal.Warn, "boot URL", "The nodes cannot be listed.", "See the server's log.")
 	}

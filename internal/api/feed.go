@@ -47,7 +47,7 @@ func (c *call) feed(node string) (answer, error) {
 		}
 		return c.follow(q)
 	}
-	found, err := c.s.Feed(c.r.Context(), q)
+	found, err := c.s.Feed(c.r.Context(), c.caller(), q)
 	if err != nil {
 		return answer{}, err
 	}
@@ -73,7 +73,7 @@ func (c *call) follow(q ops.FeedQuery) (answer, error) {
 	ctx := c.whole.Context()
 	changed := c.s.Changed()
 	q.Limit = min(q.Limit, 100) // what one write holds
-	page, err := c.s.Feed(ctx, ops.FeedQuery{Node: q.Node, After: q.After, Limit: q.Limit})
+	page, err := c.s.Feed(ctx, c.caller(), ops.FeedQuery{Node: q.Node, After: q.After, Limit: q.Limit})
 	if err != nil {
 		return answer{}, err
 	}
@@ -101,7 +101,7 @@ func (c *call) follow(q ops.FeedQuery) (answer, error) {
 			return over, nil
 		}
 		changed = c.s.Changed()
-		if page, err = c.s.Feed(ctx, q); err != nil {
+		if page, err = c.s.Feed(ctx, c.caller(), q); err != nil {
 			if ctx.Err() == nil {
 				c.o.Log.Warn("the feed of events cannot be read", "request", c.id, "error", err)
 			}

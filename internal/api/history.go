@@ -83,7 +83,7 @@ func (c *call) history(all bool) (answer, error) {
 	default:
 		return answer{}, invalid("The sort_key value %q is an invalid field for sorting", clip(page.SortKey))
 	}
-	found, err := c.s.History(c.r.Context(), c.node(), page)
+	found, err := c.s.History(c.r.Context(), c.caller(), c.node(), page)
 	if err != nil {
 		return answer{}, err
 	}
@@ -97,7 +97,7 @@ func (c *call) history(all bool) (answer, error) {
 
 // showHistory is one record of a node; another node's is not found.
 func (c *call) showHistory() (answer, error) {
-	e, err := c.s.Record(c.r.Context(), c.node(), c.r.PathValue("uuid"))
+	e, err := c.s.Record(c.r.Context(), c.caller(), c.node(), c.r.PathValue("uuid"))
 	if err != nil {
 		return answer{}, err
 	}

@@ -12,7 +12,7 @@ import (
 
 // inventory is what the last inspection of a node found. Source: rest-api reference §3.10.
 func (c *call) inventory() (answer, error) {
-	found, err := c.s.Inventory(c.r.Context(), c.node())
+	found, err := c.s.Inventory(c.r.Context(), c.caller(), c.node())
 	if err != nil {
 		return answer{}, err
 	}

@@ -29,7 +29,7 @@ func (c *call) nodes(all bool) (answer, error) {
 	}
 	var found []*metal.Node
 	if !none {
-		if found, err = c.s.Nodes(c.r.Context(), q); err != nil {
+		if found, err = c.s.Nodes(c.r.Context(), c.caller(), q); err != nil {
 			return answer{}, err
 		}
 	}
@@ -105,7 +105,7 @@ func (c *call) showNode() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	n, err := c.s.Node(c.r.Context(), c.node())
+	n, err := c.s.Node(c.r.Context(), c.caller(), c.node(), "node:get")
 	if err != nil {
 		return answer{}, err
 	}

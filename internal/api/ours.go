@@ -13,7 +13,7 @@ import (
 // The resources that Ironic does not have: what a node is doing, and what became of it.
 
 func (c *call) why() (answer, error) {
-	w, err := c.s.Why(c.r.Context(), c.node())
+	w, err := c.s.Why(c.r.Context(), c.caller(), c.node())
 	if err != nil {
 		return answer{}, err
 	}
@@ -22,7 +22,7 @@ func (c *call) why() (answer, error) {
 
 // operation answers metal.Operation: the live operation of a node, or the last.
 func (c *call) operation() (answer, error) {
-	o, err := c.s.Operation(c.r.Context(), c.node())
+	o, err := c.s.Operation(c.r.Context(), c.caller(), c.node())
 	if err != nil {
 		return answer{}, err
 	}
@@ -53,7 +53,7 @@ func (c *call) operations() (answer, error) {
 
 // logs answers {"logs": [{"name", "at", "size"}]}, newest first; size is bytes.
 func (c *call) logs() (answer, error) {
-	list, err := c.s.Logs(c.r.Context(), c.node())
+	list, err := c.s.Logs(c.r.Context(), c.caller(), c.node())
 	if err != nil {
 		return answer{}, err
 	}
@@ -72,7 +72,7 @@ func (c *call) logs() (answer, error) {
 // logData answers the newest file of that name as it is. What a machine printed is a stranger's text: the
 // type is one that no browser runs.
 func (c *call) logData() (answer, error) {
-	data, err := c.s.LogData(c.r.Context(), c.node(), c.r.PathValue("name"))
+	data, err := c.s.LogData(c.r.Context(), c.caller(), c.node(), c.r.PathValue("name"))
 	if err != nil {
 		return answer{}, err
 	}

@@ -35,7 +35,7 @@ func (c *call) ports(all bool, node string) (answer, error) {
 	}
 	found := []*metal.Port{}
 	if !c.noSuchPorts() {
-		if found, err = c.s.Ports(c.r.Context(), q); err != nil {
+		if found, err = c.s.Ports(c.r.Context(), c.caller(), q); err != nil {
 			return answer{}, err
 		}
 	}
@@ -111,7 +111,7 @@ func (c *call) showPort() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	p, err := c.s.Port(c.r.Context(), c.r.PathValue("port"))
+	p, err := c.s.Port(c.r.Context(), c.caller(), c.r.PathValue("port"))
 	if err != nil {
 		return answer{}, err
 	}

@@ -116,7 +116,7 @@ func (c *call) readProvision() (*request, error) {
 	default:
 		return nil, invalid("configdrive must be a string (a URL, or base64 of a compressed ISO image) or an object.")
 	}
-	rq.node, err = c.s.Node(c.r.Context(), c.node())
+	rq.node, err = c.s.Node(c.r.Context(), c.caller(), c.node(), "node:set_provision_state")
 	return rq, err
 }
 

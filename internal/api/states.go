@@ -9,7 +9,7 @@ import (
 )
 
 func (c *call) showStates() (answer, error) {
-	n, err := c.s.Node(c.r.Context(), c.node())
+	n, err := c.s.Node(c.r.Context(), c.caller(), c.node(), "node:get_states")
 	if err != nil {
 		return answer{}, err
 	}

@@ -5,10 +5,11 @@ import (
 	"slices"
 
 	"ingot/internal/fault"
+	"ingot/internal/policy"
 )
 
 func (c *call) listTraits() (answer, error) {
-	list, err := c.s.Traits(c.r.Context(), c.node())
+	list, err := c.s.Traits(c.r.Context(), c.caller(), c.node())
 	if err != nil {
 		return answer{}, err
 	}
@@ -33,7 +34,7 @@ func (c *call) setTraits() (answer, error) {
 			return answer{}, invalid("Invalid input for traits: entry %d is not a string.", i+1)
 		}
 	}
-	return c.changeTraits(func([]string) ([]string, error) { return want, nil })
+	return c.changeTraits("node:traits:set", func([]string) ([]string, error) { return want, nil })
 }
 
 func (c *call) addTrait() (answer, error) {
@@ -41,18 +42,18 @@ func (c *call) addTrait() (answer, error) {
 		return answer{}, invalid("A trait is added by its path; the request takes no body.")
 	}
 	trait := c.r.PathValue("trait")
-	a, err := c.changeTraits(func(have []string) ([]string, error) { return append(slices.Clone(have), trait), nil })
+	a, err := c.changeTraits("node:traits:set", func(have []string) ([]string, error) { return append(slices.Clone(have), trait), nil })
 	a.location = "/v1/nodes/" + c.node() + "/traits/" + trait
 	return a, err
 }
 
 func (c *call) clearTraits() (answer, error) {
-	return c.changeTraits(func([]string) ([]string, error) { return nil, nil })
+	return c.changeTraits("node:traits:delete", func([]string) ([]string, error) { return nil, nil })
 }
 
 func (c *call) dropTrait() (answer, error) {
 	trait := c.r.PathValue("trait")
-	return c.changeTraits(func(have []string) ([]string, error) {
+	return c.changeTraits("node:traits:delete", func(have []string) ([]string, error) {
 		i := slices.Index(have, trait)
 		if i < 0 {
 			return nil, fault.New(fault.NotFound, "Node %s has no trait %s.", c.node(), clip(trait))
@@ -61,8 +62,8 @@ func (c *call) dropTrait() (answer, error) {
 	})
 }
 
-func (c *call) changeTraits(change func([]string) ([]string, error)) (answer, error) {
-	if err := c.s.ChangeTraits(c.r.Context(), c.node(), change); err != nil {
+func (c *call) changeTraits(rule policy.Rule, change func([]string) ([]string, error)) (answer, error) {
+	if err := c.s.ChangeTraits(c.r.Context(), c.caller(), c.node(), rule, change); err != nil {
 		return answer{}, err
 	}
 	return answer{status: http.StatusNoContent}, nil

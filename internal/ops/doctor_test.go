@@ -99,11 +99,11 @@ func TestOperationTellsOfTheLastToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := s.Operation(t.Context(), n.UUID)
+	o, err := s.Operation(t.Context(), caller, n.UUID)
 	if err != nil || o.Status != "failed" || o.Step != "read power" || o.Error != "verify: no answer" || o.Limit != nil || o.Holder != "" || o.FinishedAt == nil {
 		t.Errorf("%+v, %v", o, err)
 	}
-	w, err := s.Why(t.Context(), n.UUID)
+	w, err := s.Why(t.Context(), caller, n.UUID)
 	if err != nil || w.Step != "" || w.StepsTotal != 0 {
 		t.Errorf("nothing is under way: %+v, %v", w, err)
 	}

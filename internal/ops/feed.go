@@ -27,14 +27,14 @@ type FeedPage struct {
 
 // Feed reads the events after a place, in the order in which they were committed: whoever goes on with Next
 // gets each event once and misses none. Events of nodes that were deleted are gone with them.
-func (s *Service) Feed(ctx context.Context, q FeedQuery) (out FeedPage, err error) {
+func (s *Service) Feed(ctx context.Context, c Caller, q FeedQuery) (out FeedPage, err error) {
 	if err := s.db.Place(ctx); err != nil {
 		return out, err
 	}
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		sq := store.FeedQuery{Limit: q.Limit}
 		if q.Node != "" {
-			n, err := tx.Node(q.Node)
+			n, err := c.node(tx, q.Node, "ingot:node:events")
 			if err != nil {
 				return err
 			}

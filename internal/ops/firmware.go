@@ -6,6 +6,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -14,7 +15,7 @@ func (s *Service) SetBootMode(ctx context.Context, c Caller, ident, mode string)
 	if mode != metal.UEFI && mode != metal.BIOS {
 		return fault.New(fault.Invalid, "Invalid boot mode %q: use uefi or bios.", mode)
 	}
-	return s.setFirmware(ctx, c, ident, metal.PlanBootMode, metal.Ask{BootMode: mode}, "boot mode "+mode)
+	return s.setFirmware(ctx, c, ident, "node:set_boot_mode", metal.PlanBootMode, metal.Ask{BootMode: mode}, "boot mode "+mode)
 }
 
 // SetSecureBoot asks for Secure Boot to be on or off as of the next boot.
@@ -23,14 +24,14 @@ func (s *Service) SetSecureBoot(ctx context.Context, c Caller, ident string, on 
 	if on {
 		what = "Secure Boot on"
 	}
-	return s.setFirmware(ctx, c, ident, metal.PlanSecure, metal.Ask{SecureBoot: &on}, what)
+	return s.setFirmware(ctx, c, ident, "node:set_secure_boot", metal.PlanSecure, metal.Ask{SecureBoot: &on}, what)
 }
 
 // setFirmware writes the operation; what becomes of it is in the node's states, a failure in its last_error. A node that
 // is on its way to somewhere is held, by whatever moves it. Source: rest-api reference §2.3.
-func (s *Service) setFirmware(ctx context.Context, c Caller, ident string, plan metal.Plan, ask metal.Ask, what string) error {
+func (s *Service) setFirmware(ctx context.Context, c Caller, ident string, rule policy.Rule, plan metal.Plan, ask metal.Ask, what string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, rule)
 		if err != nil {
 			return err
 		}

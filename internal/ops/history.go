@@ -14,13 +14,13 @@ type Record struct {
 }
 
 // History lists a node's events, oldest first unless the page says otherwise.
-func (s *Service) History(ctx context.Context, ident string, page Page) (out []Record, err error) {
-	return s.records(ctx, ident, func(tx *store.Tx, n *metal.Node) ([]metal.HistoryEvent, error) { return tx.Events(n, page) })
+func (s *Service) History(ctx context.Context, c Caller, ident string, page Page) (out []Record, err error) {
+	return s.records(ctx, c, ident, func(tx *store.Tx, n *metal.Node) ([]metal.HistoryEvent, error) { return tx.Events(n, page) })
 }
 
 // Record finds one event of a node's history; fault.NotFound if the node has none of that UUID.
-func (s *Service) Record(ctx context.Context, ident, uuid string) (Record, error) {
-	found, err := s.records(ctx, ident, func(tx *store.Tx, n *metal.Node) ([]metal.HistoryEvent, error) {
+func (s *Service) Record(ctx context.Context, c Caller, ident, uuid string) (Record, error) {
+	found, err := s.records(ctx, c, ident, func(tx *store.Tx, n *metal.Node) ([]metal.HistoryEvent, error) {
 		e, err := tx.Event(n, uuid)
 		return []metal.HistoryEvent{e}, err
 	})
@@ -30,9 +30,9 @@ func (s *Service) Record(ctx context.Context, ident, uuid string) (Record, error
 	return found[0], nil
 }
 
-func (s *Service) records(ctx context.Context, ident string, find func(*store.Tx, *metal.Node) ([]metal.HistoryEvent, error)) (out []Record, err error) {
+func (s *Service) records(ctx context.Context, c Caller, ident string, find func(*store.Tx, *metal.Node) ([]metal.HistoryEvent, error)) (out []Record, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:history:get")
 		if err != nil {
 			return err
 		}
@@ -53,9 +53,9 @@ func (s *Service) records(ctx context.Context, ident string, find func(*store.Tx
 type Log = store.Log
 
 // Logs lists a node's files, newest first.
-func (s *Service) Logs(ctx context.Context, ident string) (out []Log, err error) {
+func (s *Service) Logs(ctx context.Context, c Caller, ident string) (out []Log, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "ingot:node:logs")
 		if err != nil {
 			return err
 		}
@@ -66,9 +66,9 @@ func (s *Service) Logs(ctx context.Context, ident string) (out []Log, err error)
 }
 
 // LogData gives the newest file of that name.
-func (s *Service) LogData(ctx context.Context, ident, name string) (out []byte, err error) {
+func (s *Service) LogData(ctx context.Context, c Caller, ident, name string) (out []byte, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "ingot:node:logs")
 		if err != nil {
 			return err
 		}

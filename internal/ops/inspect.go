@@ -31,9 +31,9 @@ func inspection(n *metal.Node) (metal.Plan, error) {
 type Inventory = store.Inventory
 
 // Inventory gives what the last inspection of a node found.
-func (s *Service) Inventory(ctx context.Context, ident string) (out *Inventory, err error) {
+func (s *Service) Inventory(ctx context.Context, c Caller, ident string) (out *Inventory, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:inventory:get")
 		if err != nil {
 			return err
 		}

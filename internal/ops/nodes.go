@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -25,7 +26,7 @@ type NodeQuery struct {
 }
 
 // Nodes lists nodes. An unknown provision state or sort key is fault.Invalid, an unknown marker NotFound.
-func (s *Service) Nodes(ctx context.Context, q NodeQuery) ([]*metal.Node, error) {
+func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.Node, error) {
 	if _, known := metal.States[metal.State(q.ProvisionState)]; q.ProvisionState != "" && !known {
 		return nil, fault.New(fault.Invalid, "Provision state %q is not known.", q.ProvisionState)
 	}
@@ -49,10 +50,10 @@ func (s *Service) Nodes(ctx context.Context, q NodeQuery) ([]*metal.Node, error)
 	return out, err
 }
 
-// Node finds a node by UUID or name; fault.NotFound if there is none.
-func (s *Service) Node(ctx context.Context, ident string) (n *metal.Node, err error) {
+// Node finds a node by UUID or name and judges a rule on it; fault.NotFound if there is none.
+func (s *Service) Node(ctx context.Context, c Caller, ident string, rule policy.Rule) (n *metal.Node, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err = tx.Node(ident)
+		n, err = c.node(tx, ident, rule)
 		return err
 	})
 	return n, err
@@ -132,7 +133,7 @@ func fillInterfaces(n *metal.Node, hw metal.HardwareType) error {
 func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
 	var saved *metal.Node
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:update")
 		if err != nil {
 			return err
 		}
@@ -250,7 +251,7 @@ func sameStrings(a, b map[string]string) bool {
 // allow it or with an instance, fault.Forbidden when protected, fault.Locked while an operation lives.
 func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:delete")
 		if err != nil {
 			return err
 		}
@@ -275,8 +276,12 @@ func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error 
 
 // SetMaintenance sets or clears the flag that says: people are working on this machine.
 func (s *Service) SetMaintenance(ctx context.Context, c Caller, ident string, on bool, reason string) error {
+	rule := policy.Rule("node:set_maintenance")
+	if !on {
+		rule = "node:clear_maintenance"
+	}
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, rule)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -16,8 +17,8 @@ type OperationQuery = store.OperationQuery
 
 // Why answers what a node's operation is doing, waiting for what, since when, until when, and what happens
 // next.
-func (s *Service) Why(ctx context.Context, ident string) (*metal.Why, error) {
-	o, err := s.operation(ctx, ident, (*store.Tx).LiveOperation)
+func (s *Service) Why(ctx context.Context, c Caller, ident string) (*metal.Why, error) {
+	o, err := s.operation(ctx, c, ident, "ingot:node:why", (*store.Tx).LiveOperation)
 	if err != nil {
 		return nil, err
 	}
@@ -26,17 +27,17 @@ func (s *Service) Why(ctx context.Context, ident string) (*metal.Why, error) {
 
 // Operation tells of a node's live operation or, if there is none, of the last; fault.NotFound if there was
 // never one.
-func (s *Service) Operation(ctx context.Context, ident string) (*metal.Operation, error) {
-	o, err := s.operation(ctx, ident, (*store.Tx).LastOperation)
+func (s *Service) Operation(ctx context.Context, c Caller, ident string) (*metal.Operation, error) {
+	o, err := s.operation(ctx, c, ident, "ingot:node:operation", (*store.Tx).LastOperation)
 	if err == nil && o.UUID == "" {
 		return nil, fault.New(fault.NotFound, "Node %s has had no operation.", ident)
 	}
 	return o, err
 }
 
-func (s *Service) operation(ctx context.Context, ident string, find func(*store.Tx, int64) (*store.Operation, error)) (out *metal.Operation, err error) {
+func (s *Service) operation(ctx context.Context, c Caller, ident string, rule policy.Rule, find func(*store.Tx, int64) (*store.Operation, error)) (out *metal.Operation, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, rule)
 		if err != nil {
 			return err
 		}

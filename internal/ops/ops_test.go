@@ -8,11 +8,12 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/secret"
 	"ingot/internal/store"
 )
 
-var caller = Caller{Who: "tester", Minor: 115}
+var caller = Caller{Who: "tester", Rights: policy.For(policy.Caller{Trusted: true}), Minor: 115}
 
 func service(t *testing.T) (*Service, *store.DB) {
 	t.Helper()
@@ -110,7 +111,7 @@ func TestVerbsFollowTheTable(t *testing.T) {
 				t.Errorf("%s in %s: %v", verb, state, err)
 				continue
 			}
-			got, _ := s.Node(t.Context(), n.UUID)
+			got, _ := s.Node(t.Context(), caller, n.UUID, "node:get")
 			if got.ProvisionState != to || got.TargetProvisionState != metal.Target(to, wanted(verb)) {
 				t.Errorf("%s in %s: state %q target %q", verb, state, got.ProvisionState, got.TargetProvisionState)
 			}
@@ -191,7 +192,7 @@ func TestDeployNeedsAVerifiableImage(t *testing.T) {
 	if err := s.SetProvision(t.Context(), caller, n.UUID, deploy); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := s.Node(t.Context(), n.UUID)
+	got, _ := s.Node(t.Context(), caller, n.UUID, "node:get")
 	if got.InstanceInfo.Expose()["configdrive"] == nil || got.ProvisionState != metal.Deploying {
 		t.Errorf("state %q, instance_info keys %d", got.ProvisionState, got.InstanceInfo.Len())
 	}
@@ -200,7 +201,7 @@ func TestDeployNeedsAVerifiableImage(t *testing.T) {
 func TestOldVersionsDoNotGetNewVerbs(t *testing.T) {
 	s, _ := service(t)
 	n := enrolled(t, s, "fake-hardware")
-	wantKind(t, s.SetProvision(t.Context(), Caller{Minor: 3}, n.UUID, Provision{Verb: metal.VerbManage}), fault.NotAcceptable)
+	wantKind(t, s.SetProvision(t.Context(), Caller{Rights: caller.Rights, Minor: 3}, n.UUID, Provision{Verb: metal.VerbManage}), fault.NotAcceptable)
 }
 
 func TestRequestWithoutConductor(t *testing.T) {

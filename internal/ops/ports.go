@@ -8,6 +8,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -18,11 +19,11 @@ type PortQuery struct {
 }
 
 // Ports lists ports; fault.NotFound for an unknown node or marker.
-func (s *Service) Ports(ctx context.Context, q PortQuery) (out []*metal.Port, err error) {
+func (s *Service) Ports(ctx context.Context, c Caller, q PortQuery) (out []*metal.Port, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		f := store.PortFilter{Address: q.Address, Contains: q.DescriptionContains}
 		if q.Node != "" {
-			n, err := tx.Node(q.Node)
+			n, err := c.node(tx, q.Node)
 			if err != nil {
 				return err
 			}
@@ -35,9 +36,9 @@ func (s *Service) Ports(ctx context.Context, q PortQuery) (out []*metal.Port, er
 }
 
 // Port finds a port by UUID, name or address.
-func (s *Service) Port(ctx context.Context, ident string) (p *metal.Port, err error) {
+func (s *Service) Port(ctx context.Context, c Caller, ident string) (p *metal.Port, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		p, err = tx.Port(ident)
+		p, err = c.port(tx, ident, "port:get")
 		return err
 	})
 	return p, err
@@ -50,7 +51,7 @@ func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*met
 		p.UUID = uuid.NewString()
 	}
 	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
-		n, err := tx.Node(p.NodeUUID)
+		n, err := c.node(tx, p.NodeUUID, "port:create")
 		if fault.KindOf(err) == fault.NotFound {
 			return fault.Wrap(fault.Invalid, err, "Node %s could not be found.", p.NodeUUID)
 		}
@@ -66,7 +67,7 @@ func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*met
 	if err != nil {
 		return nil, err
 	}
-	return s.Port(ctx, p.UUID)
+	return s.Port(ctx, c, p.UUID)
 }
 
 // UpdatePort runs change on the port as it is stored and saves the result. Source of the 409 rules:
@@ -74,7 +75,7 @@ func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*met
 func (s *Service) UpdatePort(ctx context.Context, c Caller, ident string, change func(*metal.Port) error) (*metal.Port, error) {
 	var id string
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		p, err := tx.Port(ident)
+		p, err := c.port(tx, ident, "port:update")
 		if err != nil {
 			return err
 		}
@@ -106,16 +107,32 @@ func (s *Service) UpdatePort(ctx context.Context, c Caller, ident string, change
 	if err != nil {
 		return nil, err
 	}
-	return s.Port(ctx, id)
+	return s.Port(ctx, c, id)
 }
 
 // DeletePort removes a NIC from its node.
 func (s *Service) DeletePort(ctx context.Context, c Caller, ident string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		p, err := tx.Port(ident)
+		p, err := c.port(tx, ident, "port:delete")
 		if err != nil {
 			return err
 		}
 		return tx.DeletePort(p.ID)
 	})
+}
+
+// port finds a port and judges a rule on its node; that of a node the caller may not see is not found.
+func (c Caller) port(tx *store.Tx, ident string, rule policy.Rule) (*metal.Port, error) {
+	p, err := tx.Port(ident)
+	if err != nil {
+		return nil, err
+	}
+	n, err := tx.Node(p.NodeUUID)
+	if err != nil {
+		return nil, err
+	}
+	if !c.sees(n) {
+		return nil, fault.New(fault.NotFound, "Port %s could not be found.", ident)
+	}
+	return p, c.Rights.Check(rule, nodeTarget(n))
 }

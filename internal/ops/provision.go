@@ -13,6 +13,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/image"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/secret"
 	"ingot/internal/store"
 )
@@ -82,7 +83,7 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 // setProvision is SetProvision once the secret values are kept, for the operation that will have this id.
 func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Provision, id string, ref *metal.SecretRef) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:set_provision_state")
 		if err != nil {
 			return err
 		}
@@ -267,7 +268,7 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 		return fault.New(fault.NotAcceptable, "Soft power changes and timeout need microversion 1.27 or newer.")
 	}
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:set_power_state")
 		if err != nil {
 			return err
 		}
@@ -301,32 +302,32 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 // Validate asks a conductor whether each interface of the node could work.
 func (s *Service) Validate(ctx context.Context, c Caller, ident string) (map[string]metal.Validation, error) {
 	out := map[string]metal.Validation{}
-	return out, s.answer(ctx, c, ident, metal.PlanValidate, false, metal.Ask{}, &out)
+	return out, s.answer(ctx, c, ident, "node:validate", metal.PlanValidate, false, metal.Ask{}, &out)
 }
 
 // BootDevice asks the machine what it boots from.
 func (s *Service) BootDevice(ctx context.Context, c Caller, ident string) (metal.BootDevice, error) {
 	var out metal.BootDevice
-	return out, s.answer(ctx, c, ident, metal.PlanReadBoot, false, metal.Ask{}, &out)
+	return out, s.answer(ctx, c, ident, "node:get_boot_device", metal.PlanReadBoot, false, metal.Ask{}, &out)
 }
 
 // SetBootDevice chooses what the machine boots from.
 func (s *Service) SetBootDevice(ctx context.Context, c Caller, ident string, d metal.BootDevice) error {
-	return s.answer(ctx, c, ident, metal.PlanSetBoot, true, metal.Ask{BootDevice: &d}, nil)
+	return s.answer(ctx, c, ident, "node:set_boot_device", metal.PlanSetBoot, true, metal.Ask{BootDevice: &d}, nil)
 }
 
 // BootDevices asks what SetBootDevice accepts.
 func (s *Service) BootDevices(ctx context.Context, c Caller, ident string) ([]string, error) {
 	var out []string
-	return out, s.answer(ctx, c, ident, metal.PlanBootKinds, false, metal.Ask{}, &out)
+	return out, s.answer(ctx, c, ident, "node:get_boot_device", metal.PlanBootKinds, false, metal.Ask{}, &out)
 }
 
 // answer writes a short-lived operation and waits until a conductor has answered it. Nobody in time is
 // fault.Unavailable; the row is left to whoever comes, its answer to nobody.
-func (s *Service) answer(ctx context.Context, c Caller, ident string, plan metal.Plan, exclusive bool, ask metal.Ask, into any) error {
+func (s *Service) answer(ctx context.Context, c Caller, ident string, rule policy.Rule, plan metal.Plan, exclusive bool, ask metal.Ask, into any) error {
 	var id string
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, rule)
 		if err != nil {
 			return err
 		}

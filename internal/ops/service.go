@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -44,10 +45,11 @@ func New(db *store.DB, c Config, log *slog.Logger) *Service {
 	return &Service{db: db, config: c, log: log}
 }
 
-// Caller is who asks. Minor is the microversion in effect (1.Minor); Trace is where the request is in a
+// Caller is who asks, and what they may do. Minor is the microversion in effect (1.Minor); Trace is where the request is in a
 // distributed trace, as W3C's traceparent, "" for nowhere.
 type Caller struct {
 	Who       string
+	Rights    *policy.Rights // what the caller may do; nil: nothing
 	RequestID string
 	Minor     int
 	Trace     string

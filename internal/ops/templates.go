@@ -8,6 +8,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -99,9 +100,9 @@ func checkTemplate(d *metal.DeployTemplate) error {
 }
 
 // Traits gives the traits of a node, sorted.
-func (s *Service) Traits(ctx context.Context, ident string) (out []string, err error) {
+func (s *Service) Traits(ctx context.Context, c Caller, ident string) (out []string, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, "node:traits:list")
 		if err != nil {
 			return err
 		}
@@ -125,11 +126,11 @@ func (s *Service) TraitsOf(ctx context.Context, nodes []*metal.Node) (out map[in
 	return out, err
 }
 
-// ChangeTraits gives change the traits of a node, sorted, and keeps what it gives back. A node whose operation is
+// ChangeTraits judges a rule on the node and gives change the traits of a node, sorted, and keeps what it gives back. A node whose operation is
 // under way is fault.Locked, as it is for every other change of it.
-func (s *Service) ChangeTraits(ctx context.Context, ident string, change func([]string) ([]string, error)) error {
+func (s *Service) ChangeTraits(ctx context.Context, c Caller, ident string, rule policy.Rule, change func([]string) ([]string, error)) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.Node(ident)
+		n, err := c.node(tx, ident, rule)
 		if err != nil {
 			return err
 		}

@@ -3,10 +3,9 @@
 // A rule is named as Ironic names it, without the prefix "baremetal:". Every route of the API names one.
 // This room knows no HTTP and no identity provider: the caller arrives as a Caller. While the server has no
 // authentication (it then listens on loopback only) every caller may do everything the table lists; a rule
-// that is not in the table is denied to all, so that a route cannot invent one. Only api calls it.
+// that is not in the table is denied to all, so that a route cannot invent one. api judges the rules that have no
+// object, ops the others, with the object in hand.
 package policy
-
-import "ingot/internal/fault"
 
 // Rule is the name of a right.
 type Rule string
@@ -24,54 +23,68 @@ const (
 	operator
 )
 
+// object is what a rule is judged against.
+type object int
+
+const (
+	nothing object = iota // the caller alone: api judges the rule before it does anything
+	aNode                 // a node, or the node that owns a port, port group or volume: ops judges it
+)
+
+// right is one row of the table.
+type right struct {
+	need rights
+	on   object
+}
+
 // rules is every right. The names are Ironic's (ironic/common/policy.py); those under "ingot:" are ours.
-var rules = map[Rule]rights{
-	"public_api":                     everybody,
-	"driver:ipa_lookup":              everybody,
-	"driver:ipa_continue_inspection": everybody,
-	"node:ipa_heartbeat":             everybody,
-	"node:list":                      operator,
-	"node:create":                    operator,
-	"node:get":                       operator,
-	"node:update":                    operator,
-	"node:delete":                    operator,
-	"node:validate":                  operator,
-	"node:get_states":                operator,
-	"node:set_power_state":           operator,
-	"node:set_provision_state":       operator,
-	"node:set_maintenance":           operator,
-	"node:clear_maintenance":         operator,
-	"node:get_boot_device":           operator,
-	"node:set_boot_device":           operator,
-	"node:set_boot_mode":             operator,
-	"node:set_secure_boot":           operator,
-	"node:inventory:get":             operator,
-	"node:traits:list":               operator,
-	"node:traits:set":                operator,
-	"node:traits:delete":             operator,
-	"deploy_template:get":            operator,
-	"deploy_template:create":         operator,
-	"deploy_template:update":         operator,
-	"deploy_template:delete":         operator,
-	"node:history:get":               operator,
-	"port:list":                      operator,
-	"port:create":                    operator,
-	"port:get":                       operator,
-	"port:update":                    operator,
-	"port:delete":                    operator,
-	"driver:get":                     operator,
-	"driver:get_properties":          operator,
-	"conductor:get":                  operator,
-	"ingot:node:why":                 operator,
-	"ingot:node:events":              operator,
-	"ingot:node:logs":                operator,
-	"ingot:node:operation":           operator,
-	"ingot:operation:list":           operator,
-	"ingot:doctor":                   operator,
-	"ingot:debug":                    operator,
-	"ingot:events":                   operator,
-	"ingot:server:list":              operator,
-	"ingot:server:revoke":            operator,
+var rules = map[Rule]right{
+	"public_api":                     {everybody, nothing},
+	"driver:ipa_lookup":              {everybody, nothing},
+	"driver:ipa_continue_inspection": {everybody, nothing},
+	"node:ipa_heartbeat":             {everybody, nothing},
+	"node:list":                      {operator, nothing},
+	"node:create":                    {operator, nothing},
+	"node:get":                       {operator, aNode},
+	"node:update":                    {operator, aNode},
+	"node:delete":                    {operator, aNode},
+	"node:validate":                  {operator, aNode},
+	"node:get_states":                {operator, aNode},
+	"node:set_power_state":           {operator, aNode},
+	"node:set_provision_state":       {operator, aNode},
+	"node:set_maintenance":           {operator, aNode},
+	"node:clear_maintenance":         {operator, aNode},
+	"node:get_boot_device":           {operator, aNode},
+	"node:set_boot_device":           {operator, aNode},
+	"node:set_boot_mode":             {operator, aNode},
+	"node:set_secure_boot":           {operator, aNode},
+	"node:inventory:get":             {operator, aNode},
+	"node:traits:list":               {operator, aNode},
+	"node:traits:set":                {operator, aNode},
+	"node:traits:delete":             {operator, aNode},
+	"deploy_template:get":            {operator, nothing},
+	"deploy_template:create":         {operator, nothing},
+	"deploy_template:update":         {operator, nothing},
+	"deploy_template:delete":         {operator, nothing},
+	"node:history:get":               {operator, aNode},
+	"port:list":                      {operator, nothing},
+	"port:create":                    {operator, aNode},
+	"port:get":                       {operator, aNode},
+	"port:update":                    {operator, aNode},
+	"port:delete":                    {operator, aNode},
+	"driver:get":                     {operator, nothing},
+	"driver:get_properties":          {operator, nothing},
+	"conductor:get":                  {operator, nothing},
+	"ingot:node:why":                 {operator, aNode},
+	"ingot:node:events":              {operator, aNode},
+	"ingot:node:logs":                {operator, aNode},
+	"ingot:node:operation":           {operator, aNode},
+	"ingot:operation:list":           {operator, nothing},
+	"ingot:doctor":                   {operator, nothing},
+	"ingot:debug":                    {operator, nothing},
+	"ingot:events":                   {operator, nothing},
+	"ingot:server:list":              {operator, nothing},
+	"ingot:server:revoke":            {operator, nothing},
 }
 
 // Known tells whether the table has the rule.
@@ -80,11 +93,11 @@ func Known(r Rule) bool {
 	return ok
 }
 
-// Check is nil if the caller has the right, and fault.Forbidden if not.
-func Check(c Caller, r Rule) error {
-	need, ok := rules[r]
-	if ok && (need == everybody || c.Trusted) {
-		return nil
-	}
-	return fault.New(fault.Forbidden, "Access was denied to the following resource: baremetal:%s", r)
+// HasObject tells whether a rule is judged against an object, which whoever asks must have found first.
+func HasObject(r Rule) bool { return rules[r].on != nothing }
+
+// allows is the one reader of the table.
+func allows(c Caller, r Rule, _ Target) bool {
+	row, ok := rules[r]
+	return ok && (row.need == everybody || c.Trusted)
 }

@@ -19,7 +19,7 @@ func TestCheck(t *testing.T) {
 		{Caller{Trusted: true}, "node:invented", false},
 		{Caller{Trusted: true}, "", false},
 	} {
-		err := Check(c.caller, c.rule)
+		err := For(c.caller).Check(c.rule, nil)
 		if (err == nil) != c.ok || err != nil && fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%+v %q: %v", c.caller, c.rule, err)
 		}
