@@ -28,7 +28,10 @@ type Node struct {
 	InstanceUUID   string
 	InstanceName   string
 	ChassisUUID    string
-	AutomatedClean *bool // nil: as the server is configured
+	Shard          string // part of the fleet that one client looks after
+	ParentNode     string // UUID of the node that this one is a part of, e.g. of a DPU's host; "" for none
+	Health         string // as the BMC sums it up: "OK", "Warning", "Critical" or "" for unknown
+	AutomatedClean *bool  // nil: as the server is configured
 
 	ProvisionState       State
 	TargetProvisionState State // "" while the node rests
@@ -67,24 +70,6 @@ var InterfaceKinds = []struct {
 }{
 	{"boot", 31}, {"console", 31}, {"deploy", 31}, {"inspect", 31}, {"management", 31}, {"power", 31},
 	{"raid", 31}, {"vendor", 31}, {"network", 20}, {"storage", 33}, {"rescue", 38}, {"bios", 40}, {"firmware", 86},
-}
-
-// Port is one NIC of a node that may be used for provisioning.
-type Port struct {
-	ID                  int64
-	UUID                string
-	NodeUUID            string
-	Address             string // MAC, lower case, colons
-	Name                string
-	Extra               map[string]any
-	InternalInfo        map[string]any
-	LocalLinkConnection map[string]any
-	PXEEnabled          bool
-	PhysicalNetwork     string
-	IsSmartNIC          bool
-	Description         string
-	CreatedAt           time.Time
-	UpdatedAt           time.Time
 }
 
 // HistoryEvent is one line of a node's history: who did what, when and why. Appended for every transition and

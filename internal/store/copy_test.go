@@ -29,6 +29,9 @@ func everything(t *testing.T, db *DB) {
 				tx.SaveAgent(&Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "b", Token: secret.New(canary)}), tx.AddLog(n, "op", "agent", []byte(canary)),
 				tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "step", Why: "ünïcode \\ \"quoted\" 'and' more"}), tx.SaveInventory(n.ID, []byte("{}"), []byte("{}")),
 				tx.SaveReport(&Report{NodeID: n.ID, Boot: "b", Inventory: []byte("{}"), Plugins: []byte("{}")}),
+				tx.CreatePortgroup(&metal.Portgroup{UUID: id(i), NodeUUID: n.UUID}), tx.CreateChassis(&metal.Chassis{UUID: id(i)}),
+				tx.CreateConnector(&metal.VolumeConnector{UUID: id(i), NodeUUID: n.UUID, ConnectorID: id(i)}),
+				tx.CreateTarget(&metal.VolumeTarget{UUID: id(i), NodeUUID: n.UUID, Properties: secret.NewMap(map[string]any{"password": canary})}),
 				tx.EnsureSweeps([]Sweep{{Kind: "check", NodeID: n.ID}, {Kind: "power", Driver: "fake"}}))
 		})
 		ask(t, db, n, i, func(o *Operation) { o.Record = []byte(`{"x": "` + canary + `"}`) })
@@ -273,7 +276,8 @@ func testCheck(t *testing.T, open opener) {
 		return tx.CreateTemplate(&metal.DeployTemplate{UUID: id(77), Name: "CUSTOM_CHECKED", Steps: []metal.Step{{Interface: "deploy", Step: "tune"}}})
 	})
 	good, bad := look(db, db.key)
-	for _, want := range []string{"this program's", "nodes 2", "the key is this database's", "driver_info of nodes: 2 opened", "tokens of agents: 2 opened", "logs: 2 opened", "records of operations: 2 opened", "steps of deploy templates: 1 opened"} {
+	for _, want := range []string{"this program's", "nodes 2", "the key is this database's", "driver_info of nodes: 2 opened", "tokens of agents: 2 opened", "logs: 2 opened", "records of operations: 2 opened", "steps of deploy templates: 1 opened",
+		"properties of volume targets: 2 opened"} {
 		if !strings.Contains(good, want) {
 			t.Errorf("not found: %q in\n%s", want, good)
 		}

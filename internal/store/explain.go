@@ -25,7 +25,17 @@ var uniqueness = map[string]string{
 	"ports.name":            "A port with this name already exists.",
 	"deploy_templates.uuid": "A deploy template with this UUID already exists.",
 	"deploy_templates.name": "A deploy template with this name already exists.",
-	"operations.node_id":    "The node is locked by another operation, please retry after the current operation is completed.",
+	"portgroups.uuid":       "A portgroup with this UUID already exists.",
+	"portgroups.address":    "A portgroup with this MAC address already exists.",
+	"portgroups.name":       "A portgroup with this name already exists.",
+	"chassis.uuid":          "A chassis with this UUID already exists.",
+
+	"volume_connectors.uuid":         "A volume connector with this UUID already exists.",
+	"volume_connectors.connector_id": "A volume connector with this type and connector_id already exists.",
+	"volume_targets.uuid":            "A volume target with this UUID already exists.",
+	"volume_targets.boot_index":      "A volume target with this boot_index already exists for the node.",
+
+	"operations.node_id": "The node is locked by another operation, please retry after the current operation is completed.",
 }
 
 // explain turns what an engine says into a fault, where callers can do something about it.

@@ -8,15 +8,16 @@ import (
 // On SQLite one transaction writes at a time, so what a Write reads stays as it is until it commits. On
 // PostgreSQL many write at once, and the row of a node is the lock of everything that hangs on the node:
 //
-//   - The first look at a node in a Write (Node, NodeByID, NodesByMAC, and Port for the port's node) locks its
-//     row until the end. Who comes second waits, and then sees what the first wrote: the row is read after it
-//     is held, by a statement of its own, because one statement sees no more than was there when it began.
+//   - The first look at a node in a Write (Node, NodeByID, NodesByMAC, and Port, Portgroup, Connector and Target
+//     for the node of theirs) locks its row until the end. Who comes second waits, and then sees what the first
+//     wrote: the row is read after it is held, by a statement of its own, because one statement sees no more than
+//     was there when it began.
 //   - Ports, agents and operations are read after their node and have no locks of their own; what conductors
 //     write to operations without the node is guarded by the generation.
 //   - Lists (Nodes, Ports) hold nothing: who changes what a list gave looks at each node again, by its id.
 //   - Locks are taken node first, then operation. Who holds two nodes takes the lower id first, or may be
-//     refused with fault.Unavailable when PostgreSQL finds a deadlock. Port holds its node only for who holds
-//     no node yet.
+//     refused with fault.Unavailable when PostgreSQL finds a deadlock. Port and its like hold their node only for
+//     who holds no node yet. Chassis are held after nodes.
 
 // hold locks the rows of nodes that where finds, in the order of their ids.
 func (t *Tx) hold(where string, args ...any) error {

@@ -24,6 +24,7 @@ var nodeColumns = []string{
 	"retired_reason", "disable_power_off", "clean_step", "deploy_step", "boot_mode", "secure_boot",
 	"created_at", "updated_at",
 	"inspection_started_at", "inspection_finished_at", "service_step",
+	"shard", "parent_node", "health",
 }
 
 // unsortable are the columns that hold objects. Source: rest-api reference §2.1.
@@ -61,9 +62,13 @@ func (t *Tx) SaveNode(n *metal.Node) error {
 	return t.saveDrive(n)
 }
 
-// DeleteNode removes a node and everything that hangs on it.
+// DeleteNode removes a node and everything that hangs on it. Nodes that were parts of it are then on their own.
 func (t *Tx) DeleteNode(id int64) error {
-	_, err := t.exec("DELETE FROM nodes WHERE id = ?", id)
+	_, err := t.exec("UPDATE nodes SET parent_node = '' WHERE parent_node = (SELECT uuid FROM nodes WHERE id = ?)", id)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("DELETE FROM nodes WHERE id = ?", id)
 	t.wrote = true
 	return err
 }
@@ -125,8 +130,11 @@ type NodeFilter struct {
 	Associated  *bool
 	Maintenance *bool
 	Retired     *bool
-	Project     string // owner or lessee
-	Contains    string // part of the description
+	Project     string   // owner or lessee
+	Contains    string   // part of the description
+	Shards      []string // any of these
+	Sharded     *bool
+	TopOnly     bool // none that is a part of another
 }
 
 // Nodes lists nodes. An unknown or unsortable key is fault.Invalid, an unknown marker fault.NotFound.
@@ -153,6 +161,13 @@ func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 	}
 	if f.Contains != "" {
 		w.add(`n.description {{like}} ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
+	}
+	w.among("n.shard", f.Shards)
+	if f.Sharded != nil {
+		w.add(map[bool]string{true: "n.shard <> ''", false: "n.shard = ''"}[*f.Sharded])
+	}
+	if f.TopOnly {
+		w.add("n.parent_node = ''")
 	}
 	tail, err := t.page(&w, "nodes", "n", nodeColumns, p)
 	if err != nil {
@@ -197,7 +212,8 @@ func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
 		number(n.Maintenance), n.MaintenanceReason, n.Fault, number(n.Protected), n.ProtectedReason,
 		number(n.Retired), n.RetiredReason, number(n.DisablePowerOff), object(n.CleanStep), object(n.DeployStep),
 		n.BootMode, orNullBool(n.SecureBoot), micros(n.CreatedAt), micros(n.UpdatedAt),
-		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt), object(n.ServiceStep)}, nil
+		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt), object(n.ServiceStep),
+		n.Shard, n.ParentNode, n.Health}, nil
 }
 
 type scanner interface{ Scan(...any) error }
@@ -218,7 +234,8 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		&n.InstanceName, &n.ChassisUUID, &automated, &n.ProvisionState, &n.TargetProvisionState, &provisioned,
 		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
 		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
-		&secureBoot, &created, &updated, &inspecting, &inspected, &objects[7], &n.Reservation)
+		&secureBoot, &created, &updated, &inspecting, &inspected, &objects[7],
+		&n.Shard, &n.ParentNode, &n.Health, &n.Reservation)
 	if err != nil {
 		return nil, err
 	}

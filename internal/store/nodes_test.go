@@ -37,7 +37,7 @@ func testPortKeepsEveryField(t *testing.T, open opener) {
 	first, second := addNode(t, db, 1), addNode(t, db, 2)
 	p := &metal.Port{}
 	fill(t, p)
-	p.UUID, p.NodeUUID, p.Address = id(3), first.UUID, "52:54:00:00:00:01"
+	p.UUID, p.NodeUUID, p.PortgroupUUID, p.Address = id(3), first.UUID, "", "52:54:00:00:00:01"
 	write(t, db, func(tx *Tx) error { return tx.CreatePort(p) })
 	for _, ident := range []string{p.UUID, p.Name, "52:54:00:00:00:01"} {
 		same(t, read(t, db, func(tx *Tx) (*metal.Port, error) { return tx.Port(ident) }), p)

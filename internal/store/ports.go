@@ -11,33 +11,31 @@ import (
 )
 
 var portColumns = []string{"uuid", "address", "name", "extra", "internal_info", "local_link_connection",
-	"pxe_enabled", "physical_network", "is_smartnic", "description", "created_at", "updated_at"}
+	"pxe_enabled", "physical_network", "is_smartnic", "description", "created_at", "updated_at",
+	"vendor", "category", "available_for_dynamic_portgroup"}
 
-var portSelect = "SELECT p.id, p." + strings.Join(portColumns, ", p.") + ", n.uuid FROM ports p JOIN nodes n ON n.id = p.node_id "
+var portSelect = "SELECT p.id, p." + strings.Join(portColumns, ", p.") + `, n.uuid, COALESCE(g.uuid, '')
+	FROM ports p JOIN nodes n ON n.id = p.node_id LEFT JOIN portgroups g ON g.id = p.portgroup_id `
 
 // CreatePort inserts a port of the node that NodeUUID names. A taken UUID, name or address is a
-// fault.Conflict, an unknown node fault.NotFound.
+// fault.Conflict, an unknown node or port group fault.NotFound.
 func (t *Tx) CreatePort(p *metal.Port) error {
-	node, err := t.nodeID(p.NodeUUID)
+	values, err := t.portValues(p)
 	if err != nil {
 		return err
 	}
-	values := append(portValues(p), node)
-	query := "INSERT INTO ports (" + strings.Join(portColumns, ", ") + ", node_id) VALUES (" + marks(len(values)) + ") RETURNING id"
-	if err := t.insert(&p.ID, query, values...); err != nil {
-		return err
-	}
-	return nil
+	query := "INSERT INTO ports (" + strings.Join(portColumns, ", ") + ", node_id, portgroup_id) VALUES (" + marks(len(values)) + ") RETURNING id"
+	return t.insert(&p.ID, query, values...)
 }
 
 // SavePort writes every field of an existing port, its node too.
 func (t *Tx) SavePort(p *metal.Port) error {
-	node, err := t.nodeID(p.NodeUUID)
+	values, err := t.portValues(p)
 	if err != nil {
 		return err
 	}
-	query := "UPDATE ports SET " + strings.Join(portColumns, " = ?, ") + " = ?, node_id = ? WHERE id = ?"
-	_, err = t.exec(query, append(portValues(p), node, p.ID)...)
+	query := "UPDATE ports SET " + strings.Join(portColumns, " = ?, ") + " = ?, node_id = ?, portgroup_id = ? WHERE id = ?"
+	_, err = t.exec(query, append(values, p.ID)...)
 	return err
 }
 
@@ -81,9 +79,13 @@ func (t *Tx) PortsOf(nodeID int64) ([]*metal.Port, error) {
 
 // PortFilter narrows a list of ports; zero values do not.
 type PortFilter struct {
-	NodeID   int64
-	Address  string
-	Contains string // part of the description
+	NodeID      int64
+	PortgroupID int64
+	Address     string
+	Contains    string   // part of the description
+	Shards      []string // of the port's node: any of these
+	Groups      []string // conductor groups of the port's node: any of these
+	Project     string   // owner or lessee of the port's node
 }
 
 // Ports lists ports; errors as Nodes.
@@ -98,6 +100,10 @@ func (t *Tx) Ports(f PortFilter, p Page) ([]*metal.Port, error) {
 	if f.Contains != "" {
 		w.add(`p.description {{like}} ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")
 	}
+	if f.PortgroupID != 0 {
+		w.add("p.portgroup_id = ?", f.PortgroupID)
+	}
+	w.ofNode(f.Shards, f.Groups, f.Project)
 	if p.SortKey == "local_link_connection" {
 		return nil, fault.New(fault.Invalid, "The sort_key value %q is an invalid field for sorting", p.SortKey)
 	}
@@ -125,10 +131,23 @@ func (t *Tx) ports(query string, args ...any) ([]*metal.Port, error) {
 	return out, rows.Err()
 }
 
-func portValues(p *metal.Port) []any {
+// portValues are the columns of a port, its node's row and its port group's, which is null for none.
+func (t *Tx) portValues(p *metal.Port) ([]any, error) {
+	node, err := t.nodeID(p.NodeUUID)
+	if err != nil {
+		return nil, err
+	}
+	var group any
+	if p.PortgroupUUID != "" {
+		g, err := t.Portgroup(p.PortgroupUUID)
+		if err != nil {
+			return nil, err
+		}
+		group = g.ID
+	}
 	return []any{p.UUID, strings.ToLower(p.Address), orNull(p.Name), object(p.Extra), object(p.InternalInfo),
 		object(p.LocalLinkConnection), number(p.PXEEnabled), p.PhysicalNetwork, number(p.IsSmartNIC), p.Description,
-		micros(p.CreatedAt), micros(p.UpdatedAt)}
+		micros(p.CreatedAt), micros(p.UpdatedAt), p.Vendor, p.Category, number(!p.Standalone), node, group}, nil
 }
 
 func portRow(row scanner) (*metal.Port, error) {
@@ -137,13 +156,15 @@ func portRow(row scanner) (*metal.Port, error) {
 		name             sql.NullString
 		objects          [3]string
 		created, updated int64
+		forDynamic       bool
 	)
 	err := row.Scan(&p.ID, &p.UUID, &p.Address, &name, &objects[0], &objects[1], &objects[2], &p.PXEEnabled,
-		&p.PhysicalNetwork, &p.IsSmartNIC, &p.Description, &created, &updated, &p.NodeUUID)
+		&p.PhysicalNetwork, &p.IsSmartNIC, &p.Description, &created, &updated, &p.Vendor, &p.Category, &forDynamic,
+		&p.NodeUUID, &p.PortgroupUUID)
 	if err != nil {
 		return nil, err
 	}
-	p.Name, p.CreatedAt, p.UpdatedAt = name.String, fromMicros(created), fromMicros(updated)
+	p.Name, p.Standalone, p.CreatedAt, p.UpdatedAt = name.String, !forDynamic, fromMicros(created), fromMicros(updated)
 	err = errors.Join(decode(objects[0], &p.Extra), decode(objects[1], &p.InternalInfo), decode(objects[2], &p.LocalLinkConnection))
 	if err != nil {
 		return nil, fmt.Errorf("port %s: %w", p.UUID, err)

@@ -30,6 +30,27 @@ func (w *where) add(term string, args ...any) {
 	w.args = append(w.args, args...)
 }
 
+// among adds that a column has one of some values; none of them does not narrow.
+func (w *where) among(column string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	w.add(column+" IN ("+marks(len(args))+")", args...)
+}
+
+// ofNode narrows what hangs on nodes by its node n; zero values do not.
+func (w *where) ofNode(shards, groups []string, project string) {
+	w.among("n.shard", shards)
+	w.among("n.conductor_group", groups)
+	if project != "" {
+		w.add("(n.owner = ? OR n.lessee = ?)", project, project)
+	}
+}
+
 func (w *where) String() string {
 	if len(w.terms) == 0 {
 		return ""
@@ -86,7 +107,7 @@ func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (stri
 // notNull makes a nullable column comparable: no name sorts before every name.
 func notNull(key, expr string) string {
 	switch key {
-	case "name", "instance_uuid":
+	case "name", "instance_uuid", "address":
 		return "COALESCE(" + expr + ", '')"
 	case "automated_clean", "secure_boot":
 		return "COALESCE(" + expr + ", -1)"
