@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/metal"
 	"ingot/internal/ops"
+	"ingot/internal/policy"
 )
 
 // Options are what New and AgentHandler need to know besides the service. The zero value works.
@@ -41,6 +42,8 @@ type Options struct {
 	Patience time.Duration
 	// Refused are the steps that nobody may ask for.
 	Refused RefusedSteps
+	// Rules gives the rules that are in force when a request comes. Nil: the built-in ones.
+	Rules func() *policy.Set
 	// AgentsOff makes AgentHandler refuse lookup, heartbeat and all else with 403.
 	AgentsOff bool
 	// AgentOnPublic also serves lookup and heartbeat on the handler of New.
@@ -81,6 +84,9 @@ func AgentHandler(s *ops.Service, o Options) http.Handler {
 func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Rules == nil {
+		o.Rules = policy.BuiltIn
 	}
 	if o.MaxLimit == 0 {
 		o.MaxLimit = 1000

@@ -8,8 +8,11 @@ import (
 
 // doctor answers {"findings": [metal.Finding]}: what this server knows of the set-up.
 func (c *call) doctor() (answer, error) {
-	found := c.s.Doctor(c.r.Context())
-	if c.o.Examine != nil {
+	found, whole, err := c.s.Doctor(c.r.Context(), c.caller())
+	if err != nil {
+		return answer{}, err
+	}
+	if whole && c.o.Examine != nil {
 		found = append(found, c.o.Examine(c.r.Context())...)
 	}
 	if found == nil {

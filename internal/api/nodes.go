@@ -27,11 +27,12 @@ func (c *call) nodes(all bool) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var found []*metal.Node
-	if !none {
-		if found, err = c.s.Nodes(c.r.Context(), c.caller(), q); err != nil {
-			return answer{}, err
-		}
+	found, err := c.s.Nodes(c.r.Context(), c.caller(), q) // also if none match: it judges the rights
+	if err != nil {
+		return answer{}, err
+	}
+	if none {
+		found = nil
 	}
 	view := c.newNodeView(shape)
 	if err := view.load(found...); err != nil {

@@ -41,7 +41,7 @@ func (c *call) operations() (answer, error) {
 	if _, known := metal.States[q.State]; q.State != "" && !known {
 		return answer{}, invalid("There is no provision state %q.", clip(string(q.State)))
 	}
-	list, err := c.s.Operations(c.r.Context(), q)
+	list, err := c.s.Operations(c.r.Context(), c.caller(), q)
 	if err != nil {
 		return answer{}, err
 	}

@@ -33,11 +33,12 @@ func (c *call) ports(all bool, node string) (answer, error) {
 	if node != "" {
 		q.Node = node
 	}
-	found := []*metal.Port{}
-	if !c.noSuchPorts() {
-		if found, err = c.s.Ports(c.r.Context(), c.caller(), q); err != nil {
-			return answer{}, err
-		}
+	found, err := c.s.Ports(c.r.Context(), c.caller(), q) // also if none match: it judges the rights
+	if err != nil {
+		return answer{}, err
+	}
+	if c.noSuchPorts() {
+		found = nil
 	}
 	out := make([]wire.Port, len(found))
 	for i, p := range found {

@@ -110,7 +110,7 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/events", rule: "ingot:events", takes: "node after limit", do: (*call).allEvents},
 	{method: get, path: "/v1/doctor", rule: "ingot:doctor", do: (*call).doctor},
 	{method: get, path: "/ingot/v1/debug/{dump}", rule: "ingot:debug", do: (*call).dump},
-	{method: post, path: "/v1/events", rule: "public_api", do: (*call).networkEvents},
+	{method: post, path: "/v1/events", rule: "events:post", do: (*call).networkEvents},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
 }...)
@@ -123,6 +123,15 @@ var agentRoutes = []route{
 		takes: "callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message", do: (*call).heartbeat},
 	{method: post, path: "/v1/continue_inspection", rule: "driver:ipa_continue_inspection", takes: "node_uuid",
 		limit: agentapi.MaxReport, untold: true, do: (*call).continueInspection},
+}
+
+// public tells whether the route needs no authentication.
+func (rt route) public() bool {
+	switch rt.rule {
+	case "public_api", "driver:ipa_lookup", "node:ipa_heartbeat", "driver:ipa_continue_inspection":
+		return true
+	}
+	return false
 }
 
 // hidden is the answer to a request that is older than the route.

@@ -164,9 +164,11 @@ func (e entry) serve(c *call) (answer, error) {
 	if c.minor < rt.min {
 		return answer{}, rt.hidden(c, e)
 	}
-	c.rights = policy.For(policy.Caller{Trusted: true})
+	who := policy.Caller{Trusted: true}
+	who.IsPublicAPI = rt.public()
+	c.rights = c.o.Rules().For(who)
 	if !policy.HasObject(rt.rule) {
-		if err := c.rights.Check(rt.rule, nil); err != nil {
+		if err := c.rights.Check(rt.rule, policy.Target{}); err != nil {
 			return answer{}, err
 		}
 	}

@@ -7,16 +7,9 @@ import (
 	"ingot/internal/store"
 )
 
-// nodeTarget is what rules know of a node. A node without an owner or lessee has no such key: nobody matches it.
+// nodeTarget is what rules know of a node. A node without an owner or lessee matches nobody.
 func nodeTarget(n *metal.Node) policy.Target {
-	t := policy.Target{}
-	if n.Owner != "" {
-		t["node.owner"] = n.Owner
-	}
-	if n.Lessee != "" {
-		t["node.lessee"] = n.Lessee
-	}
-	return t
+	return policy.Target{NodeOwner: n.Owner, NodeLessee: n.Lessee}
 }
 
 // node finds a node for the caller by UUID or name and judges the rules on it, in order. A node that the caller may
@@ -41,3 +34,24 @@ func (c Caller) node(tx *store.Tx, ident string, rules ...policy.Rule) (*metal.N
 
 // sees tells whether the caller may know of a node.
 func (c Caller) sees(n *metal.Node) bool { return c.Rights.Allows("node:get", nodeTarget(n)) }
+
+// listing judges the rules of a list, all or some, and gives the project that the list must be narrowed to; "" for
+// none. Whoever may not list all needs a project, and may not ask for another one's: asked are the projects and owners
+// that the query names, "" for those it does not. Source: RBAC reference §5.
+func (c Caller) listing(all, some policy.Rule, asked ...string) (narrow string, err error) {
+	c.Rights.Asks(some)
+	denied := c.Rights.Check(all, policy.Target{})
+	if denied == nil {
+		return "", nil
+	}
+	mine := c.Rights.Who().ProjectID
+	if mine == "" {
+		return "", denied
+	}
+	for _, other := range asked {
+		if other != "" && other != mine {
+			return "", denied
+		}
+	}
+	return mine, c.Rights.Check(some, policy.Target{})
+}

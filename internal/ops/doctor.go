@@ -19,8 +19,26 @@ const (
 	troublesListed = 20
 )
 
-// Doctor tells what the database knows to be wrong with the set-up, and what is well.
-func (s *Service) Doctor(ctx context.Context) []metal.Finding {
+// Doctor tells what the database knows to be wrong with the set-up, and what is well. A project is told of the nodes it
+// owns, and nothing of the servers: then whole is false.
+func (s *Service) Doctor(ctx context.Context, c Caller) (out []metal.Finding, whole bool, err error) {
+	owner, err := c.listing("ingot:doctor:all", "ingot:doctor")
+	if err != nil {
+		return nil, false, err
+	}
+	if owner == "" {
+		return s.examine(ctx), true, nil
+	}
+	err = s.db.Read(ctx, func(tx *store.Tx) error {
+		list, err := tx.InTrouble(failedStates(), owner, troublesListed)
+		out = troubles(list)
+		return err
+	})
+	return out, false, err
+}
+
+// examine is what Doctor tells those who may know everything.
+func (s *Service) examine(ctx context.Context) []metal.Finding {
 	var out []metal.Finding
 	begun := time.Now()
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
@@ -47,7 +65,7 @@ func (s *Service) Doctor(ctx context.Context) []metal.Finding {
 			return err
 		}
 		out = append(out, overdue(n))
-		list, err := tx.InTrouble(failedStates(), troublesListed)
+		list, err := tx.InTrouble(failedStates(), "", troublesListed)
 		out = append(out, troubles(list)...)
 		return err
 	})

@@ -13,7 +13,7 @@ import (
 func examined(t *testing.T, s *Service) map[string]metal.Finding {
 	t.Helper()
 	out := map[string]metal.Finding{}
-	for _, f := range s.Doctor(t.Context()) {
+	for _, f := range s.examine(t.Context()) {
 		if (f.Level == metal.Fine) != (f.Do == "") || f.Said == "" {
 			t.Errorf("%+v: what is wrong says what to do, what is well does not", f)
 		}
@@ -107,7 +107,7 @@ func TestOperationTellsOfTheLastToo(t *testing.T) {
 	if err != nil || w.Step != "" || w.StepsTotal != 0 {
 		t.Errorf("nothing is under way: %+v, %v", w, err)
 	}
-	if live, err := s.Operations(t.Context(), OperationQuery{}); err != nil || len(live) != 0 {
+	if live, err := s.Operations(t.Context(), caller, OperationQuery{}); err != nil || len(live) != 0 {
 		t.Errorf("%+v, %v", live, err)
 	}
 }

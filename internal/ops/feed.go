@@ -26,7 +26,7 @@ type FeedPage struct {
 }
 
 // Feed reads the events after a place, in the order in which they were committed: whoever goes on with Next
-// gets each event once and misses none. Events of nodes that were deleted are gone with them.
+// gets each event once and misses none. Without a node a project sees those of the nodes it owns. Events of nodes that were deleted are gone with them.
 func (s *Service) Feed(ctx context.Context, c Caller, q FeedQuery) (out FeedPage, err error) {
 	if err := s.db.Place(ctx); err != nil {
 		return out, err
@@ -39,6 +39,9 @@ func (s *Service) Feed(ctx context.Context, c Caller, q FeedQuery) (out FeedPage
 				return err
 			}
 			sq.NodeID = n.ID
+			c.Rights.Asks("ingot:events")
+		} else if sq.Owner, err = c.listing("ingot:events:list_all", "ingot:events"); err != nil {
+			return err
 		}
 		if sq.After, err = after(tx, q.After); err != nil {
 			return err

@@ -25,7 +25,7 @@ type NodeQuery struct {
 	Associated, Maintenance, Retired                                                   *bool
 }
 
-// Nodes lists nodes. An unknown provision state or sort key is fault.Invalid, an unknown marker NotFound.
+// Nodes lists nodes: to a project, those it owns or leases. An unknown provision state or sort key is fault.Invalid, an unknown marker NotFound.
 func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.Node, error) {
 	if _, known := metal.States[metal.State(q.ProvisionState)]; q.ProvisionState != "" && !known {
 		return nil, fault.New(fault.Invalid, "Provision state %q is not known.", q.ProvisionState)
@@ -42,8 +42,15 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 	if q.ConductorGroup != nil {
 		f.Equal["conductor_group"] = *q.ConductorGroup
 	}
+	mine, err := c.listing("node:list_all", "node:list", q.Project, q.Owner)
+	if err != nil {
+		return nil, err
+	}
+	if mine != "" {
+		f.Project = mine
+	}
 	var out []*metal.Node
-	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+	err = s.db.Read(ctx, func(tx *store.Tx) (err error) {
 		out, err = tx.Nodes(f, q.Page)
 		return err
 	})
@@ -74,6 +81,9 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		return nil, fault.New(fault.Invalid, "Expected a UUID but received %s.", n.UUID)
 	}
 	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
+	if err := c.Rights.Check("node:create", policy.Target{}); err != nil {
+		return nil, err
+	}
 	var made *metal.Node
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)

@@ -61,8 +61,11 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 	return out, err
 }
 
-// Operations lists live operations, oldest first.
-func (s *Service) Operations(ctx context.Context, q OperationQuery) (out []*metal.Operation, err error) {
+// Operations lists live operations, oldest first; to a project, those of the nodes it owns.
+func (s *Service) Operations(ctx context.Context, c Caller, q OperationQuery) (out []*metal.Operation, err error) {
+	if q.Owner, err = c.listing("ingot:operation:list_all", "ingot:operation:list"); err != nil {
+		return nil, err
+	}
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
 		now, err := tx.Now()
 		if err != nil {

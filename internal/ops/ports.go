@@ -20,8 +20,12 @@ type PortQuery struct {
 
 // Ports lists ports; fault.NotFound for an unknown node or marker.
 func (s *Service) Ports(ctx context.Context, c Caller, q PortQuery) (out []*metal.Port, err error) {
+	mine, err := c.listing("port:list_all", "port:list")
+	if err != nil {
+		return nil, err
+	}
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		f := store.PortFilter{Address: q.Address, Contains: q.DescriptionContains}
+		f := store.PortFilter{Address: q.Address, Contains: q.DescriptionContains, Project: mine}
 		if q.Node != "" {
 			n, err := c.node(tx, q.Node)
 			if err != nil {

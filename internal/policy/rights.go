@@ -1,40 +1,53 @@
 package policy
 
 import (
+	"slices"
+	"strings"
 	"sync"
 
 	"ingot/internal/fault"
 )
 
-// Target is what a rule is judged against, by the names that check strings use: "node.owner", "node.lessee",
-// "allocation.owner", "runbook.owner". A key that is absent matches nothing.
-type Target map[string]string
-
-// Rights is what the caller of one request may do. It notes which rules were judged, so that a door can see
-// that none of its routes forgot to ask. It is safe for concurrent use.
+// Rights is what the caller of one request may do: by the rules that were in force when it came. It notes which rules
+// were judged, so that a door can see that none of its routes forgot to ask. It is safe for concurrent use.
 type Rights struct {
-	who Caller
+	set   *Set
+	who   Caller
+	roles []string // in lower case
 
 	mu    sync.Mutex
-	asked map[Rule]bool // guarded by mu
+	asked []Rule // guarded by mu; short: a request judges a handful
 }
 
 // For gives the rights of a caller.
-func For(who Caller) *Rights { return &Rights{who: who, asked: map[Rule]bool{}} }
+func (s *Set) For(who Caller) *Rights {
+	r := &Rights{set: s, who: who, roles: make([]string, len(who.Roles))}
+	for i, role := range who.Roles {
+		r.roles[i] = strings.ToLower(role)
+	}
+	return r
+}
 
-// Who is whose rights these are.
-func (r *Rights) Who() Caller { return r.who }
+// Who is whose rights these are. Nobody's are of the zero Caller.
+func (r *Rights) Who() Caller {
+	if r == nil {
+		return Caller{}
+	}
+	return r.who
+}
 
-// Allows tells whether the caller has a right on t, which may be nil for rules without an object. Nobody has
-// rights of their own: a nil *Rights allows nothing.
+// Allows tells whether the caller has a right on t, the zero Target for rules without an object. Nobody has rights
+// of their own: a nil *Rights allows nothing.
 func (r *Rights) Allows(rule Rule, t Target) bool {
 	if r == nil {
 		return false
 	}
-	r.mu.Lock()
-	r.asked[rule] = true
-	r.mu.Unlock()
-	return allows(r.who, rule, t)
+	r.Asks(rule)
+	return r.set.allows(rule, r.judging(&t))
+}
+
+func (r *Rights) judging(t *Target) *judged {
+	return &judged{who: &r.who, roles: r.roles, on: t, service: r.set.config.ServiceProject}
 }
 
 // Check is nil if the caller has the right on t, and fault.Forbidden if not.
@@ -42,7 +55,33 @@ func (r *Rights) Check(rule Rule, t Target) error {
 	if r.Allows(rule, t) {
 		return nil
 	}
-	return fault.New(fault.Forbidden, "Access was denied to the following resource: baremetal:%s", rule)
+	name := string(rule)
+	if !strings.HasPrefix(name, "ingot:") {
+		name = prefix + name
+	}
+	return fault.New(fault.Forbidden, "Access was denied to the following resource: %s", name)
+}
+
+// Step judges a step that a request names: interface.step, such as deploy.erase_devices. It is for whoever may ask for
+// steps at all, unless a policy file has the rule step:execute of that step.
+func (r *Rights) Step(step string, t Target) error {
+	rule := stepPrefix + Rule(step)
+	if r == nil || r.set.rules[rule] == nil {
+		return nil
+	}
+	return r.Check(rule, t)
+}
+
+// Asks notes that a rule was judged, or that others were that stand for it.
+func (r *Rights) Asks(rule Rule) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.asked, rule) {
+		r.asked = append(r.asked, rule)
+	}
 }
 
 // Asked tells whether the rule was judged.
@@ -52,5 +91,5 @@ func (r *Rights) Asked(rule Rule) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.asked[rule]
+	return slices.Contains(r.asked, rule)
 }

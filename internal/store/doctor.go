@@ -42,15 +42,15 @@ type Trouble struct {
 }
 
 // InTrouble lists nodes that are in one of the states, or in maintenance because of a fault; those that have been so
-// longest first.
-func (t *Tx) InTrouble(states []metal.State, limit int) ([]Trouble, error) {
+// longest first. With an owner, only those it owns.
+func (t *Tx) InTrouble(states []metal.State, owner string, limit int) ([]Trouble, error) {
 	marks, args := "''", []any{}
 	for _, s := range states {
 		marks += ", ?"
 		args = append(args, string(s))
 	}
 	rows, err := t.rows(`SELECT uuid, name, provision_state, fault, maintenance_reason, last_error, provision_updated_at FROM nodes
-		WHERE provision_state IN (`+marks+`) OR (maintenance = 1 AND fault <> '') ORDER BY provision_updated_at, id LIMIT ?`, append(args, limit)...)
+		WHERE (provision_state IN (`+marks+`) OR (maintenance = 1 AND fault <> '')) AND (? = '' OR owner = ?) ORDER BY provision_updated_at, id LIMIT ?`, append(args, owner, owner, limit)...)
 	if err != nil {
 		return nil, err
 	}

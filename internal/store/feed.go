@@ -17,9 +17,11 @@ import (
 // placedAtOnce is how many events get their place in one transaction: others want to write too.
 const placedAtOnce = 1000
 
-// FeedQuery says which part of the feed is wanted: events after a place, of one node or (0) of all.
+// FeedQuery says which part of the feed is wanted: events after a place, of one node or (0) of all, of one owner's
+// nodes or ("") of everybody's.
 type FeedQuery struct {
 	NodeID int64
+	Owner  string
 	After  int64
 	Limit  int // 0: 100
 }
@@ -102,6 +104,9 @@ func (t *Tx) Feed(q FeedQuery) (FeedPage, error) {
 	w.add("e.place > ? AND e.place > 0", q.After)
 	if q.NodeID != 0 {
 		w.add("e.node_id = ?", q.NodeID)
+	}
+	if q.Owner != "" {
+		w.add("n.owner = ?", q.Owner)
 	}
 	out := FeedPage{Next: last}
 	out.Events, err = t.events(ofNode+w.String()+" ORDER BY e.place LIMIT ?", append(w.args, q.Limit)...)

@@ -13,6 +13,7 @@ type OperationQuery struct {
 	State  metal.State // of the node
 	Event  string      // the event it waits for
 	Holder string      // the conductor that has its lease; a lease that ran out counts until it is taken over
+	Owner  string      // of the node
 	Marker string      // UUID of the last one seen
 	Limit  int         // 0: 1000
 }
@@ -29,7 +30,7 @@ type OperationOf struct {
 func (t *Tx) LiveOperations(q OperationQuery) ([]OperationOf, error) {
 	w := where{}
 	w.add("o.status = 'live'")
-	for _, c := range []struct{ term, value string }{{"n.provision_state = ?", string(q.State)}, {"o.waiting_for = ?", q.Event}, {"o.lease_owner = ?", q.Holder}} {
+	for _, c := range []struct{ term, value string }{{"n.provision_state = ?", string(q.State)}, {"o.waiting_for = ?", q.Event}, {"o.lease_owner = ?", q.Holder}, {"n.owner = ?", q.Owner}} {
 		if c.value != "" {
 			w.add(c.term, c.value)
 		}
