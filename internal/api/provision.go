@@ -56,6 +56,7 @@ func (c *call) setProvision() (answer, error) {
 // needs a transaction is checked again by ops. Source: provision verbs reference, "Order of checks".
 var provisionChecks = []func(*request) error{
 	(*request).checkVersion,
+	(*request).checkKnown,
 	(*request).checkMaintenance,
 	(*request).checkState,
 	(*request).checkConfigDrive,
@@ -127,6 +128,14 @@ func (rq *request) checkVersion() error {
 		return wire.TooNew("The provision verb "+string(rq.verb), info.Min, rq.minor)
 	}
 	return nil
+}
+
+// checkKnown: a verb that is itself too new for the client is refused for that, by a later check.
+func (rq *request) checkKnown() error {
+	if rq.minor < metal.Verbs[rq.verb].Min {
+		return nil
+	}
+	return rq.caller().Knows(rq.node)
 }
 
 func (rq *request) checkMaintenance() error {

@@ -122,6 +122,7 @@ type StateInfo struct {
 	Lookup   bool          // an agent may look its node up (without fast track)
 	Deletion bool          // the node may be deleted without maintenance
 	Patch    bool          // the node may be patched although it has a target
+	Min      int           // minor of the microversion a client needs to change a node in it; 0 is any
 }
 
 // States says what kind each state is. Source: Ironic, as for life; limits are upstream's defaults.
@@ -131,31 +132,31 @@ var States = map[State]StateInfo{
 	Available:      {Kind: Stable, Deletion: true},
 	Active:         {Kind: Stable},
 	Error:          {Kind: Stable, Patch: true},
-	Rescue:         {Kind: Stable},
+	Rescue:         {Kind: Stable, Min: 38},
 	Verifying:      {Kind: Busy, Target: Manageable, Patch: true},
 	Deploying:      {Kind: Busy, Target: Active, Lookup: true},
 	DeployWait:     {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true},
 	DeployFailed:   {Kind: Failed, Target: Active, Patch: true},
-	DeployHold:     {Kind: Held, Target: Active},
+	DeployHold:     {Kind: Held, Target: Active, Min: 85},
 	Cleaning:       {Kind: Busy, Target: Available, Lookup: true},
 	CleanWait:      {Kind: Waiting, Target: Available, Limit: 30 * time.Minute, Lookup: true},
 	CleanFailed:    {Kind: Failed, Target: Available, Patch: true},
-	CleanHold:      {Kind: Held, Target: Available},
+	CleanHold:      {Kind: Held, Target: Available, Min: 85},
 	Deleting:       {Kind: Busy, Target: Available},
 	Inspecting:     {Kind: Busy, Target: Manageable, Lookup: true, Patch: true},
 	InspectFailed:  {Kind: Failed, Target: Manageable, Patch: true},
 	InspectWait:    {Kind: Waiting, Target: Manageable, Limit: 30 * time.Minute, Lookup: true, Patch: true},
 	Adopting:       {Kind: Busy, Target: Active},
 	AdoptFailed:    {Kind: Failed, Target: Active, Deletion: true, Patch: true},
-	Rescuing:       {Kind: Busy, Target: Rescue, Lookup: true},
-	RescueWait:     {Kind: Waiting, Target: Rescue, Limit: 30 * time.Minute, Lookup: true},
-	RescueFailed:   {Kind: Failed, Target: Rescue, Patch: true},
-	Unrescuing:     {Kind: Busy, Target: Active},
-	UnrescueFailed: {Kind: Failed, Target: Active, Patch: true},
-	Servicing:      {Kind: Busy, Target: Active},
-	ServiceWait:    {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true},
-	ServiceFailed:  {Kind: Failed, Target: Active, Patch: true},
-	ServiceHold:    {Kind: Held, Target: Active, Patch: true},
+	Rescuing:       {Kind: Busy, Target: Rescue, Lookup: true, Min: 38},
+	RescueWait:     {Kind: Waiting, Target: Rescue, Limit: 30 * time.Minute, Lookup: true, Min: 38},
+	RescueFailed:   {Kind: Failed, Target: Rescue, Patch: true, Min: 38},
+	Unrescuing:     {Kind: Busy, Target: Active, Min: 38},
+	UnrescueFailed: {Kind: Failed, Target: Active, Patch: true, Min: 38},
+	Servicing:      {Kind: Busy, Target: Active, Min: 87},
+	ServiceWait:    {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true, Min: 87},
+	ServiceFailed:  {Kind: Failed, Target: Active, Patch: true, Min: 87},
+	ServiceHold:    {Kind: Held, Target: Active, Patch: true, Min: 87},
 }
 
 // Next is the only reader of the life table: the state that event leads to from s, and whether it does.

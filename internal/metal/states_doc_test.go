@@ -60,14 +60,18 @@ what can happen to a node. Words and transitions are Ironic's; a test compares t
 	}
 	b.WriteString("```\n\n## States\n\n")
 	fmt.Fprintf(&b, "%s\n\n", kindsInWords)
-	b.WriteString("| State | Kind | Target | Limit | Agent may look up | Deletable | Patchable while it has a target |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| State | Kind | Target | Limit | Agent may look up | Deletable | Patchable while it has a target | Changeable from |\n|---|---|---|---|---|---|---|---|\n")
 	for _, s := range inOrder() {
 		i := States[s]
 		limit := ""
 		if i.Limit > 0 {
 			limit = fmt.Sprintf("%.0f min", i.Limit.Minutes())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", s, i.Kind, i.Target, limit, yes(i.Lookup), yes(i.Deletion), yes(i.Patch))
+		from := ""
+		if i.Min > 0 {
+			from = fmt.Sprintf("1.%d", i.Min)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", s, i.Kind, i.Target, limit, yes(i.Lookup), yes(i.Deletion), yes(i.Patch), from)
 	}
 	b.WriteString("\n## Transitions\n\n| In state | event | leads to |\n|---|---|---|\n")
 	n := 0
@@ -101,7 +105,7 @@ what can happen to a node. Words and transitions are Ironic's; a test compares t
 
 const kindsInWords = `*stable* rests until somebody asks for something; *busy*: a conductor works; *waiting*: something outside is
 awaited, with a limit; *held*: a hold step was reached, unhold or abort leaves it; *failed* rests, with the reason in
-` + "`last_error`" + `.`
+` + "`last_error`" + `. *Changeable from* is the API version a client needs to patch or delete a node in that state or to send it a verb.`
 
 // inOrder lists the states by distance from enroll, then by name: the order in which a node meets them.
 func inOrder() []State {

@@ -143,7 +143,7 @@ func fillInterfaces(n *metal.Node, hw metal.HardwareType) error {
 func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
 	var saved *metal.Node
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := c.node(tx, ident, "node:update")
+		n, err := c.changeable(tx, ident, "node:update")
 		if err != nil {
 			return err
 		}
@@ -261,7 +261,7 @@ func sameStrings(a, b map[string]string) bool {
 // allow it or with an instance, fault.Forbidden when protected, fault.Locked while an operation lives.
 func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := c.node(tx, ident, "node:delete")
+		n, err := c.changeable(tx, ident, "node:delete")
 		if err != nil {
 			return err
 		}

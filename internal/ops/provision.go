@@ -94,6 +94,9 @@ func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Pr
 		if c.Minor < info.Min && p.Verb != metal.VerbUndeploy {
 			return fault.New(fault.NotAcceptable, "The verb %q needs microversion 1.%d or newer.", p.Verb, info.Min)
 		}
+		if err := c.Knows(n); err != nil {
+			return err
+		}
 		rq := &request{Service: s, tx: tx, node: n, by: c, Provision: p, id: id, ask: metal.Ask{Secrets: ref}}
 		if deploys(info) && n.Maintenance {
 			return rq.inMaintenance()
