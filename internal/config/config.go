@@ -9,8 +9,11 @@ import "time"
 // "path" (absolute).
 type Config struct {
 	Default   Default   `section:"DEFAULT"`
+	Services  Services  `section:"DEFAULT"`
 	Database  Database  `section:"database"`
 	API       API       `section:"api"`
+	APIRights APIRights `section:"api"`
+	Policy    Policy    `section:"oslo_policy"`
 	Conductor Conductor `section:"conductor"`
 	Timers    Timers    `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
@@ -176,6 +179,10 @@ func Defaults() Config {
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},
+		Services:  Services{RBACServiceProjectName: "service"},
+		APIRights: APIRights{ProjectAdminCanManageOwnNodes: true},
+		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
+			EnforceNewDefaults: true},
 		Timers:    timers(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
