@@ -59,7 +59,8 @@ type Node struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time // zero until the first update
 
-	Reservation string // the conductor that holds the node's operation; derived, never stored
+	Reservation    string // the conductor that holds the node's operation; derived, never stored
+	AllocationUUID string // the allocation that was given the node, "" for none; derived, never stored with it
 }
 
 // InterfaceKinds are the interface fields of a node, in the order the API shows them, with the minor of
