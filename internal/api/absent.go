@@ -19,8 +19,6 @@ var missing = map[string]string{
 	"portgroups":       "port groups",
 	"chassis":          "chassis",
 	"volume":           "volumes",
-	"allocations":      "allocations",
-	"allocation":       "allocations",
 	"runbooks":         "runbooks",
 	"inspection_rules": "inspection rules",
 	"events":           "network events",

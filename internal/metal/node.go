@@ -63,6 +63,9 @@ type Node struct {
 	AllocationUUID string // the allocation that was given the node, "" for none; derived, never stored with it
 }
 
+// AutomaticLessee is the key in InternalInfo that says: the lessee was filled in by a deployment, and leaves with the instance.
+const AutomaticLessee = "automatic_lessee"
+
 // InterfaceKinds are the interface fields of a node, in the order the API shows them, with the minor of
 // the first microversion that has them. Source: rest-api reference §2.2.
 var InterfaceKinds = []struct {

@@ -128,6 +128,12 @@ func (t *Tx) DueAllocation() (*metal.Allocation, error) {
 	return a, err
 }
 
+// Conditions of nodes.
+const (
+	readyNode = "n.provision_state = 'available' AND n.instance_uuid IS NULL AND n.maintenance = 0 AND n.retired = 0 AND n.power_state <> ''"
+	hasTrait  = "EXISTS (SELECT 1 FROM node_traits nt WHERE nt.node_id = n.id AND nt.trait = ?)"
+)
+
 // busyNode is the condition that an operation holds a node.
 const busyNode = "EXISTS (SELECT 1 FROM operations o WHERE o.node_id = n.id AND o.status = 'live' AND o.exclusive = 1)"
 
@@ -135,13 +141,13 @@ const busyNode = "EXISTS (SELECT 1 FROM operations o WHERE o.node_id = n.id AND 
 // metal.Allocation.Accepts says; Accepts decides.
 func fits(a *metal.Allocation) where {
 	var w where
-	w.add("n.provision_state = 'available' AND n.instance_uuid IS NULL AND n.maintenance = 0 AND n.retired = 0 AND n.power_state <> ''")
+	w.add(readyNode)
 	w.add("n.resource_class = ?", a.ResourceClass)
 	if a.Owner != "" {
 		w.add("(n.owner = ? OR n.lessee = ?)", a.Owner, a.Owner)
 	}
 	for _, trait := range a.Traits {
-		w.add("EXISTS (SELECT 1 FROM node_traits nt WHERE nt.node_id = n.id AND nt.trait = ?)", trait)
+		w.add(hasTrait, trait)
 	}
 	if len(a.CandidateNodes) > 0 {
 		among, args := oneOf("n.uuid", a.CandidateNodes)
@@ -222,4 +228,39 @@ func allocationRow(row scanner) (*metal.Allocation, error) {
 		return nil, fmt.Errorf("allocation %s: %w", a.UUID, err)
 	}
 	return &a, nil
+}
+
+// AllocationCounts says how many nodes are of a kind, each among those before.
+type AllocationCounts struct{ OfClass, Ready, WithTraits int }
+
+// CountForAllocation counts the nodes of the allocation's kind that its owner may have.
+func (t *Tx) CountForAllocation(a *metal.Allocation) (c AllocationCounts, err error) {
+	var w where
+	w.add("n.resource_class = ?", a.ResourceClass)
+	if a.Owner != "" {
+		w.add("(n.owner = ? OR n.lessee = ?)", a.Owner, a.Owner)
+	}
+	count := func(into *int) {
+		if err == nil {
+			err = t.row("SELECT COUNT(*) FROM nodes n "+w.String(), w.args...).Scan(into)
+		}
+	}
+	count(&c.OfClass)
+	w.add(readyNode)
+	count(&c.Ready)
+	for _, trait := range a.Traits {
+		w.add(hasTrait, trait)
+	}
+	count(&c.WithTraits)
+	return c, err
+}
+
+// PostponeAllocation makes an allocation due later.
+func (t *Tx) PostponeAllocation(id int64, by time.Duration) error {
+	now, err := t.Now()
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("UPDATE allocations SET due_at = ? WHERE id = ? AND state = 'allocating'", micros(now.Add(by)), id)
+	return err
 }
