@@ -325,6 +325,11 @@ func TestRouteTable(t *testing.T) {
 		if rt.do == nil || !knownRule(rt) {
 			t.Errorf("%s: rule %q, handler %t", key, rt.rule, rt.do != nil)
 		}
+		for _, name := range strings.Fields(rt.takes) {
+			if parameterOf(rt.path, name).says == "" {
+				t.Errorf("%s takes %s, which has no row in parameters (parameters.go)", key, name)
+			}
+		}
 		if rt.min > wire.MaxMinor {
 			t.Errorf("%s: min %d", key, rt.min)
 		}

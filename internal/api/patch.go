@@ -222,9 +222,6 @@ func firstFailing(doc []byte, patch jsonpatch.Patch, ops []operation, options *j
 }
 
 func (c *call) patchNode() (answer, error) {
-	if err := c.since("reset_interfaces", 45); err != nil {
-		return answer{}, err
-	}
 	reset, err := c.boolParam("reset_interfaces")
 	if err != nil {
 		return answer{}, err

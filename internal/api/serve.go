@@ -175,7 +175,7 @@ func (e entry) serve(c *call) (answer, error) {
 	if err := c.checkIdent(rt); err != nil {
 		return answer{}, err
 	}
-	if err := rt.checkQuery(c.query); err != nil {
+	if err := rt.checkQuery(c.query, c.minor); err != nil {
 		return answer{}, err
 	}
 	if err := c.readBody(rt); err != nil {
