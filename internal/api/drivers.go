@@ -20,6 +20,11 @@ func (c *call) driverView(d ops.Driver) wire.Driver {
 }
 
 func (c *call) listDrivers() (answer, error) {
+	for name, min := range map[string]int{"type": 30, "detail": 30} {
+		if err := c.since(name, min); err != nil {
+			return answer{}, err
+		}
+	}
 	shape, err := shaping(c, wire.DriverFields, rules{fieldsMin: 77, detailMin: 30, detailCode: fault.NotAcceptable}, false)
 	if err != nil {
 		return answer{}, err

@@ -32,7 +32,7 @@ func (c *call) v1() (answer, error) {
 	for _, r := range []struct {
 		name string
 		min  int
-	}{{"nodes", 1}, {"ports", 1}, {"drivers", 1}, {"chassis", 1}, {"conductors", 49}, {"allocations", 52}, {"deploy_templates", 55}} {
+	}{{"nodes", 1}, {"ports", 1}, {"drivers", 1}, {"chassis", 1}, {"conductors", 49}} {
 		if c.minor >= r.min {
 			doc[r.name] = wire.Links(c.base(), r.name+"/")
 		}

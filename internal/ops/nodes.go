@@ -159,9 +159,6 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetI
 		if err := s.mayUpdate(tx, &before, n, resetInterfaces); err != nil {
 			return err
 		}
-		if err := instanceLeaves(tx, &before, n); err != nil {
-			return err
-		}
 		if n.UpdatedAt, err = tx.Now(); err != nil {
 			return err
 		}
@@ -190,15 +187,12 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if live, err := tx.LiveOperation(n.ID); err != nil || live != nil && plannedBy(before, n) {
 		return cmp.Or(err, locked(n, live))
 	}
-	quiet := slices.Contains(quietStates, state)
+	quiet := slices.Contains([]metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable, metal.Available}, state)
 	if before.ResourceClass != "" && n.ResourceClass != before.ResourceClass && !quiet {
 		return fault.New(fault.Conflict, "Node %s can not have its resource_class changed while in state %q.", n.UUID, state)
 	}
 	if before.InstanceUUID != "" && n.InstanceUUID != "" && n.InstanceUUID != before.InstanceUUID {
 		return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, before.InstanceUUID)
-	}
-	if err := ownerChange(tx, before, n); err != nil {
-		return err
 	}
 	if n.Protected && !before.Protected && state != metal.Active && state != metal.Rescue {
 		return fault.New(fault.Conflict, "Node %s can not be protected in state %q: only an active or rescued node can.", n.UUID, state)

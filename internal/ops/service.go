@@ -25,13 +25,11 @@ type Config struct {
 	AnswerLimit time.Duration
 	// HeartbeatTimeout is what agents are told; they call at 0.3–0.6 of it. Default 60s.
 	HeartbeatTimeout time.Duration
-	// OwnNodes lets administrators of a project enrol and delete the nodes it owns. Default true.
-	OwnNodes bool
 }
 
 // Defaults is the only place with default values.
 func Defaults() Config {
-	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true}
+	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute}
 }
 
 // Service is the door to all verbs. It is safe for concurrent use.

@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "strings"
 
 const (
 	prefix     = "baremetal:" // of rules in policy files and in answers
@@ -22,9 +18,9 @@ func stepRule(name Rule) bool {
 }
 
 // near suggests the rule that was meant by a name that is not known: "" or a sentence's end.
-func near[T any](name Rule, known map[Rule]T) string {
+func (s *Set) near(name Rule) string {
 	best, least := Rule(""), 4 // more letters than that and it is another word
-	for _, have := range slices.Sorted(maps.Keys(known)) {
+	for _, have := range s.Names() {
 		if d := distance(string(have), string(name), least); d < least && have != name {
 			best, least = have, d
 		}
@@ -58,5 +54,3 @@ func distance(a, b string, limit int) int {
 	}
 	return min(row[len(b)], limit)
 }
-
-func hasPrefix(name, start Rule) bool { return strings.HasPrefix(string(name), string(start)) }
