@@ -169,6 +169,9 @@ func (r *runner) askBMC(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.Inspector == nil {
 		return Outcome{}, fault.New(fault.Invalid, "Driver %s cannot inspect out of band.", op.Node.Driver)
 	}
+	if left := r.pause(op, "inspect"); left > 0 {
+		return again(left, "the inspection to have taken its time"), nil
+	}
 	info, err := r.hw.Inspector.Inspect(ctx, op.Node)
 	if err != nil {
 		return Outcome{}, err

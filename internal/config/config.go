@@ -20,6 +20,8 @@ type Config struct {
 	AgentDoor AgentDoor `section:"agent"`
 	Peer      Peer      `section:"peer"`
 	Redfish   Redfish   `section:"redfish"`
+	Choices   Choices   `section:"DEFAULT"`
+	Fake      Fake      `section:"fake"`
 	Metrics   Metrics   `section:"metrics"`
 	Tracing   Tracing   `section:"tracing"`
 }
@@ -178,6 +180,8 @@ func Defaults() Config {
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},
 		Timers:    timers(),
+		Choices:   choices(),
+		Fake:      fakeDefaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
