@@ -8,7 +8,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags "$(TAGS)" -ldflags "-s -w"
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help build test demo lab-full race lint fuzz gen bench check clean
+.PHONY: help build test oracle demo lab-full race lint fuzz gen bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -19,6 +19,9 @@ build: ## bin/ingot and bin/ingot-agent, static
 
 test: ## unit tests, CLI scripts and, as root, the lab's end-to-end tests (installs what it needs)
 	scripts/test.sh
+
+oracle: build ## the same requests to Debian's Ironic and to ours, compared (installs Ironic)
+	scripts/oracle.sh
 
 demo: ## a bare machine becomes a running server and is erased again, before your eyes (root)
 	scripts/demo.sh

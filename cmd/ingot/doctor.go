@@ -163,7 +163,7 @@ func examinePorts(c config.Config) []metal.Finding {
 
 // examine is what only the running server can tell of itself.
 func (s *server) examine(ctx context.Context) []metal.Finding {
-	out := append(examineData(s.f.data), examineClock())
+	out := append(examineData(s.f.data), examineClock(), s.rules.examine())
 	if s.worker != nil {
 		out = append(out, examineRamdisk(filepath.Join(s.f.data, "ramdisk")), s.examineBootURL(ctx))
 	}

@@ -38,6 +38,7 @@ type server struct {
 	members *members
 	doors   *doors
 	service *ops.Service
+	rules   *rulebook
 	worker  *conductor.Conductor // nil without the role
 	files   *depot.Depot         // nil without a conductor
 	hosts   *bootHosts           // nil: machines fetch from here
@@ -78,7 +79,11 @@ func (s *server) build(ctx context.Context) (err error) {
 	if s.name, err = s.serverName(); err != nil {
 		return err
 	}
+	if s.rules, err = openRules(s.f, s.c, s.log); err != nil {
+		return err
+	}
 	oc := ops.Defaults()
+	oc.OwnNodes = s.c.APIRights.ProjectAdminCanManageOwnNodes
 	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
 	s.service = ops.New(s.db, oc, s.log)
 	if s.watch, err = s.newWatch(ctx); err != nil {
@@ -109,16 +114,17 @@ func (s *server) build(ctx context.Context) (err error) {
 // run serves until ctx ends or a room fails.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request, Refused: refusedSteps(s.c.API)}
+	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request, Refused: refusedSteps(s.c.API),
+		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints}
 	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
 	if s.roles.has(roleAPI) {
 		local := options
 		local.LocalOnly, local.Examine, local.Dumps = true, s.examine, s.dumps()
+		local.AgentOnPublic = s.c.APIRights.RamdiskEndpointsPublic
 		listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, local)), s.log))
 		facts = append(facts, "api", "http://"+s.doors.api.Addr().String())
 	}
 	if s.roles.has(roleAgentAPI) {
-		options.AgentsOff = !s.c.API.EnableRamdiskEndpoints
 		agents := tls.NewListener(s.doors.agent, &tls.Config{Certificates: []tls.Certificate{s.agents}, MinVersion: tls.VersionTLS12})
 		listen(ctx, g, agents, api.Server(api.AgentHandler(s.service, options), s.log))
 		facts = append(facts, "agents", s.doors.agentURL)
@@ -143,6 +149,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return s.members.run(ctx, s) })
 	g.Go(func() error { return s.service.RunSecrets(ctx) })
+	g.Go(func() error { return s.rules.run(ctx) })
 	g.Go(func() error { return s.tellManager(ctx) })
 	s.log.Info("serving", facts...)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
@@ -191,9 +198,7 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	cc.Host = s.name
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
-	if err := lifeConfig(&cc, c); err != nil {
-		return cc, err
-	}
+	lifeConfig(&cc, c)
 	cc.PowerGrace, cc.SettingLimit = c.Conductor.PowerStateChangeTimeout, c.Redfish.BootModeConfigTimeout
 	if err := stepConfig(c, &cc); err != nil {
 		return cc, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +45,9 @@ type Options struct {
 	Refused RefusedSteps
 	// Rules gives the rules that are in force when a request comes. Nil: the built-in ones.
 	Rules func() *policy.Set
-	// AgentsOff makes AgentHandler refuse lookup, heartbeat and all else with 403.
+	// AgentsOff refuses lookup, heartbeat and the rest that agents ask for with 403.
 	AgentsOff bool
-	// AgentOnPublic also serves lookup and heartbeat on the handler of New.
+	// AgentOnPublic also serves what agents ask for on the handler of New.
 	AgentOnPublic bool
 }
 
@@ -65,20 +66,25 @@ type api struct {
 func New(s *ops.Service, o Options) http.Handler {
 	table := routes
 	if o.AgentOnPublic {
-		table = append(table[:len(table):len(table)], agentRoutes...)
+		table = append(table[:len(table):len(table)], agentTable(o)...)
 	}
 	return newAPI(s, o, table, o.AgentOnPublic)
 }
 
 // AgentHandler is the handler for agents in ramdisks.
 func AgentHandler(s *ops.Service, o Options) http.Handler {
-	table := append(discovery[:len(discovery):len(discovery)], agentRoutes...)
+	return newAPI(s, o, append(discovery[:len(discovery):len(discovery)], agentTable(o)...), true)
+}
+
+// agentTable is what agents ask for, or its refusal.
+func agentTable(o Options) []route {
+	table := slices.Clone(agentRoutes)
 	if o.AgentsOff {
 		for i := range table {
 			table[i].do = (*call).agentsOff
 		}
 	}
-	return newAPI(s, o, table, true)
+	return table
 }
 
 func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {

@@ -11,8 +11,10 @@ import (
 func (c *call) driverView(d ops.Driver) wire.Driver {
 	w := wire.Driver{Name: d.Name, Hosts: d.Hosts, Type: "dynamic", Links: wire.Links(c.base(), "drivers/"+d.Name),
 		Properties: wire.Links(c.base(), "drivers/"+d.Name+"/properties"), Default: map[string]string{}, Enabled: d.Interfaces}
-	for kind := range d.Interfaces {
-		w.Default[kind] = d.HardwareType.Default(kind)
+	for kind, names := range d.Interfaces {
+		if len(names) > 0 {
+			w.Default[kind] = names[0]
+		}
 	}
 	return w
 }

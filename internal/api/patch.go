@@ -160,9 +160,7 @@ func applyNested(doc any, ops []operation) (any, error) {
 	wrong := func(o operation, why string) error {
 		return invalid("Couldn't apply patch %s %s. Reason: %s", o.op, clip(o.path), why)
 	}
-	switch doc.(type) {
-	case map[string]any, []any:
-	default:
+	if _, isObject := doc.(map[string]any); !isObject {
 		return nil, wrong(ops[0], "there is nothing inside "+ops[0].root+" to change.")
 	}
 	patch := make(jsonpatch.Patch, 0, len(ops))

@@ -94,12 +94,6 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: patch, path: "/v1/deploy_templates/{template}", rule: "deploy_template:update", min: 55, below: http.StatusMethodNotAllowed, do: (*call).patchTemplate},
 	{method: del, path: "/v1/deploy_templates/{template}", rule: "deploy_template:delete", min: 55, below: http.StatusMethodNotAllowed, do: (*call).deleteTemplate},
 
-	{method: get, path: "/v1/inspection_rules", rule: "inspection_rule:list_all", min: 96, takes: chosen + " phase", do: (*call).listRules},
-	{method: post, path: "/v1/inspection_rules", rule: "inspection_rule:create", min: 96, below: http.StatusMethodNotAllowed, do: (*call).createRule},
-	{method: get, path: "/v1/inspection_rules/{uuid}", rule: "inspection_rule:get", min: 96, takes: "fields", do: (*call).showRule},
-	{method: patch, path: "/v1/inspection_rules/{uuid}", rule: "inspection_rule:update", min: 96, below: http.StatusMethodNotAllowed, do: (*call).patchRule},
-	{method: del, path: "/v1/inspection_rules/{uuid}", rule: "inspection_rule:delete", min: 96, below: http.StatusMethodNotAllowed, do: (*call).deleteRule},
-
 	{method: get, path: "/v1/drivers", rule: "driver:get", takes: "type detail fields", do: (*call).listDrivers},
 	{method: get, path: "/v1/drivers/{driver}", rule: "driver:get", takes: "fields", do: (*call).showDriver},
 	{method: get, path: "/v1/drivers/{driver}/properties", rule: "driver:get_properties", do: (*call).driverProperties},

@@ -33,7 +33,7 @@ func (l *lease) check() error {
 
 // fenced puts the fence before everything that changes a machine. Drivers ask it again before each request they
 // send; this is for those that speak in one.
-func fenced(h Part) Part {
+func fenced(h Hardware) Hardware {
 	if h.Power != nil {
 		h.Power = fencedPower{h.Power}
 	}

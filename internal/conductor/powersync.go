@@ -29,8 +29,8 @@ var unsynced = []metal.State{metal.Enroll, metal.DeployWait, metal.CleanWait, me
 // syncPower compares the power states of a slice of the nodes with what is recorded. A machine that is as it
 // should be costs no write.
 func (c *Conductor) syncPower(ctx context.Context, row *store.Sweep) (bool, error) {
-	hardware := c.hardware[row.Driver]
-	if hardware.Power == nil && hardware.Parts == nil {
+	hw := c.hardware[row.Driver]
+	if hw.Power == nil {
 		return false, nil
 	}
 	var nodes []*metal.Node
@@ -56,10 +56,6 @@ func (c *Conductor) syncPower(ctx context.Context, row *store.Sweep) (bool, erro
 	}
 	var work sync.WaitGroup
 	for _, n := range nodes {
-		hw, _ := hardware.Of(n)
-		if hw.Power == nil {
-			continue
-		}
 		if n.PowerState == "" && hw.Validator != nil && hw.Validator.Validate(n) != nil {
 			continue // it was never reached and cannot be
 		}
@@ -114,7 +110,7 @@ func (c *Conductor) checkPower(ctx context.Context, row *store.Sweep) (ended boo
 	if err != nil {
 		return false, err
 	}
-	hw, _ := c.hardware[n.Driver].Of(n)
+	hw := c.hardware[n.Driver]
 	failed := n.Maintenance && n.Fault == powerFailure
 	interval := c.config.Sweep.PowerInterval
 	if failed {

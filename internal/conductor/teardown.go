@@ -23,9 +23,6 @@ var tearDownPlan = plan{
 }
 
 func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
-	if left := r.pause(op, "deploy"); left > 0 {
-		return again(left, "the tear down to have taken its time"), nil
-	}
 	op.Change(func(n *metal.Node) {
 		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
 		n.DeployStep = map[string]any{}

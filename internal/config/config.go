@@ -9,19 +9,19 @@ import "time"
 // "path" (absolute).
 type Config struct {
 	Default   Default   `section:"DEFAULT"`
+	Services  Services  `section:"DEFAULT"`
 	Database  Database  `section:"database"`
 	API       API       `section:"api"`
+	APIRights APIRights `section:"api"`
+	Policy    Policy    `section:"oslo_policy"`
 	Conductor Conductor `section:"conductor"`
 	Timers    Timers    `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
 	Inspector Inspector `section:"inspector"`
-	Rules     Rules     `section:"inspection_rules"`
 	Agent     Agent     `section:"agent"`
 	AgentDoor AgentDoor `section:"agent"`
 	Peer      Peer      `section:"peer"`
 	Redfish   Redfish   `section:"redfish"`
-	Choices   Choices   `section:"DEFAULT"`
-	Fake      Fake      `section:"fake"`
 	Metrics   Metrics   `section:"metrics"`
 	Tracing   Tracing   `section:"tracing"`
 }
@@ -179,11 +179,12 @@ func Defaults() Config {
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},
+		Services:  Services{RBACServiceProjectName: "service"},
+		APIRights: APIRights{ProjectAdminCanManageOwnNodes: true},
+		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
+			EnforceNewDefaults: true},
 		Timers:    timers(),
-		Choices:   choices(),
-		Fake:      fakeDefaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
-		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
 		Agent: Agent{DeployLogsCollect: "on_failure"},

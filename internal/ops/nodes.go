@@ -90,7 +90,7 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		if err != nil {
 			return err
 		}
-		if err := s.fillInterfaces(tx, n, hw); err != nil {
+		if err := fillInterfaces(n, hw); err != nil {
 			return err
 		}
 		now, err := tx.Now()
@@ -115,6 +115,27 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		return nil, err
 	}
 	return made, nil
+}
+
+// fillInterfaces sets each interface that is not set to the driver's default, and refuses what the driver
+// does not have.
+func fillInterfaces(n *metal.Node, hw metal.HardwareType) error {
+	filled := map[string]string{}
+	for _, kind := range metal.InterfaceKinds {
+		have := hw.Interfaces[kind.Name]
+		want := n.Interfaces[kind.Name]
+		switch {
+		case want == "" && len(have) > 0:
+			filled[kind.Name] = have[0]
+		case want != "" && slices.Contains(have, want):
+			filled[kind.Name] = want
+		case want != "":
+			return fault.New(fault.Invalid, "Could not find the following interface in the driver %s: %s_interface %q. Valid interfaces are: %s.",
+				hw.Name, kind.Name, want, strings.Join(have, ", "))
+		}
+	}
+	n.Interfaces = filled
+	return nil
 }
 
 // UpdateNode runs change on the node as it is stored and saves the result, in one transaction.
@@ -213,7 +234,7 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if err != nil {
 		return err
 	}
-	return s.fillInterfaces(tx, n, hw)
+	return fillInterfaces(n, hw)
 }
 
 // plannedBy tells whether a change touches what a plan under way relies on.

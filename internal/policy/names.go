@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 const (
 	prefix     = "baremetal:" // of rules in policy files and in answers
@@ -18,9 +22,9 @@ func stepRule(name Rule) bool {
 }
 
 // near suggests the rule that was meant by a name that is not known: "" or a sentence's end.
-func (s *Set) near(name Rule) string {
+func near[T any](name Rule, known map[Rule]T) string {
 	best, least := Rule(""), 4 // more letters than that and it is another word
-	for _, have := range s.Names() {
+	for _, have := range slices.Sorted(maps.Keys(known)) {
 		if d := distance(string(have), string(name), least); d < least && have != name {
 			best, least = have, d
 		}
@@ -54,3 +58,5 @@ func distance(a, b string, limit int) int {
 	}
 	return min(row[len(b)], limit)
 }
+
+func hasPrefix(name, start Rule) bool { return strings.HasPrefix(string(name), string(start)) }

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -103,12 +104,7 @@ func HasObject(r Rule) bool { return table[r].on != nothing }
 
 // Names lists the rules that are in force, sorted.
 func (s *Set) Names() []Rule {
-	out := make([]Rule, 0, len(s.rules))
-	for name := range s.rules {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
+	return slices.Sorted(maps.Keys(s.rules))
 }
 
 // masking are the rules that callers who are trusted are judged by, too.
@@ -151,7 +147,7 @@ func (s *Set) link() (wrong []error) {
 			used[r.name] = true
 			switch {
 			case to == nil:
-				wrong = append(wrong, fmt.Errorf("%srule %s refers to rule:%s, which is not defined%s", at(e), name, r.name, s.near(r.name)))
+				wrong = append(wrong, fmt.Errorf("%srule %s refers to rule:%s, which is not defined%s", at(e), name, r.name, near(r.name, s.rules)))
 				continue
 			case seen[to] == walking:
 				wrong = append(wrong, fmt.Errorf("%srule %s refers to itself by way of rule:%s", at(e), name, r.name))
@@ -171,7 +167,7 @@ func (s *Set) link() (wrong []error) {
 	}
 	for _, name := range names {
 		if e := s.rules[name]; e.own && !used[name] && name != Rule(s.config.DefaultRule) {
-			wrong = append(wrong, fmt.Errorf("%sthere is no rule %s, and no other rule refers to it%s", at(e), name, s.near(name)))
+			wrong = append(wrong, fmt.Errorf("%sthere is no rule %s, and no other rule refers to it%s", at(e), name, near(name, s.rules)))
 		}
 	}
 	return wrong

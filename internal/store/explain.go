@@ -25,7 +25,6 @@ var uniqueness = map[string]string{
 	"ports.name":            "A port with this name already exists.",
 	"deploy_templates.uuid": "A deploy template with this UUID already exists.",
 	"deploy_templates.name": "A deploy template with this name already exists.",
-	"inspection_rules.uuid": "An inspection rule with this UUID already exists.",
 	"portgroups.uuid":       "A portgroup with this UUID already exists.",
 	"portgroups.address":    "A portgroup with this MAC address already exists.",
 	"portgroups.name":       "A portgroup with this name already exists.",

@@ -29,7 +29,7 @@ var nodeColumns = []string{
 
 // unsortable are the columns that hold objects. Source: rest-api reference §2.1.
 var unsortable = []string{"driver_info", "instance_info", "properties", "extra", "internal_info", "network_data",
-	"interfaces", "clean_step", "deploy_step", "service_step", "steps", "body"}
+	"interfaces", "clean_step", "deploy_step", "service_step", "steps"}
 
 var nodeSelect = "SELECT n.id, n." + strings.Join(nodeColumns, ", n.") + `,
 	COALESCE((SELECT o.lease_owner FROM operations o WHERE o.node_id = n.id AND o.status = 'live'

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -10,15 +9,12 @@ import (
 	"ingot/internal/fault"
 )
 
-// Check judges a value that a caller gave for this field and gives it in canonical form: nil, string, bool, int,
+// Check judges a value that a caller gave for this field and gives it in canonical form: nil, string, bool,
 // a list or map[string]any. Any error is fault.Invalid and names the field, never the value (it may be a secret).
 func (f Field[T]) Check(v any) (any, error) {
 	if v == nil {
-		switch f.Type {
-		case Address, NonEmpty:
+		if f.Type == Address || f.Type == NonEmpty {
 			return nil, f.wrong("a string, not null")
-		case Int:
-			return nil, f.wrong("a whole number, not null")
 		}
 		return nil, nil
 	}
@@ -38,11 +34,6 @@ func (f Field[T]) Check(v any) (any, error) {
 			return b, nil
 		}
 		return nil, f.wrong("true or false")
-	case Int:
-		if n, ok := parseInt(v); ok {
-			return n, nil
-		}
-		return nil, f.wrong("a whole number")
 	}
 	s, ok := v.(string)
 	if !ok {
@@ -53,24 +44,12 @@ func (f Field[T]) Check(v any) (any, error) {
 		return nil, fault.New(fault.Invalid, "Expected UUID for %s.", f.Name)
 	case f.Type == NonEmpty && s == "":
 		return nil, f.wrong("a string that is not empty")
-	case f.Type == Address, f.Type == AddressOrNull:
+	case f.Type == Address:
 		return f.address(s)
 	case len(s) > f.limit():
 		return nil, fault.New(fault.Invalid, "Schema error for %s: it is %d bytes long, and at most %d are allowed.", f.Name, len(s), f.limit())
 	}
 	return s, nil
-}
-
-// parseInt reads a whole number as the API's clients send it. Databases keep 32 bits of it.
-func parseInt(v any) (int, bool) {
-	switch v := v.(type) {
-	case float64:
-		return int(v), v == float64(int32(v))
-	case string:
-		n, err := strconv.ParseInt(v, 10, 32)
-		return int(n), err == nil
-	}
-	return 0, false
 }
 
 func (f Field[T]) address(s string) (any, error) {
