@@ -16,20 +16,14 @@ func tooOld(path string, min, minor int) *fault.Error {
 // missing are the resources that upstream has and this server has not, by their first word under /v1 or
 // under a node. A client that asks gets 404 and this reason.
 var missing = map[string]string{
-	"portgroups":       "port groups",
-	"chassis":          "chassis",
-	"volume":           "volumes",
 	"allocations":      "allocations",
 	"allocation":       "allocations",
 	"runbooks":         "runbooks",
 	"inspection_rules": "inspection rules",
-	"events":           "network events",
-	"shards":           "shards",
 	"vifs":             "VIFs",
 	"vmedia":           "virtual media requests",
 	"bios":             "BIOS settings",
 	"firmware":         "firmware components",
-	"children":         "child nodes",
 	"vendor_passthru":  "vendor passthru",
 	"raid":             "RAID configuration",
 	"console":          "consoles",
@@ -60,14 +54,18 @@ func (c *call) absent(seg []string) error {
 		return notHere("This server has no " + missing[seg[1]] + ".")
 	case seg[1] == "drivers" && len(seg) > 3:
 		return notHere("This server has no " + clip(strings.Join(seg[3:], "/")) + " of drivers.")
-	case seg[1] != "nodes" && seg[1] != "ports" || len(seg) < 4:
+	case (seg[1] == "portgroups" || seg[1] == "chassis") && len(seg) == 5 && (seg[3] == "ports" || seg[3] == "nodes"):
+		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/" + seg[3] + "/" + clip(last) + "."}
+	case seg[1] != "nodes" && seg[1] != "ports" && seg[1] != "portgroups" && seg[1] != "chassis" || len(seg) < 4:
 		return notHere("The resource could not be found.")
 	case missing[seg[3]] != "":
 		return notHere("This server has no " + missing[seg[3]] + ".")
 	case (seg[3] == "states" || seg[3] == "management") && len(seg) > 4 && missing[seg[4]] != "":
 		return notHere("This server has no " + missing[seg[4]] + ".")
-	case seg[3] == "ports" && len(seg) == 5:
-		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for the port itself at /v1/ports/" + clip(last) + "."}
+	case (seg[3] == "ports" || seg[3] == "portgroups") && len(seg) == 5:
+		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/" + seg[3] + "/" + clip(last) + "."}
+	case seg[3] == "volume" && len(seg) == 6:
+		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/volume/" + clip(seg[4]) + "/" + clip(last) + "."}
 	case len(seg) == 4 && c.r.Method == http.MethodGet:
 		// Upstream's router takes one more segment as the argument fields.
 		return invalid("Field %s is not a valid field.", clip(last))
@@ -75,7 +73,8 @@ func (c *call) absent(seg []string) error {
 	return notHere("The resource could not be found.")
 }
 
-// malformed answers a POST to a collection inside a node, which upstream refuses by this name.
+// malformed answers a POST to a collection inside another resource, which upstream refuses by this name.
 func (c *call) malformed() (answer, error) {
-	return answer{}, &routeError{status: http.StatusBadRequest, text: "Malformed request URI: create ports at /v1/ports, with node_uuid in the body."}
+	_, inner, _ := strings.Cut(strings.TrimPrefix(c.route, "/v1/"), "}/")
+	return answer{}, &routeError{status: http.StatusBadRequest, text: "Malformed request URI: create them at /v1/" + inner + ", and say in the body what they are of."}
 }

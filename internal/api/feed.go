@@ -24,11 +24,6 @@ const (
 func (c *call) events() (answer, error)    { return c.feed(c.node()) }
 func (c *call) allEvents() (answer, error) { return c.feed(c.param("node")) }
 
-// networkEvents is upstream's use of the path: Neutron tells of ports there.
-func (c *call) networkEvents() (answer, error) {
-	return answer{}, notHere("This server has no network events.")
-}
-
 // feed answers {"events": [metal.HistoryEvent], "next": "…"}, those after the one named by after; next is the
 // after of the next page. With "Accept: text/event-stream" the page never ends: see follow.
 func (c *call) feed(node string) (answer, error) {

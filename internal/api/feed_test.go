@@ -143,7 +143,7 @@ func TestPagesOfEvents(t *testing.T) {
 	r.do(get, "/v1/events?after=99", 0, nil).want(t, 400, "another database")
 	r.do(get, "/v1/events?after=-1", 0, nil).want(t, 400, "Expected UUID")
 	r.do(get, "/v1/events?node=nobody", 0, nil).want(t, 404, "nobody")
-	r.do(post, "/v1/events", 80, `{"events": []}`).want(t, 404, "network events")
+	r.do(post, "/v1/events", 80, `{"events": []}`).want(t, 400, "at least one event")
 }
 
 // A client that does not read is left behind, and its place is free for the next; the others get all.

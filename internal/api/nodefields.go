@@ -3,7 +3,6 @@ package api
 import (
 	"strings"
 
-	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 )
@@ -28,7 +27,7 @@ func makeNodeSetters() map[string]setter[metal.Node] {
 		"instance_info":    hidden(func(n *metal.Node) *secret.Map { return &n.InstanceInfo }),
 		"instance_uuid":    text(func(n *metal.Node) *string { return &n.InstanceUUID }),
 		"instance_name":    text(func(n *metal.Node) *string { return &n.InstanceName }),
-		"chassis_uuid":     never[metal.Node](fault.Invalid, "Chassis could not be found. This server has no chassis."),
+		"chassis_uuid":     text(func(n *metal.Node) *string { return &n.ChassisUUID }),
 		"maintenance":      flag(func(n *metal.Node) *bool { return &n.Maintenance }),
 		"resource_class":   text(func(n *metal.Node) *string { return &n.ResourceClass }),
 		"conductor_group":  text(func(n *metal.Node) *string { return &n.ConductorGroup }),
@@ -39,8 +38,8 @@ func makeNodeSetters() map[string]setter[metal.Node] {
 		"description":      text(func(n *metal.Node) *string { return &n.Description }),
 		"retired":          flag(func(n *metal.Node) *bool { return &n.Retired }),
 		"retired_reason":   text(func(n *metal.Node) *string { return &n.RetiredReason }),
-		"shard":            never[metal.Node](fault.NotSupported, "This server has no shards."),
-		"parent_node":      never[metal.Node](fault.NotSupported, "This server has no child nodes."),
+		"shard":            text(func(n *metal.Node) *string { return &n.Shard }),
+		"parent_node":      text(func(n *metal.Node) *string { return &n.ParentNode }),
 
 		"disable_power_off": flag(func(n *metal.Node) *bool { return &n.DisablePowerOff }),
 		"automated_clean":   {get: func(n *metal.Node) any { return optional(n.AutomatedClean) }, set: setAutomatedClean},
@@ -142,19 +141,6 @@ func choice(kind string) setter[metal.Node] {
 			}
 			n.Interfaces = kept
 			return nil
-		},
-	}
-}
-
-// never is a field that this server has nowhere to keep: only "unset" is accepted.
-func never[T any](kind fault.Kind, why string) setter[T] {
-	return setter[T]{
-		get: func(*T) any { return nil },
-		set: func(_ *T, v any) error {
-			if v == nil || v == "" || v == false {
-				return nil
-			}
-			return fault.New(kind, "%s", why)
 		},
 	}
 }

@@ -18,21 +18,35 @@ func (c *call) listNodes() (answer, error) { return c.nodes(false) }
 
 func (c *call) detailNodes() (answer, error) { return c.nodes(true) }
 
+func (c *call) chassisNodes() (answer, error) { return c.nodes(false) }
+
+func (c *call) chassisNodesDetail() (answer, error) { return c.nodes(true) }
+
+// children names the nodes that are parts of one.
+func (c *call) children() (answer, error) {
+	parent, found, err := c.s.Children(c.r.Context(), c.caller(), c.node())
+	if err != nil {
+		return answer{}, err
+	}
+	if found == nil {
+		found = []string{}
+	}
+	return answer{status: http.StatusOK, json: map[string]any{"children": found,
+		"links": wire.Link{Href: c.base() + "/v1/nodes?parent_node=" + parent, Rel: "children"}}}, nil
+}
+
 func (c *call) nodes(all bool) (answer, error) {
 	page, shape, err := listing(c, wire.NodeFields, listRules, all)
 	if err != nil {
 		return answer{}, err
 	}
-	q, none, err := c.nodeQuery(page)
+	q, err := c.nodeQuery(page)
 	if err != nil {
 		return answer{}, err
 	}
-	found, err := c.s.Nodes(c.r.Context(), c.caller(), q) // also if none match: it judges the rights
+	found, err := c.s.Nodes(c.r.Context(), c.caller(), q)
 	if err != nil {
 		return answer{}, err
-	}
-	if none {
-		found = nil
 	}
 	view := c.newNodeView(shape)
 	if err := view.load(found...); err != nil {
@@ -62,11 +76,11 @@ var nodeFilterMin = map[string]int{"provision_state": 9, "driver": 16, "resource
 // faults are the values of a node's fault. Source: rest-api reference §2.1.
 var faults = []string{"power failure", "clean failure", "rescue abort failure", "service failure"}
 
-// nodeQuery reads the filters; none tells that no node can match.
-func (c *call) nodeQuery(page ops.Page) (q ops.NodeQuery, none bool, err error) {
+// nodeQuery reads the filters.
+func (c *call) nodeQuery(page ops.Page) (q ops.NodeQuery, err error) {
 	for name, min := range nodeFilterMin {
 		if err := c.since(name, min); err != nil {
-			return q, false, err
+			return q, err
 		}
 	}
 	q = ops.NodeQuery{Page: page, InstanceUUID: c.param("instance_uuid"), ProvisionState: c.param("provision_state"),
@@ -74,31 +88,35 @@ func (c *call) nodeQuery(page ops.Page) (q ops.NodeQuery, none bool, err error) 
 		Lessee: c.param("lessee"), Project: c.param("project"), DescriptionContains: c.param("description_contains"),
 		InstanceName: c.param("instance_name")}
 	if q.InstanceUUID != "" && !wire.IsUUID(q.InstanceUUID) {
-		return q, false, invalid("Expected UUID for instance_uuid.")
+		return q, invalid("Expected UUID for instance_uuid.")
 	}
 	if _, ok := metal.States[metal.State(q.ProvisionState)]; q.ProvisionState != "" && !ok {
-		return q, false, invalid("Provision state %q is not valid", clip(q.ProvisionState))
+		return q, invalid("Provision state %q is not valid", clip(q.ProvisionState))
 	}
 	if q.Fault != "" && !slices.Contains(faults, q.Fault) {
-		return q, false, invalid("Unrecognized fault %q is specified, allowed fault types are %s", clip(q.Fault), strings.Join(faults, ", "))
+		return q, invalid("Unrecognized fault %q is specified, allowed fault types are %s", clip(q.Fault), strings.Join(faults, ", "))
 	}
 	if c.has("conductor_group") {
 		g := strings.ToLower(c.param("conductor_group"))
 		q.ConductorGroup = &g
 	}
-	if id := c.param("chassis_uuid"); id != "" {
-		return q, false, fault.New(fault.NotFound, "Chassis %s could not be found. This server has no chassis.", clip(id))
+	q.ChassisUUID = c.param("chassis_uuid")
+	if id := c.r.PathValue("uuid"); id != "" { // of the path of a chassis
+		q.ChassisUUID = id
 	}
-	var sharded *bool
+	if q.ChassisUUID != "" && !wire.IsUUID(q.ChassisUUID) {
+		return q, invalid("Expected UUID for chassis_uuid.")
+	}
+	q.Shards, q.ParentNode = c.listParam("shard"), c.param("parent_node")
+	var children *bool
 	for name, to := range map[string]**bool{"associated": &q.Associated, "maintenance": &q.Maintenance, "retired": &q.Retired,
-		"sharded": &sharded, "include_children": new(*bool)} {
+		"sharded": &q.Sharded, "include_children": &children} {
 		if *to, err = c.boolParam(name); err != nil {
-			return q, false, err
+			return q, err
 		}
 	}
-	// No node of this server is in a shard or has a parent.
-	none = sharded != nil && *sharded || c.param("shard") != "" || c.param("parent_node") != ""
-	return q, none, nil
+	q.Children = children != nil && *children
+	return q, nil
 }
 
 func (c *call) showNode() (answer, error) {

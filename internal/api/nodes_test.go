@@ -52,9 +52,9 @@ func TestCreateNode(t *testing.T) {
 		{80, `{"driver": "fake-hardware", "extra": []}`, 400, "extra: it must be a JSON object"},
 		{80, `{"driver": "fake-hardware", "uuid": "z"}`, 400, "Expected UUID for uuid"},
 		{80, `{"driver": "fake-hardware", "shard": "a"}`, 406, "1.82"},
-		{82, `{"driver": "fake-hardware", "shard": "a"}`, 501, "no shards"},
+		{82, `{"driver": "fake-hardware", "shard": "a"}`, 201, `"shard":"a"`},
 		{80, `{"driver": "fake-hardware", "shard": null}`, 201, ""},
-		{80, `{"driver": "fake-hardware", "chassis_uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"}`, 400, "no chassis"},
+		{80, `{"driver": "fake-hardware", "chassis_uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"}`, 400, "Chassis 1be26c0b-03f2-4d2e-ae87-c02d7f33c123 could not be found"},
 		{80, `{"driver": "fake-hardware", "power_interface": "ipmitool"}`, 400, "interface"},
 		{80, `{"driver": "fake-hardware", "power_interface": "noop"}`, 201, `"power_interface":"noop"`},
 		{80, `{"driver": "fake-hardware", "retired_reason": "old"}`, 400, "retired"},
@@ -260,7 +260,7 @@ func TestListFilters(t *testing.T) {
 		{"include_children=true", 83, 200, a + " " + b},
 		{"parent_node=" + a, 83, 200, ""},
 		{"instance_name=x", 103, 406, "1.104"},
-		{"chassis_uuid=" + a, 80, 404, "no chassis"},
+		{"chassis_uuid=" + a, 80, 404, "Chassis "},
 		{"retired=true", 80, 200, ""},
 		{"sort_key=name&sort_dir=desc", 80, 200, b + " " + a},
 		{"sort_key=id", 80, 200, a + " " + b},
@@ -349,6 +349,24 @@ func TestSetters(t *testing.T) {
 	for _, f := range wire.PortFields {
 		if _, have := portSetters[f.Name]; have != (f.Name != "uuid" && (f.Is(wire.Create) || f.Is(wire.Patch))) {
 			t.Errorf("port %s: setter %t", f.Name, have)
+		}
+	}
+	setsAll(t, &portgroups)
+	setsAll(t, &chassis)
+	setsAll(t, &connectors)
+	setsAll(t, &targets)
+}
+
+func setsAll[M, W any](t *testing.T, r *resource[M, W]) {
+	t.Helper()
+	for _, f := range r.fields {
+		if _, have := r.setters[f.Name]; f.Name != "uuid" && have != (f.Is(wire.Create) || f.Is(wire.Patch)) {
+			t.Errorf("%s %s: setter %t", r.word, f.Name, have)
+		}
+	}
+	for _, name := range r.needs {
+		if f, ok := wire.Find(r.fields, name); !ok || !f.Is(wire.Create) {
+			t.Errorf("%s needs %s, which nobody may give", r.word, name)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func (c *call) newNodeView(shape wire.Shape[wire.Node]) *nodeView {
 func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 	w := wire.Node{
 		UUID: n.UUID, Name: n.Name, Driver: n.Driver, Traits: v.traits[n.ID], Properties: n.Properties, Extra: n.Extra,
-		InstanceUUID: n.InstanceUUID, InstanceName: n.InstanceName, ChassisUUID: n.ChassisUUID,
+		InstanceUUID: n.InstanceUUID, InstanceName: n.InstanceName, ChassisUUID: n.ChassisUUID, Shard: n.Shard, ParentNode: n.ParentNode, Health: n.Health,
 		ProvisionState: string(n.ProvisionState), TargetProvisionState: string(n.TargetProvisionState),
 		ProvisionUpdatedAt: wire.Time{Time: n.ProvisionUpdatedAt}, PowerState: string(n.PowerState), TargetPowerState: string(n.TargetPowerState),
 		LastError: n.LastError, Reservation: n.Reservation, Maintenance: n.Maintenance, MaintenanceReason: n.MaintenanceReason, Fault: n.Fault,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -12,16 +13,20 @@ import (
 	"ingot/internal/wire"
 )
 
-func (c *call) listPorts() (answer, error) { return c.ports(false, "") }
+func (c *call) listPorts() (answer, error) { return c.ports(false) }
 
-func (c *call) detailPorts() (answer, error) { return c.ports(true, "") }
+func (c *call) detailPorts() (answer, error) { return c.ports(true) }
 
-func (c *call) nodePorts() (answer, error) { return c.ports(false, c.node()) }
+func (c *call) nodePorts() (answer, error) { return c.ports(false) }
 
-func (c *call) nodePortsDetail() (answer, error) { return c.ports(true, c.node()) }
+func (c *call) nodePortsDetail() (answer, error) { return c.ports(true) }
 
-// ports lists ports, those of one node if it is named by the path.
-func (c *call) ports(all bool, node string) (answer, error) {
+func (c *call) portgroupPorts() (answer, error) { return c.ports(false) }
+
+func (c *call) portgroupPortsDetail() (answer, error) { return c.ports(true) }
+
+// ports lists ports, those of one node or port group if it is named by the path.
+func (c *call) ports(all bool) (answer, error) {
 	page, shape, err := listing(c, wire.PortFields, listRules, all)
 	if err != nil {
 		return answer{}, err
@@ -30,15 +35,15 @@ func (c *call) ports(all bool, node string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if node != "" {
-		q.Node = node
+	if c.node() != "" {
+		q.Node = c.node()
 	}
-	found, err := c.s.Ports(c.r.Context(), c.caller(), q) // also if none match: it judges the rights
+	if g := c.r.PathValue("portgroup"); g != "" {
+		q.Portgroup = g
+	}
+	found, err := c.s.Ports(c.r.Context(), c.caller(), q)
 	if err != nil {
 		return answer{}, err
-	}
-	if c.noSuchPorts() {
-		found = nil
 	}
 	out := make([]wire.Port, len(found))
 	for i, p := range found {
@@ -51,11 +56,9 @@ func (c *call) ports(all bool, node string) (answer, error) {
 	return answer{status: http.StatusOK, raw: wire.AppendList(nil, "ports", out, shape, next)}, nil
 }
 
-// noSuchPorts: no node of this server is in a shard.
-func (c *call) noSuchPorts() bool { return c.param("shard") != "" }
-
 func (c *call) portQuery(page ops.Page) (ops.PortQuery, error) {
-	q := ops.PortQuery{Page: page, Node: c.param("node"), DescriptionContains: c.param("description_contains")}
+	q := ops.PortQuery{Page: page, Node: c.param("node"), Portgroup: c.param("portgroup"), DescriptionContains: c.param("description_contains"),
+		Shards: c.listParam("shard"), Groups: c.listParam("conductor_groups")}
 	if q.Node == "" {
 		q.Node = c.param("node_uuid")
 	}
@@ -78,12 +81,12 @@ func (c *call) portQuery(page ops.Page) (ops.PortQuery, error) {
 		return q, invalid("Expected a UUID or name for node.")
 	case q.Node != "" && !wire.IsUUID(q.Node) && c.minor < 5:
 		return q, wire.TooNew("Naming a node by its name", 5, c.minor)
-	case c.param("portgroup") != "":
-		return q, fault.New(fault.NotFound, "Portgroup %s could not be found. This server has no port groups.", clip(c.param("portgroup")))
+	case q.Portgroup != "" && !wire.IsIdent(q.Portgroup):
+		return q, invalid("Expected a UUID or name for portgroup.")
 	case c.has("address") && !isMAC:
 		return q, invalid("Expected a MAC address for address.")
-	case c.param("conductor_groups") != "":
-		return q, fault.New(fault.NotSupported, "The filter conductor_groups is not supported by this server yet.")
+	case c.has("conductor_groups") && (q.Node != "" || q.Portgroup != "" || isMAC):
+		return q, invalid("The parameter conductor_groups excludes node, portgroup and address.")
 	}
 	q.Address = mac
 	return q, nil
@@ -92,7 +95,7 @@ func (c *call) portQuery(page ops.Page) (ops.PortQuery, error) {
 func (c *call) portView(p *metal.Port) wire.Port {
 	w := wire.Port{UUID: p.UUID, Address: p.Address, NodeUUID: p.NodeUUID, Name: p.Name, Extra: p.Extra, InternalInfo: maskSecrets(p.InternalInfo),
 		LocalLinkConnection: p.LocalLinkConnection, PXEEnabled: p.PXEEnabled, PhysicalNetwork: p.PhysicalNetwork, IsSmartNIC: p.IsSmartNIC,
-		Description: p.Description, AvailableForDynamicPortgroup: true,
+		PortgroupUUID: p.PortgroupUUID, Description: p.Description, Vendor: p.Vendor, Category: p.Category, AvailableForDynamicPortgroup: !p.Standalone,
 		CreatedAt: wire.Time{Time: p.CreatedAt}, UpdatedAt: wire.Time{Time: p.UpdatedAt}, Links: wire.Links(c.base(), "ports/"+p.UUID)}
 	w.At(c.minor)
 	return w
@@ -126,20 +129,24 @@ var portSetters = map[string]setter[metal.Port]{
 	"name":                  text(func(p *metal.Port) *string { return &p.Name }),
 	"extra":                 object(func(p *metal.Port) *map[string]any { return &p.Extra }),
 	"local_link_connection": object(func(p *metal.Port) *map[string]any { return &p.LocalLinkConnection }),
-	"pxe_enabled":           flag(func(p *metal.Port) *bool { return &p.PXEEnabled }),
-	"portgroup_uuid":        never[metal.Port](fault.Invalid, "The portgroup could not be found. This server has no port groups."),
-	"physical_network":      text(func(p *metal.Port) *string { return &p.PhysicalNetwork }),
-	"is_smartnic":           flag(func(p *metal.Port) *bool { return &p.IsSmartNIC }),
-	"description":           text(func(p *metal.Port) *string { return &p.Description }),
-	"vendor":                never[metal.Port](fault.NotSupported, "The field vendor of ports is not supported by this server yet."),
-	"category":              never[metal.Port](fault.NotSupported, "The field category of ports is not supported by this server yet."),
+	"pxe_enabled": {
+		get: func(p *metal.Port) any { return p.PXEEnabled },
+		set: func(p *metal.Port, v any) error {
+			p.PXEEnabled = v != false // true unless it is said
+			return nil
+		},
+	},
+	"portgroup_uuid":   text(func(p *metal.Port) *string { return &p.PortgroupUUID }),
+	"physical_network": text(func(p *metal.Port) *string { return &p.PhysicalNetwork }),
+	"is_smartnic":      flag(func(p *metal.Port) *bool { return &p.IsSmartNIC }),
+	"description":      text(func(p *metal.Port) *string { return &p.Description }),
+	"vendor":           text(func(p *metal.Port) *string { return &p.Vendor }),
+	"category":         text(func(p *metal.Port) *string { return &p.Category }),
 
 	"available_for_dynamic_portgroup": {
-		get: func(*metal.Port) any { return true },
-		set: func(_ *metal.Port, v any) error {
-			if v == false {
-				return fault.New(fault.NotSupported, "This server has no port groups, dynamic ones neither.")
-			}
+		get: func(p *metal.Port) any { return !p.Standalone },
+		set: func(p *metal.Port, v any) error {
+			p.Standalone = v == false
 			return nil
 		},
 	},
@@ -197,7 +204,7 @@ func (c *call) readPort(body map[string]any) (*metal.Port, error) {
 	if err := c.portNode(p, body["node_ident"]); err != nil {
 		return nil, err
 	}
-	return p, checkPort(p, c.minor, body["physical_network"] == "")
+	return p, checkPort(p, c.minor, body["physical_network"] == "", slices.Collect(maps.Keys(body))...)
 }
 
 // portNode reads which node a new port is of: exactly one of node_uuid and node_ident.
@@ -218,20 +225,25 @@ func (c *call) portNode(p *metal.Port, ident any) error {
 
 var switchID = regexp.MustCompile(`^([0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}|[0-9a-fA-F]{16})$`)
 
-// checkPort judges what can only be judged as a whole. emptyNetwork: physical_network was given as "".
-func checkPort(p *metal.Port, minor int, emptyNetwork bool) error {
+// checkPort judges what can only be judged as a whole. The roots are the fields that were given; a value that is only
+// kept is not judged again. emptyNetwork: physical_network was given as "".
+func checkPort(p *metal.Port, minor int, emptyNetwork bool, roots ...string) error {
 	if emptyNetwork {
 		return invalid("A non-empty value is required when setting physical_network.")
 	}
-	if p.Name != "" && !wire.IsName(p.Name) {
+	if slices.Contains(roots, "name") && p.Name != "" && !wire.IsName(p.Name) {
 		return invalid("Cannot use name %q for a port: use letters, digits and . _ ~ -, at most 255.", clip(p.Name))
 	}
-	link, err := checkLink(p.LocalLinkConnection, minor)
-	if err != nil {
-		return err
+	if slices.Contains(roots, "local_link_connection") {
+		link, err := checkLink(p.LocalLinkConnection, minor)
+		if err != nil {
+			return err
+		}
+		p.LocalLinkConnection = link
+	} else if !slices.Contains(roots, "is_smartnic") {
+		return nil
 	}
-	p.LocalLinkConnection = link
-	if p.IsSmartNIC && (link["port_id"] == nil || link["hostname"] == nil) {
+	if link := p.LocalLinkConnection; p.IsSmartNIC && (link["port_id"] == nil || link["hostname"] == nil) {
 		return invalid("is_smartnic needs port_id and hostname in local_link_connection.")
 	}
 	return nil
@@ -283,6 +295,10 @@ func (c *call) patchPort() (answer, error) {
 		return answer{}, err
 	}
 	empty := slices.ContainsFunc(list, func(o operation) bool { return o.path == "/physical_network" && o.value == "" })
+	roots := make([]string, len(list))
+	for i, o := range list {
+		roots[i] = o.root
+	}
 	changed, err := c.s.UpdatePort(c.r.Context(), c.caller(), c.r.PathValue("port"), func(p *metal.Port) error {
 		if err := applyPatch(p, list, wire.PortFields, portSetters); err != nil {
 			return err
@@ -290,12 +306,7 @@ func (c *call) patchPort() (answer, error) {
 		if p.NodeUUID == "" {
 			return invalid("Schema error for port: 'node_uuid' is a required property.")
 		}
-		for _, o := range list {
-			if o.root == "local_link_connection" || o.root == "is_smartnic" || o.root == "name" || o.root == "physical_network" {
-				return checkPort(p, c.minor, empty)
-			}
-		}
-		return nil
+		return checkPort(p, c.minor, empty, roots...)
 	})
 	if err != nil {
 		return answer{}, err

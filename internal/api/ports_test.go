@@ -36,7 +36,7 @@ func TestPorts(t *testing.T) {
 		{94, `{"node_ident": "web-1", "node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33"}`, 400, "exactly one"},
 		{18, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "pxe_enabled": false}`, 406, "1.19"},
 		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "color": 1}`, 400, `"color" cannot be given`},
-		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "portgroup_uuid": "` + id + `"}`, 400, "no port groups"},
+		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "portgroup_uuid": "` + id + `"}`, 400, "Portgroup "},
 		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "physical_network": ""}`, 400, "non-empty"},
 		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "is_smartnic": true}`, 400, "is_smartnic needs"},
 		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "local_link_connection": {"port_id": "x"}}`, 400, "it needs port_id and switch_id"},
@@ -44,8 +44,8 @@ func TestPorts(t *testing.T) {
 		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "local_link_connection": {"port": "x"}}`, 400, "Unexpected arguments: port"},
 		{63, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "local_link_connection": {"network_type": "unmanaged"}}`, 406, "1.64"},
 		{80, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:33", "local_link_connection": {"network_type": "unmanaged"}}`, 201, ""},
-		{110, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:34", "vendor": "v"}`, 501, "vendor"},
-		{111, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:34", "available_for_dynamic_portgroup": false}`, 501, "port groups"},
+		{110, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:34", "vendor": "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"}`, 400, "at most 32"},
+		{111, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:35", "available_for_dynamic_portgroup": false, "vendor": "v", "category": "c"}`, 201, `"vendor":"v","category":"c","available_for_dynamic_portgroup":false`},
 		{111, `{"node_uuid": "` + id + `", "address": "52:54:00:cf:2d:34", "available_for_dynamic_portgroup": true, "name": "p0"}`, 201, `"name":"p0"`},
 	} {
 		r.do(post, "/v1/ports", c.minor, c.body).want(t, c.status, c.says)
@@ -67,7 +67,7 @@ func TestPorts(t *testing.T) {
 		{"/v1/ports?node_uuid=" + id, 4, 200, port},
 		{"/v1/ports?node=none", 80, 404, "none"},
 		{"/v1/ports?node=web-1&portgroup=x", 80, 403, "exclude each other"},
-		{"/v1/ports?portgroup=x", 80, 404, "no port groups"},
+		{"/v1/ports?portgroup=x", 80, 404, "Portgroup x could not be found"},
 		{"/v1/ports?shard=x", 82, 200, `{"ports":[]}`},
 		{"/v1/ports/detail", 80, 200, "local_link_connection"},
 		{"/v1/ports?detail=True", 80, 200, "local_link_connection"},

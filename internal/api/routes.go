@@ -37,6 +37,8 @@ const nodeFilters = "instance_uuid chassis_uuid associated maintenance retired p
 
 const portFilters = "node node_uuid address portgroup shard description_contains conductor_groups"
 
+const portgroupFilters = "node address shard conductor_groups"
+
 const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password disable_ramdisk runbook secrets"
 
 // discovery is what both doors have.
@@ -75,6 +77,49 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: post, path: "/v1/nodes/{node}/ports", rule: "port:create", do: (*call).malformed},
 	{method: get, path: "/v1/nodes/{node}/ports/detail", rule: "port:list", takes: paged, do: (*call).nodePortsDetail},
 
+	{method: get, path: "/v1/nodes/{node}/portgroups", rule: "portgroup:list", min: 24, takes: chosen, do: (*call).nodePortgroups},
+	{method: post, path: "/v1/nodes/{node}/portgroups", rule: "portgroup:create", min: 24, do: (*call).malformed},
+	{method: get, path: "/v1/nodes/{node}/portgroups/detail", rule: "portgroup:list", min: 24, takes: paged, do: (*call).nodePortgroupsDetail},
+	{method: get, path: "/v1/nodes/{node}/volume", rule: "volume:get", min: 32, do: (*call).volume},
+	{method: get, path: "/v1/nodes/{node}/volume/connectors", rule: "volume:list", min: 32, takes: chosen, do: (*call).listConnectors},
+	{method: post, path: "/v1/nodes/{node}/volume/connectors", rule: "volume:create", min: 32, do: (*call).malformed},
+	{method: get, path: "/v1/nodes/{node}/volume/targets", rule: "volume:list", min: 32, takes: chosen, do: (*call).listTargets},
+	{method: post, path: "/v1/nodes/{node}/volume/targets", rule: "volume:create", min: 32, do: (*call).malformed},
+	{method: get, path: "/v1/nodes/{node}/children", rule: "node:get", min: 83, do: (*call).children},
+
+	{method: get, path: "/v1/portgroups", rule: "portgroup:list", min: 23, takes: chosen + " " + portgroupFilters, do: (*call).listPortgroups},
+	{method: get, path: "/v1/portgroups/detail", rule: "portgroup:list", min: 23, takes: paged + " " + portgroupFilters, do: (*call).detailPortgroups},
+	{method: post, path: "/v1/portgroups", rule: "portgroup:create", min: 23, do: (*call).createPortgroup},
+	{method: get, path: "/v1/portgroups/{portgroup}", rule: "portgroup:get", min: 23, takes: "fields", do: (*call).showPortgroup},
+	{method: patch, path: "/v1/portgroups/{portgroup}", rule: "portgroup:update", min: 23, do: (*call).patchPortgroup},
+	{method: del, path: "/v1/portgroups/{portgroup}", rule: "portgroup:delete", min: 23, do: (*call).deletePortgroup},
+	{method: get, path: "/v1/portgroups/{portgroup}/ports", rule: "port:list", min: 24, takes: chosen, do: (*call).portgroupPorts},
+	{method: post, path: "/v1/portgroups/{portgroup}/ports", rule: "port:create", min: 24, do: (*call).malformed},
+	{method: get, path: "/v1/portgroups/{portgroup}/ports/detail", rule: "port:list", min: 24, takes: paged, do: (*call).portgroupPortsDetail},
+
+	{method: get, path: "/v1/chassis", rule: "chassis:get", takes: chosen, do: (*call).listChassis},
+	{method: get, path: "/v1/chassis/detail", rule: "chassis:get", takes: paged, do: (*call).detailChassis},
+	{method: post, path: "/v1/chassis", rule: "chassis:create", do: (*call).createChassis},
+	{method: get, path: "/v1/chassis/{uuid}", rule: "chassis:get", takes: "fields", do: (*call).showChassis},
+	{method: patch, path: "/v1/chassis/{uuid}", rule: "chassis:update", do: (*call).patchChassis},
+	{method: del, path: "/v1/chassis/{uuid}", rule: "chassis:delete", do: (*call).deleteChassis},
+	{method: get, path: "/v1/chassis/{uuid}/nodes", rule: "node:list", takes: chosen + " " + nodeFilters, do: (*call).chassisNodes},
+	{method: get, path: "/v1/chassis/{uuid}/nodes/detail", rule: "node:list", takes: paged + " " + nodeFilters, do: (*call).chassisNodesDetail},
+
+	{method: get, path: "/v1/volume", rule: "volume:get", min: 32, do: (*call).volume},
+	{method: get, path: "/v1/volume/connectors", rule: "volume:list", min: 32, takes: chosen + " node", do: (*call).listConnectors},
+	{method: post, path: "/v1/volume/connectors", rule: "volume:create", min: 32, do: (*call).createConnector},
+	{method: get, path: "/v1/volume/connectors/{uuid}", rule: "volume:get", min: 32, takes: "fields", do: (*call).showConnector},
+	{method: patch, path: "/v1/volume/connectors/{uuid}", rule: "volume:update", min: 32, do: (*call).patchConnector},
+	{method: del, path: "/v1/volume/connectors/{uuid}", rule: "volume:delete", min: 32, do: (*call).deleteConnector},
+	{method: get, path: "/v1/volume/targets", rule: "volume:list", min: 32, takes: chosen + " node", do: (*call).listTargets},
+	{method: post, path: "/v1/volume/targets", rule: "volume:create", min: 32, do: (*call).createTarget},
+	{method: get, path: "/v1/volume/targets/{uuid}", rule: "volume:get", min: 32, takes: "fields", do: (*call).showTarget},
+	{method: patch, path: "/v1/volume/targets/{uuid}", rule: "volume:update", min: 32, do: (*call).patchTarget},
+	{method: del, path: "/v1/volume/targets/{uuid}", rule: "volume:delete", min: 32, do: (*call).deleteTarget},
+
+	{method: get, path: "/v1/shards", rule: "shards:get", min: 82, do: (*call).listShards},
+
 	{method: get, path: "/v1/ports", rule: "port:list", takes: chosen + " " + portFilters, do: (*call).listPorts},
 	{method: get, path: "/v1/ports/detail", rule: "port:list", takes: paged + " " + portFilters, do: (*call).detailPorts},
 	{method: post, path: "/v1/ports", rule: "port:create", do: (*call).createPort},
@@ -110,7 +155,7 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/events", rule: "ingot:events", takes: "node after limit", do: (*call).allEvents},
 	{method: get, path: "/v1/doctor", rule: "ingot:doctor", do: (*call).doctor},
 	{method: get, path: "/ingot/v1/debug/{dump}", rule: "ingot:debug", do: (*call).dump},
-	{method: post, path: "/v1/events", rule: "events:post", do: (*call).networkEvents},
+	{method: post, path: "/v1/events", rule: "events:post", min: 54, do: (*call).networkEvents},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
 }...)

@@ -205,7 +205,7 @@ func (e entry) notAllowed(method string) error {
 // checkIdent refuses what cannot be an identifier, so that no stranger's text reaches a query. Names of
 // nodes came with 1.5: before, one is as good as unknown.
 func (c *call) checkIdent(rt route) error {
-	for _, key := range []string{"node", "port", "uuid"} {
+	for _, key := range []string{"node", "port", "portgroup", "uuid"} {
 		if !strings.Contains(rt.path, "{"+key+"}") {
 			continue
 		}

@@ -22,7 +22,10 @@ type NodeQuery struct {
 	InstanceUUID, ProvisionState, Driver, ResourceClass, Fault, Owner, Lessee, Project string
 	DescriptionContains, ChassisUUID, InstanceName                                     string
 	ConductorGroup                                                                     *string
-	Associated, Maintenance, Retired                                                   *bool
+	Associated, Maintenance, Retired, Sharded                                          *bool
+	Shards                                                                             []string // any of these
+	ParentNode                                                                         string   // UUID or name
+	Children                                                                           bool     // nodes that are parts of others, too
 }
 
 // Nodes lists nodes: to a project, those it owns or leases. An unknown provision state or sort key is fault.Invalid, an unknown marker NotFound.
@@ -31,7 +34,7 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 		return nil, fault.New(fault.Invalid, "Provision state %q is not known.", q.ProvisionState)
 	}
 	f := store.NodeFilter{Equal: map[string]string{}, Associated: q.Associated, Maintenance: q.Maintenance,
-		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains}
+		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains, Shards: q.Shards, Sharded: q.Sharded}
 	for column, value := range map[string]string{"instance_uuid": q.InstanceUUID, "provision_state": q.ProvisionState,
 		"driver": q.Driver, "resource_class": q.ResourceClass, "fault": q.Fault, "owner": q.Owner, "lessee": q.Lessee,
 		"chassis_uuid": q.ChassisUUID, "instance_name": q.InstanceName} {
@@ -51,6 +54,9 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 	}
 	var out []*metal.Node
 	err = s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		if err := q.refer(tx, &f); err != nil {
+			return err
+		}
 		out, err = tx.Nodes(f, q.Page)
 		return err
 	})
@@ -80,7 +86,9 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 	} else if _, err := uuid.Parse(n.UUID); err != nil {
 		return nil, fault.New(fault.Invalid, "Expected a UUID but received %s.", n.UUID)
 	}
-	n.ConductorGroup = strings.ToLower(n.ConductorGroup)
+	if err := s.asConfigured(n); err != nil {
+		return nil, err
+	}
 	if err := c.Rights.Check("node:create", policy.Target{}); err != nil {
 		return nil, err
 	}
@@ -101,6 +109,9 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		n.ProvisionState = metal.Enroll
 		if c.Minor < 11 { // as Ironic: older clients know no enroll
 			n.ProvisionState = metal.Available
+		}
+		if err := c.link(tx, nil, n); err != nil {
+			return err
 		}
 		if err := tx.CreateNode(n); err != nil {
 			return err
@@ -157,6 +168,9 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetI
 			}
 		}
 		if err := s.mayUpdate(tx, &before, n, resetInterfaces); err != nil {
+			return err
+		}
+		if err := c.link(tx, &before, n); err != nil {
 			return err
 		}
 		if n.UpdatedAt, err = tx.Now(); err != nil {

@@ -2,7 +2,8 @@ package ops
 
 import (
 	"context"
-	"slices"
+	"maps"
+	"reflect"
 
 	"github.com/google/uuid"
 
@@ -12,26 +13,35 @@ import (
 	"ingot/internal/store"
 )
 
-// PortQuery narrows and pages a list of ports. Node is a UUID or name.
+// PortQuery narrows and pages a list of ports. Node and Portgroup are a UUID or name; Shards and Groups (of
+// conductors) are alternatives.
 type PortQuery struct {
 	Page
-	Node, Address, DescriptionContains string
+	Node, Portgroup, Address, DescriptionContains string
+	Shards, Groups                                []string
 }
 
-// Ports lists ports; fault.NotFound for an unknown node or marker.
+// Ports lists ports; fault.NotFound for an unknown node, port group or marker.
 func (s *Service) Ports(ctx context.Context, c Caller, q PortQuery) (out []*metal.Port, err error) {
 	mine, err := c.listing("port:list_all", "port:list")
 	if err != nil {
 		return nil, err
 	}
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		f := store.PortFilter{Address: q.Address, Contains: q.DescriptionContains, Project: mine}
+		f := store.PortFilter{Address: q.Address, Contains: q.DescriptionContains, Shards: q.Shards, Groups: q.Groups, Project: mine}
 		if q.Node != "" {
 			n, err := c.node(tx, q.Node)
 			if err != nil {
 				return err
 			}
 			f.NodeID = n.ID
+		}
+		if q.Portgroup != "" {
+			g, _, err := c.portgroup(tx, q.Portgroup, "portgroup:get")
+			if err != nil {
+				return err
+			}
+			f.PortgroupID = g.ID
 		}
 		out, err = tx.Ports(f, q.Page)
 		return err
@@ -42,101 +52,161 @@ func (s *Service) Ports(ctx context.Context, c Caller, q PortQuery) (out []*meta
 // Port finds a port by UUID, name or address.
 func (s *Service) Port(ctx context.Context, c Caller, ident string) (p *metal.Port, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		p, err = c.port(tx, ident, "port:get")
+		p, _, err = c.port(tx, ident, "port:get")
 		return err
 	})
 	return p, err
 }
 
-// CreatePort adds a NIC to a node. An unknown node is fault.Invalid (it is named in the body), a taken
+// CreatePort adds a NIC to a node. An unknown node or port group is fault.Invalid (the body names it), a taken
 // address fault.Conflict.
 func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*metal.Port, error) {
 	if p.UUID == "" {
 		p.UUID = uuid.NewString()
 	}
-	err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
-		n, err := c.node(tx, p.NodeUUID, "port:create")
-		if fault.KindOf(err) == fault.NotFound {
-			return fault.Wrap(fault.Invalid, err, "Node %s could not be found.", p.NodeUUID)
-		}
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := c.nodeFor(tx, p.NodeUUID, "port:create")
 		if err != nil {
 			return err
 		}
 		p.NodeUUID = n.UUID
+		if err := mayJoin(tx, p); err != nil {
+			return err
+		}
 		if p.CreatedAt, err = tx.Now(); err != nil {
 			return err
 		}
-		return tx.CreatePort(p)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.Port(ctx, c, p.UUID)
-}
-
-// UpdatePort runs change on the port as it is stored and saves the result. Source of the 409 rules:
-// rest-api reference §4.
-func (s *Service) UpdatePort(ctx context.Context, c Caller, ident string, change func(*metal.Port) error) (*metal.Port, error) {
-	var id string
-	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		p, err := c.port(tx, ident, "port:update")
-		if err != nil {
+		if err := tx.CreatePort(p); err != nil {
 			return err
 		}
-		id = p.UUID
-		before := *p
-		if err := change(p); err != nil {
-			return err
-		}
-		n, err := tx.Node(before.NodeUUID)
-		if err != nil {
-			return err
-		}
-		if p.Address != before.Address && !n.Maintenance && (n.ProvisionState == metal.Active || n.InstanceUUID != "") {
-			return fault.New(fault.Conflict, "Cannot update the address of port %s: node %s is in use.", p.UUID, n.UUID)
-		}
-		wiring := []metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable}
-		if (p.PXEEnabled != before.PXEEnabled || p.PhysicalNetwork != before.PhysicalNetwork) && !n.Maintenance && !slices.Contains(wiring, n.ProvisionState) {
-			return fault.New(fault.Conflict, "Port %s can not have its connectivity changed while node %s is in state %q.", p.UUID, n.UUID, n.ProvisionState)
-		}
-		if p.UpdatedAt, err = tx.Now(); err != nil {
-			return err
-		}
-		err = tx.SavePort(p)
-		if fault.KindOf(err) == fault.NotFound {
-			return fault.Wrap(fault.Invalid, err, "Node %s could not be found.", p.NodeUUID)
-		}
+		p, err = tx.Port(p.UUID)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return s.Port(ctx, c, id)
+	return p, nil
 }
 
-// DeletePort removes a NIC from its node.
-func (s *Service) DeletePort(ctx context.Context, c Caller, ident string) error {
-	return s.db.Write(ctx, func(tx *store.Tx) error {
-		p, err := c.port(tx, ident, "port:delete")
+// mayJoin judges a port of a port group, if it is in one. Source: rest-api reference §4.
+func mayJoin(tx *store.Tx, p *metal.Port) error {
+	if p.PortgroupUUID == "" {
+		return nil
+	}
+	g, err := tx.Portgroup(p.PortgroupUUID)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return fault.Wrap(fault.Invalid, err, "Portgroup %s could not be found.", p.PortgroupUUID)
+	case err != nil:
+		return err
+	case g.NodeUUID != p.NodeUUID:
+		return fault.New(fault.Invalid, "Portgroup %s can not have port %s: they are of different nodes.", g.UUID, p.UUID)
+	case p.PXEEnabled && !g.StandalonePorts:
+		return fault.New(fault.Conflict, "Port %s can not have pxe_enabled in portgroup %s, which does not support standalone ports.", p.UUID, g.UUID)
+	}
+	p.PortgroupUUID = g.UUID
+	members, err := tx.Ports(store.PortFilter{PortgroupID: g.ID}, Page{})
+	if err != nil {
+		return err
+	}
+	for _, m := range members {
+		if m.UUID != p.UUID && m.PhysicalNetwork != p.PhysicalNetwork {
+			return fault.New(fault.Conflict, "Port %s can not have the physical network %q: the other ports of portgroup %s have %q.",
+				p.UUID, p.PhysicalNetwork, g.UUID, m.PhysicalNetwork)
+		}
+	}
+	return nil
+}
+
+// UpdatePort runs change on the port as it is stored and saves the result. Source of the 409 rules:
+// rest-api reference §4.
+func (s *Service) UpdatePort(ctx context.Context, c Caller, ident string, change func(*metal.Port) error) (p *metal.Port, err error) {
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		var n *metal.Node
+		if p, n, err = c.port(tx, ident, "port:update"); err != nil {
+			return err
+		}
+		if err := c.mayTouch(n, "port", p.UUID); err != nil {
+			return err
+		}
+		before := *p
+		before.LocalLinkConnection = maps.Clone(p.LocalLinkConnection)
+		if err := change(p); err != nil {
+			return err
+		}
+		if err := c.mayReplug(tx, n, &before, p); err != nil {
+			return err
+		}
+		if p.UpdatedAt, err = tx.Now(); err != nil {
+			return err
+		}
+		if err := tx.SavePort(p); err != nil {
+			return err
+		}
+		p, err = tx.Port(p.UUID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// mayReplug judges a changed port of node n.
+func (c Caller) mayReplug(tx *store.Tx, n *metal.Node, before, p *metal.Port) error {
+	if p.Address != before.Address && !n.Maintenance && (n.ProvisionState == metal.Active || n.InstanceUUID != "") {
+		return fault.New(fault.Conflict, "Cannot update the address of port %s: node %s is in use.", p.UUID, n.UUID)
+	}
+	network, group := p.PhysicalNetwork != before.PhysicalNetwork, p.PortgroupUUID != before.PortgroupUUID
+	if network && !group && p.PortgroupUUID != "" && c.Minor >= 102 {
+		return fault.New(fault.Invalid, "The physical network of port %s is that of its portgroup: change it there.", p.UUID)
+	}
+	links := len(p.LocalLinkConnection)+len(before.LocalLinkConnection) > 0 && !reflect.DeepEqual(p.LocalLinkConnection, before.LocalLinkConnection)
+	plugged := network || group || links || p.PXEEnabled != before.PXEEnabled
+	if plugged && !mayRewire(n) {
+		return fault.New(fault.Conflict, "Port %s can not have its connectivity (portgroup_uuid, pxe_enabled, local_link_connection, physical_network) changed "+
+			"while node %s is in state %q: it must be enroll, inspecting, inspect wait or manageable, or the node in maintenance.", p.UUID, n.UUID, n.ProvisionState)
+	}
+	moved := p.NodeUUID != before.NodeUUID
+	if moved {
+		to, err := c.moved(tx, n, "node_uuid", p.NodeUUID)
 		if err != nil {
 			return err
 		}
+		p.NodeUUID = to.UUID
+	}
+	if plugged || moved {
+		return mayJoin(tx, p)
+	}
+	return nil
+}
+
+// DeletePort removes a NIC from its node. One that the network service has bound is fault.Conflict while the node is not
+// in maintenance.
+func (s *Service) DeletePort(ctx context.Context, c Caller, ident string) error {
+	return s.db.Write(ctx, func(tx *store.Tx) error {
+		p, n, err := c.port(tx, ident, "port:delete")
+		if err != nil {
+			return err
+		}
+		vif, _ := p.InternalInfo["tenant_vif_port_id"].(string)
+		switch {
+		case n.Reservation != "":
+			return locked(n, nil)
+		case vif != "" && !n.Maintenance:
+			return fault.New(fault.Conflict, "Cannot delete port %s of node %s: the VIF %s is attached to it. Detach it first, or set the node to maintenance.", p.UUID, n.UUID, vif)
+		}
+		s.log.Info("port deleted", "port", p.UUID, "node", n.UUID, "who", c.who(), "request", c.RequestID)
 		return tx.DeletePort(p.ID)
 	})
 }
 
-// port finds a port and judges a rule on its node; that of a node the caller may not see is not found.
-func (c Caller) port(tx *store.Tx, ident string, rule policy.Rule) (*metal.Port, error) {
+// port finds a port and its node and judges a rule on that.
+func (c Caller) port(tx *store.Tx, ident string, rule policy.Rule) (*metal.Port, *metal.Node, error) {
 	p, err := tx.Port(ident)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	n, err := tx.Node(p.NodeUUID)
-	if err != nil {
-		return nil, err
-	}
-	if !c.sees(n) {
-		return nil, fault.New(fault.NotFound, "Port %s could not be found.", ident)
-	}
-	return p, c.Rights.Check(rule, nodeTarget(n))
+	n, err := c.owner(tx, p.NodeUUID, "Port", ident, rule)
+	return p, n, err
 }

@@ -27,11 +27,18 @@ type Config struct {
 	HeartbeatTimeout time.Duration
 	// OwnNodes lets administrators of a project enrol and delete the nodes it owns. Default true.
 	OwnNodes bool
+	// PortgroupMode is the bonding mode of port groups whose creator names none. Default active-backup.
+	PortgroupMode string
+	// ResourceClass and ConductorGroup are those of nodes whose creator names none. Default "".
+	ResourceClass, ConductorGroup string
+	// RefusedBootModes are the boot modes that new nodes may not ask for. Default none.
+	RefusedBootModes []string
 }
 
 // Defaults is the only place with default values.
 func Defaults() Config {
-	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true}
+	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true,
+		PortgroupMode: metal.BondMode}
 }
 
 // Service is the door to all verbs. It is safe for concurrent use.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -9,12 +10,15 @@ import (
 	"ingot/internal/fault"
 )
 
-// Check judges a value that a caller gave for this field and gives it in canonical form: nil, string, bool,
+// Check judges a value that a caller gave for this field and gives it in canonical form: nil, string, bool, int,
 // a list or map[string]any. Any error is fault.Invalid and names the field, never the value (it may be a secret).
 func (f Field[T]) Check(v any) (any, error) {
 	if v == nil {
-		if f.Type == Address || f.Type == NonEmpty {
+		switch f.Type {
+		case Address, NonEmpty:
 			return nil, f.wrong("a string, not null")
+		case Int:
+			return nil, f.wrong("a whole number, not null")
 		}
 		return nil, nil
 	}
@@ -34,6 +38,11 @@ func (f Field[T]) Check(v any) (any, error) {
 			return b, nil
 		}
 		return nil, f.wrong("true or false")
+	case Int:
+		if n, ok := parseInt(v); ok {
+			return n, nil
+		}
+		return nil, f.wrong("a whole number")
 	}
 	s, ok := v.(string)
 	if !ok {
@@ -44,12 +53,24 @@ func (f Field[T]) Check(v any) (any, error) {
 		return nil, fault.New(fault.Invalid, "Expected UUID for %s.", f.Name)
 	case f.Type == NonEmpty && s == "":
 		return nil, f.wrong("a string that is not empty")
-	case f.Type == Address:
+	case f.Type == Address, f.Type == AddressOrNull:
 		return f.address(s)
 	case len(s) > f.limit():
 		return nil, fault.New(fault.Invalid, "Schema error for %s: it is %d bytes long, and at most %d are allowed.", f.Name, len(s), f.limit())
 	}
 	return s, nil
+}
+
+// parseInt reads a whole number as the API's clients send it. Databases keep 32 bits of it.
+func parseInt(v any) (int, bool) {
+	switch v := v.(type) {
+	case float64:
+		return int(v), v == float64(int32(v))
+	case string:
+		n, err := strconv.ParseInt(v, 10, 32)
+		return int(n), err == nil
+	}
+	return 0, false
 }
 
 func (f Field[T]) address(s string) (any, error) {

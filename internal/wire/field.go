@@ -13,15 +13,17 @@ import (
 // Type is what JSON a caller may give for a field; see Check.
 type Type int
 
-// The types. Every one but Address and Driver also takes null, which means "unset".
+// The types. Every one but Address, NonEmpty and Int also takes null, which means "unset".
 const (
-	Text     Type = iota // a string of at most Max bytes (0: 255)
-	UUID                 // a UUID in any spelling
-	Bool                 // true, false, or a string that means one
-	Object               // a JSON object
-	Address              // a MAC address, six hex pairs
-	NonEmpty             // a string that is not empty
-	Array                // a JSON array
+	Text          Type = iota // a string of at most Max bytes (0: 255)
+	UUID                      // a UUID in any spelling
+	Bool                      // true, false, or a string that means one
+	Object                    // a JSON object
+	Address                   // a MAC address, six hex pairs
+	NonEmpty                  // a string that is not empty
+	Array                     // a JSON array
+	Int                       // a whole number, or digits in a string; not null
+	AddressOrNull             // an Address, or null
 )
 
 // Flag says where a field may be used, besides being shown.
@@ -189,6 +191,8 @@ func appendValue(b []byte, v any) []byte {
 			return append(b, "null"...)
 		}
 		return strconv.AppendBool(b, *v)
+	case int:
+		return strconv.AppendInt(b, int64(v), 10)
 	case Time:
 		return appendTime(b, v)
 	case *map[string]any:

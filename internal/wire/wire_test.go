@@ -98,6 +98,8 @@ func TestFieldsByVersion(t *testing.T) {
 		}{
 			{"node", added(NodeFields, minor)}, {"port", added(PortFields, minor)}, {"driver", added(DriverFields, minor)},
 			{"conductor", added(ConductorFields, minor)}, {"history", added(HistoryFields, minor)},
+			{"portgroup", added(PortgroupFields, minor)}, {"chassis", added(ChassisFields, minor)},
+			{"volume connector", added(VolumeConnectorFields, minor)}, {"volume target", added(VolumeTargetFields, minor)},
 		} {
 			if len(row.keys) > 0 {
 				fmt.Fprintf(&b, "1.%d %s: %s\n", minor, row.kind, strings.Join(row.keys, " "))
@@ -122,6 +124,10 @@ func TestTablesMatchStructs(t *testing.T) {
 	sameKeys(t, Node{}, NodeFields)
 	sameKeys(t, Port{}, PortFields)
 	sameKeys(t, Conductor{}, ConductorFields)
+	sameKeys(t, Portgroup{}, PortgroupFields)
+	sameKeys(t, Chassis{}, ChassisFields)
+	sameKeys(t, VolumeConnector{}, VolumeConnectorFields)
+	sameKeys(t, VolumeTarget{}, VolumeTargetFields)
 }
 
 func sameKeys[T any](t *testing.T, v T, fields []Field[T]) {
