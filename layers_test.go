@@ -49,6 +49,7 @@ var floors = map[string]int{
 	"internal/courier":  1,
 
 	"internal/store": 2,
+	"internal/rules": 2, // inspection rules over metal's types: pure, for ops, which checks them, and conductor, which runs them
 
 	"internal/depot":          3,
 	"internal/identity":       3,

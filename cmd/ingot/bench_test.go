@@ -84,7 +84,7 @@ func newSite(b *testing.B, open func() *store.DB, change func(*conductor.Config)
 	if change != nil {
 		change(&c)
 	}
-	hw := conductor.Hardware{Power: fleet, Boot: fleet, Media: fleet, Inspector: fleet,
+	hw := conductor.Hardware{Part: conductor.Part{Power: fleet, Boot: fleet, Media: fleet, Inspector: fleet},
 		Type: metal.HardwareType{Name: "sim", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"agent"}, "power": {"sim"}}}}
 	s.worker = conductor.New(s.db, c, map[string]conductor.Hardware{"sim": hw}, walkDepot{}, quiet)
 	if err := s.worker.Register(b.Context()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"ingot/internal/conductor"
 	"ingot/internal/config"
@@ -11,27 +12,152 @@ import (
 	"ingot/internal/driver/redfish"
 )
 
-// hardware is the only list of hardware types; the configuration says which of them this server offers.
+// hardware makes the hardware types that the configuration enables, each with the interfaces that it enables.
 func hardware(conf config.Config, log *slog.Logger) (types map[string]conductor.Hardware, closeAll func(), err error) {
-	enabled := conf.Default.EnabledHardwareTypes
 	c := redfish.Defaults()
 	c.Log = log
 	c.ReadLimit, c.ActLimit, c.CallLimit = conf.Redfish.ReadTimeout, conf.Redfish.ActTimeout, conf.Redfish.CallTimeout
 	c.EffectWait, c.Concurrency = conf.Redfish.EffectTimeout, conf.Redfish.Concurrency
-	rf, fk := redfish.New(c), fake.New()
-	all := map[string]conductor.Hardware{
-		"redfish":       {Type: rf.Type(), Validator: rf, Power: rf, Boot: rf, Media: rf, Mode: rf, Secure: rf, Inspector: rf, Console: rf, Steps: rf},
-		"fake-hardware": {Type: fk.Type(), Validator: fk, Power: fk, Boot: fk, Mode: fk, Secure: fk, Inspector: fk, Steps: fk},
+	rf := redfish.New(c)
+	delays, err := fakeDelays(conf.Fake)
+	if err != nil {
+		return nil, nil, err
 	}
-	for name := range all {
-		if !slices.Contains(enabled, name) {
-			delete(all, name)
+	on, err := enabledTypes(designs(), conf.Default.EnabledHardwareTypes)
+	if err != nil {
+		return nil, nil, err
+	}
+	types, err = parts(rf, fake.New(delays)).Compose(on, enabledInterfaces(conf.Choices))
+	if err != nil {
+		return nil, nil, err
+	}
+	return types, func() { rf.Close() }, nil
+}
+
+func enabledTypes(all []conductor.Design, names []string) ([]conductor.Design, error) {
+	var on []conductor.Design
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(d conductor.Design) bool { return d.Name == name })
+		if i < 0 {
+			known := make([]string, len(all))
+			for k, d := range all {
+				known[k] = d.Name
+			}
+			return nil, fmt.Errorf("[DEFAULT] enabled_hardware_types: there is no hardware type %q; there are %s", name, strings.Join(known, ", "))
+		}
+		if !slices.ContainsFunc(on, func(d conductor.Design) bool { return d.Name == name }) {
+			on = append(on, all[i])
 		}
 	}
-	for _, name := range enabled {
-		if _, ok := all[name]; !ok {
-			return nil, nil, fmt.Errorf("[DEFAULT] enabled_hardware_types: there is no hardware type %q; there are redfish and fake-hardware", name)
-		}
+	return on, nil
+}
+
+func enabledInterfaces(c config.Choices) conductor.Enabled {
+	return conductor.Enabled{
+		Interfaces: map[string][]string{"bios": c.EnabledBIOS, "boot": c.EnabledBoot, "console": c.EnabledConsole, "deploy": c.EnabledDeploy,
+			"firmware": c.EnabledFirmware, "inspect": c.EnabledInspect, "management": c.EnabledManagement, "network": c.EnabledNetwork,
+			"power": c.EnabledPower, "raid": c.EnabledRAID, "rescue": c.EnabledRescue, "storage": c.EnabledStorage, "vendor": c.EnabledVendor},
+		Defaults: map[string]string{"bios": c.DefaultBIOS, "boot": c.DefaultBoot, "console": c.DefaultConsole, "deploy": c.DefaultDeploy,
+			"firmware": c.DefaultFirmware, "inspect": c.DefaultInspect, "management": c.DefaultManagement, "network": c.DefaultNetwork,
+			"power": c.DefaultPower, "raid": c.DefaultRAID, "rescue": c.DefaultRescue, "storage": c.DefaultStorage, "vendor": c.DefaultVendor},
 	}
-	return all, func() { rf.Close() }, nil
+}
+
+// unbuilt is an implementation that nodes may name and whose work is still to come.
+var unbuilt = conductor.Part{Unbuilt: true}
+
+// none is an implementation that says that there is nothing of its kind.
+var none = conductor.Part{}
+
+// parts is the only list of interface implementations. Source of the names: OpenStack Ironic, its entry points
+// ironic.hardware.interfaces.*.
+func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
+	management := conductor.Part{Validator: rf, Boot: rf, Mode: rf, Secure: rf, Facts: rf, Steps: rf}
+	media := conductor.Part{Validator: rf, Media: rf, Console: rf}
+	return conductor.Parts{
+		"bios": {"no-bios": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk}},
+		"boot": {"ipxe": unbuilt, "pxe": unbuilt, "http": unbuilt, "http-ipxe": unbuilt, "redfish-https": unbuilt,
+			"redfish-virtual-media": media, "idrac-redfish-virtual-media": media, "fake": {ByHand: true, Pause: fk.Pause(fake.Boot)}},
+		"console": {"no-console": none, "ipmitool-socat": unbuilt, "ipmitool-shellinabox": unbuilt, "redfish-graphical": unbuilt, "fake": none},
+		"deploy": {"direct": {Deploys: conductor.ByAgent}, "ramdisk": unbuilt, "custom-agent": unbuilt, "ansible": unbuilt, "anaconda": unbuilt,
+			"bootc": unbuilt, "autodetect": unbuilt, "fake": {Pause: fk.Pause(fake.Deploy)}},
+		"firmware":   {"no-firmware": none, "redfish": unbuilt, "fake": {Pause: fk.Pause(fake.Firmware)}},
+		"inspect":    {"no-inspect": none, "agent": none, "redfish": {Validator: rf, Inspector: rf}, "idrac-redfish": {Validator: rf, Inspector: rf}, "inspector": unbuilt, "fake": {Inspector: fk, Pause: fk.Pause(fake.Inspect)}},
+		"management": {"noop": {Boot: conductor.NoManagement{}}, "redfish": management, "idrac-redfish": management, "ipmitool": unbuilt, "fake": {Boot: fk, Mode: fk, Secure: fk, Facts: fk, Steps: fk, Pause: fk.Pause(fake.Management)}},
+		"network":    {"noop": none, "flat": unbuilt, "neutron": unbuilt},
+		"power":      {"redfish": {Validator: rf, Power: rf}, "idrac-redfish": {Validator: rf, Power: rf}, "ipmitool": unbuilt, "agent": unbuilt, "fake": {Power: fk}},
+		"raid":       {"no-raid": none, "agent": unbuilt, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk}},
+		"rescue":     {"no-rescue": none, "agent": unbuilt, "fake": {Pause: fk.Pause(fake.Rescue)}},
+		"storage":    {"noop": none, "cinder": unbuilt, "external": unbuilt, "fake": {Pause: fk.Pause(fake.Storage)}},
+		"vendor":     {"no-vendor": none, "ipmitool": unbuilt, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": none},
+	}
+}
+
+// generic is what every hardware type supports. Source: OpenStack Ironic, ironic/drivers/generic.py and
+// hardware_type.py; agent inspection goes before none there, too.
+var generic = map[string][]string{
+	"bios":     {"no-bios"},
+	"boot":     {"ipxe", "pxe", "http-ipxe", "http"},
+	"console":  {"no-console"},
+	"deploy":   {"direct", "ansible", "ramdisk", "anaconda", "custom-agent", "bootc", "autodetect"},
+	"firmware": {"no-firmware"},
+	"inspect":  {"inspector", "agent", "no-inspect"},
+	"network":  {"flat", "neutron", "noop"},
+	"raid":     {"no-raid", "agent"},
+	"rescue":   {"no-rescue", "agent"},
+	"storage":  {"noop", "cinder", "external"},
+	"vendor":   {"no-vendor"},
+}
+
+// supports is generic with what a type puts in its place; an empty name stands for generic's list.
+func supports(own map[string][]string) map[string][]string {
+	out := map[string][]string{}
+	for kind, list := range generic {
+		out[kind] = list
+	}
+	for kind, list := range own {
+		if i := slices.Index(list, ""); i >= 0 {
+			list = slices.Concat(list[:i], generic[kind], list[i+1:])
+		}
+		out[kind] = list
+	}
+	return out
+}
+
+// designs is the only list of hardware types. The order of each list is the type's: the first that is enabled is the
+// default. Source: OpenStack Ironic, ironic/drivers/{redfish,ipmi,drac,generic,fake_hardware}.py.
+func designs() []conductor.Design {
+	return []conductor.Design{
+		{Name: "redfish", Fields: slices.Concat(redfish.Fields(), ramdiskFields), Supports: supports(map[string][]string{
+			"bios": {"redfish", "no-bios"}, "boot": {"ipxe", "pxe", "redfish-virtual-media", "redfish-https", "http-ipxe", "http"}, "console": {"redfish-graphical", "no-console"},
+			"firmware": {"redfish", "no-firmware"}, "inspect": {"redfish", ""}, "management": {"redfish", "noop"},
+			"power": {"redfish"}, "raid": {"redfish", "no-raid", "agent"}, "vendor": {"redfish", "no-vendor"}})},
+		{Name: "ipmi", Fields: slices.Concat(ipmiFields, ramdiskFields), Supports: supports(map[string][]string{
+			"console": {"ipmitool-socat", "ipmitool-shellinabox", "no-console"}, "management": {"ipmitool", "noop"},
+			"power": {"ipmitool"}, "vendor": {"ipmitool", "no-vendor"}})},
+		{Name: "idrac", Fields: slices.Concat(redfish.Fields(), ramdiskFields), Supports: supports(map[string][]string{
+			"bios": {"idrac-redfish", "no-bios"}, "boot": {"ipxe", "pxe", "idrac-redfish-virtual-media", "http-ipxe", "http"},
+			"firmware": {"redfish", "no-firmware"}, "inspect": {"idrac-redfish", ""}, "management": {"idrac-redfish"},
+			"power": {"idrac-redfish"}, "raid": {"idrac-redfish", ""}, "vendor": {"idrac-redfish", "no-vendor"}})},
+		{Name: "manual-management", Fields: ramdiskFields, Supports: supports(map[string][]string{
+			"management": {"noop", "fake"}, "power": {"agent", "fake"}})},
+		{Name: "fake-hardware", Any: true, Fields: slices.Concat(fakeFields, ramdiskFields), Supports: supports(map[string][]string{
+			"bios": {"fake", ""}, "boot": {"fake", ""}, "console": {"fake", ""}, "deploy": {"fake", ""}, "firmware": {"fake", ""}, "inspect": {"fake", ""},
+			"management": {"fake"}, "power": {"fake"}, "raid": {"fake", ""}, "rescue": {"fake", ""}, "storage": {"fake", ""}, "vendor": {"fake", ""}})},
+	}
+}
+
+// fakeDelays reads what the section [fake] says.
+func fakeDelays(c config.Fake) (fake.Delays, error) {
+	out := fake.Delays{}
+	for kind, text := range map[fake.Kind]string{fake.Power: c.PowerDelay, fake.Boot: c.BootDelay, fake.Deploy: c.DeployDelay, fake.Vendor: c.VendorDelay,
+		fake.Management: c.ManagementDelay, fake.Inspect: c.InspectDelay, fake.RAID: c.RAIDDelay, fake.BIOS: c.BIOSDelay, fake.Storage: c.StorageDelay,
+		fake.Rescue: c.RescueDelay, fake.Firmware: c.FirmwareDelay} {
+		d, err := fake.ParseDelay(text)
+		if err != nil {
+			return nil, fmt.Errorf("[fake] %s_delay: %w", kind, err)
+		}
+		out[kind] = d
+	}
+	return out, nil
 }

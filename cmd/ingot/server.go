@@ -198,7 +198,9 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	cc.Host = s.name
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
-	lifeConfig(&cc, c)
+	if err := lifeConfig(&cc, c); err != nil {
+		return cc, err
+	}
 	cc.PowerGrace, cc.SettingLimit = c.Conductor.PowerStateChangeTimeout, c.Redfish.BootModeConfigTimeout
 	if err := stepConfig(c, &cc); err != nil {
 		return cc, err

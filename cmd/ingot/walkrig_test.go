@@ -93,7 +93,7 @@ func (w *walk) start(i int) {
 	c.AutomatedClean = w.clean
 	c.Sweep.PowerInterval, c.Sweep.RecoveryInterval, c.Sweep.PowerLimit, c.Sweep.PowerPatience = time.Millisecond, time.Millisecond, 20*time.Millisecond, time.Millisecond
 	c.Sweep.LeftInterval = time.Millisecond
-	hw := conductor.Hardware{Power: w.fleet, Boot: w.fleet, Media: w.fleet, Inspector: w.fleet,
+	hw := conductor.Hardware{Part: conductor.Part{Power: w.fleet, Boot: w.fleet, Media: w.fleet, Inspector: w.fleet},
 		Type: metal.HardwareType{Name: "sim", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"agent", "redfish", "no-inspect"}, "power": {"sim"}}}}
 	w.conductors[i] = conductor.New(w.db, c, map[string]conductor.Hardware{"sim": hw}, walkDepot{}, slog.New(slog.DiscardHandler))
 	if err := w.conductors[i].Register(w.ctx); err != nil {

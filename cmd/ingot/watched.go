@@ -14,6 +14,21 @@ type bmcWatch func(ctx context.Context, driver, call string) (context.Context, f
 // checks, and so never leaves the process, is left as it is.
 func watched(h conductor.Hardware, watch bmcWatch) conductor.Hardware {
 	w := watching{h.Type.Name, watch}
+	h.Part = w.part(h.Part)
+	all := conductor.Parts{}
+	for kind, names := range h.Parts {
+		all[kind] = map[string]conductor.Part{}
+		for name, p := range names {
+			all[kind][name] = w.part(p)
+		}
+	}
+	if h.Parts != nil {
+		h.Parts = all
+	}
+	return h
+}
+
+func (w watching) part(h conductor.Part) conductor.Part {
 	if h.Power != nil {
 		h.Power = watchedPower{w, h.Power}
 	}
@@ -31,6 +46,9 @@ func watched(h conductor.Hardware, watch bmcWatch) conductor.Hardware {
 	}
 	if h.Inspector != nil {
 		h.Inspector = watchedInspector{w, h.Inspector}
+	}
+	if h.Facts != nil {
+		h.Facts = watchedInspector{w, h.Facts}
 	}
 	if h.Steps != nil {
 		h.Steps = watchedSteps{w, h.Steps}

@@ -49,18 +49,10 @@ func (c *call) lookedUp(found *agentapi.LookupAnswer) any {
 	}{node{found.Node, wire.Links(c.base(), "nodes/"+found.Node.UUID)}, found.Config}
 }
 
-// heartbeatSince are the arguments that came with a version of their own; before, they are refused.
-var heartbeatSince = map[string]int{"agent_version": 36, "agent_verify_ca": 68, "agent_status": 72, "agent_status_message": 72}
-
 func (c *call) heartbeat() (answer, error) {
 	args, err := c.args("callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message")
 	if err != nil {
 		return answer{}, err
-	}
-	for name, min := range heartbeatSince {
-		if args[name] != nil && c.minor < min {
-			return answer{}, invalid("Field %s needs API version %s or newer.", name, wire.Version(min))
-		}
 	}
 	if args["agent_status"] != nil || args["agent_status_message"] != nil {
 		return answer{}, fault.New(fault.NotSupported, "agent_status belongs to a kind of deployment that this server does not have.")

@@ -280,7 +280,7 @@ func TestRouting(t *testing.T) {
 		{put, "/v1/nodes/web-1/states/raid", 80, 404, "RAID"},
 		{put, "/v1/nodes/web-1/management/inject_nmi", 80, 404, "interrupts"},
 		{get, "/v1/volume/connectors", 31, 404, "1.32"},
-		{get, "/v1/allocations", 80, 404, "allocations"},
+		{get, "/v1/allocations", 51, 404, "1.52"},
 		{get, "/v1/chassis/bogus", 80, 400, "UUID"},
 		{get, "/v1/shards", 81, 404, "1.82"},
 		{get, "/v1/shards/x", 82, 404, "could not be found"},
@@ -328,6 +328,11 @@ func TestRouteTable(t *testing.T) {
 		seen[key] = true
 		if rt.do == nil || !knownRule(rt) {
 			t.Errorf("%s: rule %q, handler %t", key, rt.rule, rt.do != nil)
+		}
+		for _, name := range strings.Fields(rt.takes) {
+			if parameterOf(rt.path, name).says == "" {
+				t.Errorf("%s takes %s, which has no row in parameters (parameters.go)", key, name)
+			}
 		}
 		if rt.min > wire.MaxMinor {
 			t.Errorf("%s: min %d", key, rt.min)

@@ -112,7 +112,7 @@ func badJSON(err error) error {
 }
 
 // args merges the body's keys with the query's, which action endpoints take alike; the body wins. Keys the
-// route does not know are refused. A missing body is an empty one.
+// route does not know, or the request is too old for, are refused. A missing body is an empty one.
 func (c *call) args(rt string) (map[string]any, error) {
 	out := map[string]any{}
 	for k, v := range c.query {
@@ -127,7 +127,17 @@ func (c *call) args(rt string) (map[string]any, error) {
 			out[k] = v
 		}
 	}
-	return out, unexpected(out, rt)
+	if err := unexpected(out, rt); err != nil {
+		return nil, err
+	}
+	for name, v := range out {
+		if p := parameterOf(c.route, name); v != nil && !p.late {
+			if err := p.tooNew(c.minor); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
 }
 
 // textArg takes a string argument; a missing or null one is an error if need is set, else "".

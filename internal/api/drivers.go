@@ -11,20 +11,13 @@ import (
 func (c *call) driverView(d ops.Driver) wire.Driver {
 	w := wire.Driver{Name: d.Name, Hosts: d.Hosts, Type: "dynamic", Links: wire.Links(c.base(), "drivers/"+d.Name),
 		Properties: wire.Links(c.base(), "drivers/"+d.Name+"/properties"), Default: map[string]string{}, Enabled: d.Interfaces}
-	for kind, names := range d.Interfaces {
-		if len(names) > 0 {
-			w.Default[kind] = names[0]
-		}
+	for kind := range d.Interfaces {
+		w.Default[kind] = d.HardwareType.Default(kind)
 	}
 	return w
 }
 
 func (c *call) listDrivers() (answer, error) {
-	for name, min := range map[string]int{"type": 30, "detail": 30} {
-		if err := c.since(name, min); err != nil {
-			return answer{}, err
-		}
-	}
 	shape, err := shaping(c, wire.DriverFields, rules{fieldsMin: 77, detailMin: 30, detailCode: fault.NotAcceptable}, false)
 	if err != nil {
 		return answer{}, err

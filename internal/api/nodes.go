@@ -69,20 +69,11 @@ func (c *call) nodes(all bool) (answer, error) {
 	return answer{status: http.StatusOK, raw: wire.AppendList(nil, "nodes", out, shape, next)}, nil
 }
 
-// nodeFilterMin are the filters that came with a version of their own; the others are not gated upstream.
-var nodeFilterMin = map[string]int{"provision_state": 9, "driver": 16, "resource_class": 21, "fault": 42, "conductor_group": 46,
-	"conductor": 49, "owner": 50, "lessee": 65, "shard": 82, "sharded": 82, "include_children": 83, "parent_node": 83, "instance_name": 104}
-
 // faults are the values of a node's fault. Source: rest-api reference §2.1.
 var faults = []string{"power failure", "clean failure", "rescue abort failure", "service failure"}
 
 // nodeQuery reads the filters.
 func (c *call) nodeQuery(page ops.Page) (q ops.NodeQuery, err error) {
-	for name, min := range nodeFilterMin {
-		if err := c.since(name, min); err != nil {
-			return q, err
-		}
-	}
 	q = ops.NodeQuery{Page: page, InstanceUUID: c.param("instance_uuid"), ProvisionState: c.param("provision_state"),
 		Driver: c.param("driver"), ResourceClass: c.param("resource_class"), Fault: c.param("fault"), Owner: c.param("owner"),
 		Lessee: c.param("lessee"), Project: c.param("project"), DescriptionContains: c.param("description_contains"),

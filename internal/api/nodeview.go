@@ -56,7 +56,7 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		Protected: n.Protected, ProtectedReason: n.ProtectedReason, Owner: n.Owner, Lessee: n.Lessee, Description: n.Description,
 		Retired: n.Retired, RetiredReason: n.RetiredReason, NetworkData: n.NetworkData, BootMode: n.BootMode, SecureBoot: n.SecureBoot,
 		InspectionStartedAt: wire.Time{Time: n.InspectionStartedAt}, InspectionFinishedAt: wire.Time{Time: n.InspectionFinishedAt},
-		DisablePowerOff: n.DisablePowerOff, CreatedAt: wire.Time{Time: n.CreatedAt}, UpdatedAt: wire.Time{Time: n.UpdatedAt},
+		AllocationUUID: n.AllocationUUID, DisablePowerOff: n.DisablePowerOff, CreatedAt: wire.Time{Time: n.CreatedAt}, UpdatedAt: wire.Time{Time: n.UpdatedAt},
 	}
 	if v.driverInfo {
 		if err := v.c.loadConductors(); err != nil {

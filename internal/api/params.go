@@ -11,9 +11,6 @@ import (
 	"ingot/internal/wire"
 )
 
-// checkQuery refuses parameters that the route does not take.
-func (rt route) checkQuery(q url.Values) error { return unexpected(q, rt.takes) }
-
 // unexpected names the keys that are not in the list takes, separated by spaces.
 func unexpected[V any](given map[string]V, takes string) error {
 	var bad []string
@@ -44,7 +41,8 @@ func (c *call) param(name string) string {
 // has tells whether a query parameter was given, even empty.
 func (c *call) has(name string) bool { return len(c.query[name]) > 0 }
 
-// since refuses a parameter that was given by a request older than the version that brought it.
+// since refuses a parameter that was given by a request older than the version that brought it. A row in parameters
+// does the same for every route.
 func (c *call) since(name string, min int) error {
 	if c.has(name) && c.minor < min {
 		return wire.TooNew("Parameter "+name, min, c.minor)
@@ -117,15 +115,9 @@ func paging[T any](c *call, fields []wire.Field[T], r rules) (ops.Page, error) {
 }
 
 func shaping[T any](c *call, fields []wire.Field[T], r rules, all bool) (wire.Shape[T], error) {
-	if err := c.since("fields", r.fieldsMin); err != nil {
-		return nil, err
-	}
 	detail, err := c.boolParam("detail")
 	if err != nil {
 		return nil, err
-	}
-	if detail != nil && c.minor < r.detailMin {
-		return nil, fault.New(r.detailCode, "Parameter detail needs API version %s or newer.", wire.Version(r.detailMin))
 	}
 	all = all || detail != nil && *detail
 	names := c.fieldNames()
@@ -142,9 +134,6 @@ func shaping[T any](c *call, fields []wire.Field[T], r rules, all bool) (wire.Sh
 
 // oneShape is what fields= asks of a single resource: everything, without it.
 func oneShape[T any](c *call, fields []wire.Field[T], fieldsMin int) (wire.Shape[T], error) {
-	if err := c.since("fields", fieldsMin); err != nil {
-		return nil, err
-	}
 	if names := c.fieldNames(); names != nil {
 		return wire.Select(fields, c.minor, names)
 	}

@@ -160,7 +160,9 @@ func applyNested(doc any, ops []operation) (any, error) {
 	wrong := func(o operation, why string) error {
 		return invalid("Couldn't apply patch %s %s. Reason: %s", o.op, clip(o.path), why)
 	}
-	if _, isObject := doc.(map[string]any); !isObject {
+	switch doc.(type) {
+	case map[string]any, []any:
+	default:
 		return nil, wrong(ops[0], "there is nothing inside "+ops[0].root+" to change.")
 	}
 	patch := make(jsonpatch.Patch, 0, len(ops))
@@ -222,9 +224,6 @@ func firstFailing(doc []byte, patch jsonpatch.Patch, ops []operation, options *j
 }
 
 func (c *call) patchNode() (answer, error) {
-	if err := c.since("reset_interfaces", 45); err != nil {
-		return answer{}, err
-	}
 	reset, err := c.boolParam("reset_interfaces")
 	if err != nil {
 		return answer{}, err

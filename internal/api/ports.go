@@ -62,11 +62,6 @@ func (c *call) portQuery(page ops.Page) (ops.PortQuery, error) {
 	if q.Node == "" {
 		q.Node = c.param("node_uuid")
 	}
-	for name, min := range map[string]int{"portgroup": 24, "shard": 82} {
-		if err := c.since(name, min); err != nil {
-			return q, err
-		}
-	}
 	given := 0
 	for _, name := range []string{"node", "portgroup", "shard"} {
 		if c.param(name) != "" {

@@ -223,11 +223,11 @@ func checkDriveKeys(d map[string]any) error {
 }
 
 func (rq *request) checkRunbook() error {
-	switch {
-	case rq.runbook == "":
+	if rq.runbook == "" {
 		return nil
-	case rq.minor < 92:
-		return wire.TooNew("Parameter runbook", 92, rq.minor)
+	}
+	if err := rq.late("runbook"); err != nil {
+		return err
 	}
 	return fault.New(fault.NotFound, "Runbook %s could not be found. This server has no runbooks.", clip(rq.runbook))
 }
@@ -237,11 +237,11 @@ func (rq *request) checkRamdisk() error {
 		return nil
 	}
 	switch {
-	case rq.verb == metal.VerbClean && rq.minor < 70:
-		return wire.TooNew("Parameter disable_ramdisk", 70, rq.minor)
+	case rq.verb == metal.VerbClean:
+		return rq.late("disable_ramdisk")
 	case rq.verb == metal.VerbService && rq.minor < 108:
 		return wire.TooNew("Parameter disable_ramdisk with the verb service", 108, rq.minor)
-	case rq.verb != metal.VerbClean && rq.verb != metal.VerbService:
+	case rq.verb != metal.VerbService:
 		return invalid("disable_ramdisk is only supported with the verbs clean and service.")
 	}
 	return nil
@@ -252,8 +252,8 @@ func (rq *request) checkSteps() error {
 		return invalid("clean_steps is only valid when setting target provision state to clean.")
 	}
 	if len(rq.deploySteps) > 0 {
-		if rq.minor < 69 {
-			return wire.TooNew("Parameter deploy_steps", 69, rq.minor)
+		if err := rq.late("deploy_steps"); err != nil {
+			return err
 		}
 		if rq.verb != metal.VerbActive && rq.verb != metal.VerbRebuild {
 			return invalid("deploy_steps is only valid when setting target provision state to active or rebuild.")

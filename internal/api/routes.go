@@ -133,11 +133,25 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: put, path: "/v1/nodes/{node}/traits/{trait}", rule: "node:traits:set", min: 37, below: http.StatusMethodNotAllowed, do: (*call).addTrait},
 	{method: del, path: "/v1/nodes/{node}/traits/{trait}", rule: "node:traits:delete", min: 37, do: (*call).dropTrait},
 
+	{method: get, path: "/v1/allocations", rule: "allocation:list", min: 52, takes: paged + " fields " + allocationFilters, do: (*call).listAllocations},
+	{method: post, path: "/v1/allocations", rule: "allocation:create", min: 52, below: http.StatusMethodNotAllowed, do: (*call).createAllocation},
+	{method: get, path: "/v1/allocations/{allocation}", rule: "allocation:get", min: 52, takes: "fields", do: (*call).showAllocation},
+	{method: patch, path: "/v1/allocations/{allocation}", rule: "allocation:update", min: 57, below: http.StatusMethodNotAllowed, do: (*call).patchAllocation},
+	{method: del, path: "/v1/allocations/{allocation}", rule: "allocation:delete", min: 52, below: http.StatusMethodNotAllowed, do: (*call).deleteAllocation},
+	{method: get, path: "/v1/nodes/{node}/allocation", rule: "allocation:get", min: 52, takes: "fields", do: (*call).nodeAllocation},
+	{method: del, path: "/v1/nodes/{node}/allocation", rule: "allocation:delete", min: 52, do: (*call).deleteNodeAllocation},
+
 	{method: get, path: "/v1/deploy_templates", rule: "deploy_template:get", min: 55, takes: chosen, do: (*call).listTemplates},
 	{method: post, path: "/v1/deploy_templates", rule: "deploy_template:create", min: 55, below: http.StatusMethodNotAllowed, do: (*call).createTemplate},
 	{method: get, path: "/v1/deploy_templates/{template}", rule: "deploy_template:get", min: 55, takes: "fields", do: (*call).showTemplate},
 	{method: patch, path: "/v1/deploy_templates/{template}", rule: "deploy_template:update", min: 55, below: http.StatusMethodNotAllowed, do: (*call).patchTemplate},
 	{method: del, path: "/v1/deploy_templates/{template}", rule: "deploy_template:delete", min: 55, below: http.StatusMethodNotAllowed, do: (*call).deleteTemplate},
+
+	{method: get, path: "/v1/inspection_rules", rule: "inspection_rule:list_all", min: 96, takes: chosen + " phase", do: (*call).listRules},
+	{method: post, path: "/v1/inspection_rules", rule: "inspection_rule:create", min: 96, below: http.StatusMethodNotAllowed, do: (*call).createRule},
+	{method: get, path: "/v1/inspection_rules/{uuid}", rule: "inspection_rule:get", min: 96, takes: "fields", do: (*call).showRule},
+	{method: patch, path: "/v1/inspection_rules/{uuid}", rule: "inspection_rule:update", min: 96, below: http.StatusMethodNotAllowed, do: (*call).patchRule},
+	{method: del, path: "/v1/inspection_rules/{uuid}", rule: "inspection_rule:delete", min: 96, below: http.StatusMethodNotAllowed, do: (*call).deleteRule},
 
 	{method: get, path: "/v1/drivers", rule: "driver:get", takes: "type detail fields", do: (*call).listDrivers},
 	{method: get, path: "/v1/drivers/{driver}", rule: "driver:get", takes: "fields", do: (*call).showDriver},

@@ -175,7 +175,7 @@ func (e entry) serve(c *call) (answer, error) {
 	if err := c.checkIdent(rt); err != nil {
 		return answer{}, err
 	}
-	if err := rt.checkQuery(c.query); err != nil {
+	if err := rt.checkQuery(c.query, c.minor); err != nil {
 		return answer{}, err
 	}
 	if err := c.readBody(rt); err != nil {
@@ -205,7 +205,7 @@ func (e entry) notAllowed(method string) error {
 // checkIdent refuses what cannot be an identifier, so that no stranger's text reaches a query. Names of
 // nodes came with 1.5: before, one is as good as unknown.
 func (c *call) checkIdent(rt route) error {
-	for _, key := range []string{"node", "port", "portgroup", "uuid"} {
+	for _, key := range []string{"node", "port", "portgroup", "uuid", "allocation", "runbook"} {
 		if !strings.Contains(rt.path, "{"+key+"}") {
 			continue
 		}

@@ -34,8 +34,6 @@ func (c *call) setPower() (answer, error) {
 	if v := args["timeout"]; v != nil {
 		seconds, ok := intOf(v)
 		switch {
-		case c.minor < 27:
-			return answer{}, wire.TooNew("Parameter timeout", 27, c.minor)
 		case !ok || seconds < 1 || seconds > int(24*time.Hour/time.Second):
 			return answer{}, invalid("timeout must be a whole number of seconds from 1 to 86400.")
 		}

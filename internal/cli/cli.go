@@ -54,7 +54,7 @@ func Commands(o Options) []*cobra.Command {
 		o.Poll = 700 * time.Millisecond
 	}
 	a := &app{Options: o}
-	return []*cobra.Command{a.node(), a.template(), a.port(), a.driver(), a.conductor(), a.bmc(), a.config(), a.events(), a.operation(), a.server(), a.doctor(), a.supportBundle()}
+	return []*cobra.Command{a.node(), a.template(), a.rule(), a.port(), a.driver(), a.conductor(), a.bmc(), a.config(), a.events(), a.operation(), a.server(), a.doctor(), a.supportBundle()}
 }
 
 // group makes a command that only holds others.

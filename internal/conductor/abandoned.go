@@ -92,15 +92,15 @@ func (r *runner) giveUp(ctx context.Context, op *Op, why string) error {
 
 // strange deals with an operation of a plan that this server does not know: in a fleet that is being upgraded another
 // may. It waits for one, its record untouched, and is given up after AbandonLimit.
-func (r *runner) strange(ctx context.Context, op *Op) error {
+func (r *runner) strange(ctx context.Context, op *Op, what string) error {
 	row := op.row
-	why := fmt.Sprintf("a server that knows version %d of plan %q", row.PlanVersion, row.Plan)
+	why := "a server that knows " + what
 	now := time.Now()
 	if row.WaitingWhy != why {
 		row.WaitingWhy, row.StepSince = why, now
 	}
 	if now.Sub(row.StepSince) >= r.c.config.AbandonLimit {
-		return r.giveUp(ctx, op, "this server does not know version "+fmt.Sprint(row.PlanVersion)+" of the plan, and none that does has come")
+		return r.giveUp(ctx, op, "this server does not know "+what+", and none that does has come")
 	}
 	row.WaitingFor, row.DueAt, row.LeaseOwner, row.LeaseUntil = "", now.Add(min(time.Minute, r.c.config.AbandonLimit)), "", time.Time{}
 	return r.c.db.Write(ctx, func(tx *store.Tx) error { return tx.SaveOperation(row) })

@@ -59,8 +59,12 @@ func serviceCallback(c *Config) time.Duration { return c.ServiceCallbackLimit }
 func noRamdisk(op *Op) bool { return !op.Rec.Ramdisk }
 
 func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
+	if r.hw.ByHand {
+		return done, nil
+	}
 	if r.hw.Media == nil || r.hw.Boot == nil {
-		return Outcome{}, fault.New(fault.Invalid, "driver %s cannot boot a ramdisk", op.Node.Driver)
+		return Outcome{}, fault.New(fault.NotSupported, "node %s cannot boot a ramdisk: its boot interface %q, with its management interface %q, has no way to",
+			op.Node.UUID, op.Node.Interface("boot"), op.Node.Interface("management"))
 	}
 	if iso := deployISO(op.Node); iso != "" {
 		return done, checkDeployISO(iso)
@@ -81,6 +85,13 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	r.withdraw(ctx, op) // an earlier boot's
 	token := store.NewToken()
+	if r.hw.ByHand {
+		if left := r.pause(op, "boot"); left > 0 {
+			return again(left, "the boot to be prepared"), nil
+		}
+		r.bootOwnISO(op, "", token)
+		return done, nil
+	}
 	if iso := deployISO(op.Node); iso != "" {
 		r.bootOwnISO(op, iso, token)
 		return done, nil
@@ -119,6 +130,9 @@ func (r *runner) forgetBoot(ctx context.Context, op *Op) error {
 }
 
 func (r *runner) insertMedia(ctx context.Context, op *Op) (Outcome, error) {
+	if r.hw.Media == nil {
+		return done, nil
+	}
 	in, err := r.hw.Media.Media(ctx, op.Node)
 	if err != nil || in == op.Rec.MediaURL {
 		return done, err
@@ -127,9 +141,12 @@ func (r *runner) insertMedia(ctx context.Context, op *Op) (Outcome, error) {
 }
 
 func (r *runner) ejectMedia(ctx context.Context, op *Op) (Outcome, error) {
-	in, err := r.hw.Media.Media(ctx, op.Node)
-	if err == nil && in != "" {
-		err = r.hw.Media.EjectMedia(ctx, op.Node)
+	var err error
+	if r.hw.Media != nil {
+		var in string
+		if in, err = r.hw.Media.Media(ctx, op.Node); err == nil && in != "" {
+			err = r.hw.Media.EjectMedia(ctx, op.Node)
+		}
 	}
 	if err == nil {
 		r.withdraw(ctx, op)
@@ -157,6 +174,9 @@ func (r *runner) bootFromDiskUndo(ctx context.Context, op *Op) error {
 }
 
 func (r *runner) bootFrom(ctx context.Context, op *Op, want metal.BootDevice) (Outcome, error) {
+	if r.hw.ByHand || r.hw.Boot == nil { // whoever boots it sees to it
+		return done, nil
+	}
 	is, err := r.hw.Boot.BootDevice(ctx, op.Node)
 	if err != nil || is == want {
 		return done, err

@@ -65,7 +65,7 @@ func notCleaned(op *Op) bool { return !op.Rec.Clean }
 // composeBefore composes what can be known before the agent runs, so that what cannot work is refused while the
 // machine is as it was; and decides whether the agent is needed.
 func (r *runner) composeBefore(_ context.Context, op *Op) (Outcome, error) {
-	op.Rec.Direct = op.Node.Interfaces["deploy"] == "direct"
+	op.Rec.Direct = r.hw.Deploys == ByAgent
 	automatic := metal.Plan(op.row.Plan) == metal.PlanClean
 	offer := offers{driver: r.driverSteps(op), final: !op.Rec.Direct || op.Rec.Ask.NoRamdisk}
 	if automatic {

@@ -167,6 +167,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 	for _, s := range c.sweepers() {
 		work.Go(func() { s.run(ctx) })
 	}
+	work.Go(func() { c.allocations(ctx) })
 	turns := newTurns(c.config.Workers, c.config.SlowWorkers, c.config.Patience)
 	beat := time.NewTicker(10 * time.Second)
 	defer beat.Stop()

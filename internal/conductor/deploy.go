@@ -70,7 +70,7 @@ var coreSteps = map[string][]step{
 // composeDeploy composes with what is known before the agent runs: a list that cannot work is refused before the
 // machine is touched.
 func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
-	op.Rec.Direct = op.Node.Interfaces["deploy"] == "direct"
+	op.Rec.Direct = r.hw.Deploys == ByAgent
 	op.Rec.Ramdisk = op.Rec.Direct
 	flow, err := offers{core: corePlaces, driver: r.driverSteps(op), final: !op.Rec.Direct}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
 	if err != nil {
@@ -253,6 +253,9 @@ func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) 
 // deployed tidies up: what the deployment alone needed leaves the record. The node keeps its instance_info, the
 // config drive in it too, until it is torn down: a rebuild needs it.
 func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
+	if left := r.pause(op, "deploy", "storage"); left > 0 {
+		return again(left, "the deployment to have taken its time"), nil
+	}
 	whole := op.Rec.Image == nil || op.Rec.Image.Partitions == nil
 	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy = "", nil, "", ""
 	op.Change(func(n *metal.Node) {

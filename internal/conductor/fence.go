@@ -33,7 +33,7 @@ func (l *lease) check() error {
 
 // fenced puts the fence before everything that changes a machine. Drivers ask it again before each request they
 // send; this is for those that speak in one.
-func fenced(h Hardware) Hardware {
+func fenced(h Part) Part {
 	if h.Power != nil {
 		h.Power = fencedPower{h.Power}
 	}

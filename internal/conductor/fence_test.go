@@ -57,7 +57,7 @@ func TestNoCallOutlivesItsLease(t *testing.T) {
 			l.until(c.end)
 			ctx := metal.WithFence(t.Context(), l.check)
 			m := &counted{}
-			h := fenced(Hardware{Power: m, Boot: m, Media: m, Mode: m, Secure: m})
+			h := fenced(Part{Power: m, Boot: m, Media: m, Mode: m, Secure: m})
 			n := &metal.Node{}
 			_, modeErr := h.Mode.SetBootMode(ctx, n, metal.UEFI)
 			_, secureErr := h.Secure.SetSecureBoot(ctx, n, true)

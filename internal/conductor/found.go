@@ -145,29 +145,11 @@ func (f found) apply(n *metal.Node) {
 	maps.Copy(n.Properties, f.properties)
 	if f.bootMode != "" {
 		n.BootMode = f.bootMode
-		setCapability(n, "boot_mode", f.bootMode)
+		n.SetCapability("boot_mode", f.bootMode)
 	}
 	if f.secureBoot != nil {
 		n.SecureBoot = f.secureBoot
-		setCapability(n, "secure_boot", fmt.Sprint(*f.secureBoot))
-	}
-}
-
-// setCapability sets one of the node's capabilities, in whichever of Ironic's two forms they are; the others
-// stay as they are.
-func setCapability(n *metal.Node, key, value string) {
-	switch c := n.Properties["capabilities"].(type) {
-	case map[string]any:
-		c[key] = value
-	case string:
-		parts := strings.Split(c, ",")
-		parts = slices.DeleteFunc(parts, func(p string) bool {
-			name, _, _ := strings.Cut(p, ":")
-			return strings.TrimSpace(name) == key || strings.TrimSpace(p) == ""
-		})
-		n.Properties["capabilities"] = strings.Join(append(parts, key+":"+value), ",")
-	default:
-		n.Properties["capabilities"] = key + ":" + value
+		n.SetCapability("secure_boot", fmt.Sprint(*f.secureBoot))
 	}
 }
 

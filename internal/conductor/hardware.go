@@ -74,18 +74,3 @@ type Stepper interface {
 	// step, so that a driver knows a run that it has begun.
 	RunStep(ctx context.Context, n *metal.Node, kind metal.StepKind, s metal.Step, key string) (waiting string, err error)
 }
-
-// Hardware is all that one hardware type can do; a nil field is a capability it lacks. A type without
-// Media has no way to boot a ramdisk: its deploy interface is "fake", and steps on the machine are skipped.
-type Hardware struct {
-	Type      metal.HardwareType
-	Validator Validator
-	Power     Power
-	Boot      Booter
-	Media     Media
-	Mode      BootModer
-	Secure    SecureBooter
-	Inspector Inspector
-	Console   Console
-	Steps     Stepper
-}

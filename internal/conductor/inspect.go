@@ -25,6 +25,11 @@ type InspectConfig struct {
 	UpdatePXEEnabled bool
 	// PowerOff switches the machine off afterwards. Default true.
 	PowerOff bool
+	// MaskSecrets says for which inspection rules passwords in what a machine tells are masked: always, never or
+	// sensitive (for rules that are not sensitive). "" is always.
+	MaskSecrets string
+	// BuiltInRules run after those of the API that have the same priority.
+	BuiltInRules []*metal.InspectionRule
 }
 
 // inspectPlan is the order of work behind "inspect" of a node that its agent inspects.
@@ -33,6 +38,7 @@ var inspectPlan = plan{
 	fail: metal.EventFail,
 	steps: concat(inspectBoot(), []step{
 		{name: "read inventory", class: repeatable, run: (*runner).readMachine, limit: 10 * time.Minute, tries: 10, outside: true},
+		ruleStep,
 	}, unlessInspectStays(leaveAgent)),
 }
 
@@ -44,6 +50,7 @@ var probePlan = plan{
 		{name: "check driver info", class: repeatable, run: (*runner).checkDriverInfo, limit: time.Minute},
 		{name: "read power", class: repeatable, run: (*runner).readPower, limit: 5 * time.Minute},
 		{name: "ask bmc", class: repeatable, run: (*runner).askBMC, limit: 5 * time.Minute},
+		ruleStep,
 	},
 }
 
@@ -161,6 +168,9 @@ func (r *runner) askInventory(ctx context.Context, op *Op) (json.RawMessage, err
 func (r *runner) askBMC(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.Inspector == nil {
 		return Outcome{}, fault.New(fault.Invalid, "Driver %s cannot inspect out of band.", op.Node.Driver)
+	}
+	if left := r.pause(op, "inspect"); left > 0 {
+		return again(left, "the inspection to have taken its time"), nil
 	}
 	info, err := r.hw.Inspector.Inspect(ctx, op.Node)
 	if err != nil {

@@ -72,7 +72,7 @@ func (c *Conductor) lookLeft(ctx context.Context, row *store.Sweep) (ended bool,
 	if err != nil {
 		return false, err
 	}
-	hw := c.hardware[n.Driver]
+	hw, _ := c.hardware[n.Driver].Of(n)
 	if hw.Media == nil {
 		return true, c.db.Write(ctx, func(tx *store.Tx) error { return tx.EndSweep(row) })
 	}

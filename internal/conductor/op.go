@@ -2,6 +2,8 @@ package conductor
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -17,6 +19,7 @@ type Op struct {
 	Node    *metal.Node
 	Ports   []*metal.Port
 	Rec     record
+	missing []string // the interface kinds whose implementation, as the node names it, this server does not have
 	changes []func(*store.Tx, *metal.Node) error
 }
 
@@ -35,14 +38,15 @@ type record struct {
 	Wish      metal.BootWish `json:"wish,omitzero"`        // how the instance wants its machine to boot
 	SecureWas bool           `json:"secure_was,omitempty"` // Secure Boot was on before the plan began
 
-	Boot     string    `json:"boot,omitempty"`      // boot generation of the ramdisk
-	MediaURL string    `json:"media_url,omitempty"` // of the boot ISO
-	BootBy   string    `json:"boot_by,omitempty"`   // the process that offers it; "": it is not ours
-	Pushing  bool      `json:"pushing,omitempty"`   // the boot has its identity and is to be pushed to a boot host
-	Pushed   bool      `json:"pushed,omitempty"`    // the boot ISO is, or may be, on a boot host
-	Door     string    `json:"door,omitempty"`      // the agents' door that was written on it
-	AskedAt  time.Time `json:"asked_at,omitzero"`   // when the machine was last asked to do something slow
-	OffAt    time.Time `json:"off_at,omitzero"`     // when a machine that did not switch itself off was last switched off
+	Boot       string    `json:"boot,omitempty"`       // boot generation of the ramdisk
+	MediaURL   string    `json:"media_url,omitempty"`  // of the boot ISO
+	BootBy     string    `json:"boot_by,omitempty"`    // the process that offers it; "": it is not ours
+	Pushing    bool      `json:"pushing,omitempty"`    // the boot has its identity and is to be pushed to a boot host
+	Pushed     bool      `json:"pushed,omitempty"`     // the boot ISO is, or may be, on a boot host
+	Door       string    `json:"door,omitempty"`       // the agents' door that was written on it
+	AskedAt    time.Time `json:"asked_at,omitzero"`    // when the machine was last asked to do something slow
+	PauseUntil time.Time `json:"pause_until,omitzero"` // what takes time although it does nothing lasts till then
+	OffAt      time.Time `json:"off_at,omitzero"`      // when a machine that did not switch itself off was last switched off
 
 	HeardAt time.Time `json:"heard_at,omitzero"` // the call of the agent after which the next is awaited
 
@@ -65,11 +69,11 @@ type record struct {
 }
 
 // decide fixes what the plan will do to this node.
-func (o *Op) decide(c *Config) {
+func (o *Op) decide(c *Config, by Deploys) {
 	if o.Rec.Decided {
 		return
 	}
-	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean = true, o.Node.Interfaces["deploy"] == "direct", c.AutomatedClean
+	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean = true, by == ByAgent, c.AutomatedClean
 	o.Rec.Wish, _ = metal.WishOf(o.Node) // a deploy says what is wrong with it; for others none is wanted then
 	if own := o.Node.AutomatedClean; own != nil {
 		o.Rec.Clean = *own
@@ -77,6 +81,15 @@ func (o *Op) decide(c *Config) {
 	if o.row != nil && metal.Plan(o.row.Plan) == metal.PlanInspect { // it boots one whatever deploys the node
 		o.Rec.Ramdisk, o.Rec.StayOn = true, !c.Inspect.PowerOff
 	}
+}
+
+// missingWords says what this server lacks for the node.
+func (o *Op) missingWords() string {
+	words := make([]string, len(o.missing))
+	for i, kind := range o.missing {
+		words[i] = fmt.Sprintf("the %s interface %q", kind, o.Node.Interface(kind))
+	}
+	return strings.Join(words, " and ")
 }
 
 // Change asks for a change of the node, to be saved with the step's outcome.

@@ -29,8 +29,8 @@ var unsynced = []metal.State{metal.Enroll, metal.DeployWait, metal.CleanWait, me
 // syncPower compares the power states of a slice of the nodes with what is recorded. A machine that is as it
 // should be costs no write.
 func (c *Conductor) syncPower(ctx context.Context, row *store.Sweep) (bool, error) {
-	hw := c.hardware[row.Driver]
-	if hw.Power == nil {
+	hardware := c.hardware[row.Driver]
+	if hardware.Power == nil && hardware.Parts == nil {
 		return false, nil
 	}
 	var nodes []*metal.Node
@@ -56,6 +56,10 @@ func (c *Conductor) syncPower(ctx context.Context, row *store.Sweep) (bool, erro
 	}
 	var work sync.WaitGroup
 	for _, n := range nodes {
+		hw, _ := hardware.Of(n)
+		if hw.Power == nil {
+			continue
+		}
 		if n.PowerState == "" && hw.Validator != nil && hw.Validator.Validate(n) != nil {
 			continue // it was never reached and cannot be
 		}
@@ -110,7 +114,7 @@ func (c *Conductor) checkPower(ctx context.Context, row *store.Sweep) (ended boo
 	if err != nil {
 		return false, err
 	}
-	hw := c.hardware[n.Driver]
+	hw, _ := c.hardware[n.Driver].Of(n)
 	failed := n.Maintenance && n.Fault == powerFailure
 	interval := c.config.Sweep.PowerInterval
 	if failed {

@@ -63,7 +63,7 @@ func (r *rack) conductor(db *store.DB, host string, change ...func(*Config)) *Co
 	for _, f := range change {
 		f(&c)
 	}
-	return New(db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: r}}, nil, slog.New(slog.DiscardHandler))
+	return New(db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: Part{Power: r}}}, nil, slog.New(slog.DiscardHandler))
 }
 
 // slices looks once at every node that is not in trouble.

@@ -3,7 +3,7 @@ package conductor
 import (
 	"cmp"
 	"context"
-	"strings"
+	"slices"
 	"time"
 
 	"ingot/internal/depot"
@@ -24,59 +24,71 @@ func question(name string, run func(*runner, context.Context, *Op) (Outcome, err
 	return plan{steps: []step{{name: name, class: repeatable, run: run, limit: time.Minute, tries: 1}}}
 }
 
+// readsOnly tells whether a plan answers a request at once: it says itself what is missing.
+func readsOnly(p metal.Plan) bool {
+	return slices.Contains([]metal.Plan{metal.PlanValidate, metal.PlanReadBoot, metal.PlanSetBoot, metal.PlanBootKinds}, p)
+}
+
 // validate says for each interface whether it could work. Source of the shape: rest-api reference §2.6.
 func (r *runner) validate(_ context.Context, op *Op) (Outcome, error) {
 	yes, no := true, false
-	var driverInfo error
-	if r.hw.Validator != nil {
-		driverInfo = r.hw.Validator.Validate(op.Node)
-	}
-	if _, params, err := r.c.bootConfig(op.Node, secret.Secret{}); driverInfo == nil {
-		driverInfo = cmp.Or(err, depot.CheckKernelParams(params))
-	}
-	verdict := func(err error) metal.Validation {
-		if err != nil {
-			return metal.Validation{Result: &no, Reason: sentence(err)}
-		}
-		return metal.Validation{Result: &yes}
-	}
 	out := map[string]metal.Validation{}
 	for _, kind := range metal.InterfaceKinds {
 		if kind.Name == "vendor" {
 			continue
 		}
-		switch kind.Name {
-		case "power", "management", "boot":
-			out[kind.Name] = verdict(driverInfo)
-		case "deploy":
-			err := driverInfo
-			if err == nil && !noRamdisk(op) && op.Node.InstanceInfo.Public("image_source") == "" {
-				err = fault.New(fault.Invalid, "instance_info has no image_source")
-			}
-			out[kind.Name] = verdict(err)
-		case "network", "storage":
-			out[kind.Name] = verdict(nil)
-		default:
-			if have := op.Node.Interfaces[kind.Name]; have == "" || strings.HasPrefix(have, "no-") {
-				out[kind.Name] = metal.Validation{Result: &no, Reason: "Driver " + op.Node.Driver + " does not support " + kind.Name + " (disabled or not implemented)."}
-				continue
-			}
-			out[kind.Name] = verdict(nil)
+		if err := r.validOne(op, kind.Name); err != nil {
+			out[kind.Name] = metal.Validation{Result: &no, Reason: sentence(err)}
+			continue
 		}
+		out[kind.Name] = metal.Validation{Result: &yes}
 	}
 	return done, op.Answer(out)
 }
 
-func (r *runner) canBoot(op *Op) error {
-	if r.hw.Boot == nil {
-		return fault.New(fault.Invalid, "Driver %s does not support management (disabled or not implemented).", op.Node.Driver)
+// validOne says what would keep one interface of a node from working.
+func (r *runner) validOne(op *Op, kind string) error {
+	n, name := op.Node, op.Node.Interface(kind)
+	switch {
+	case slices.Contains(op.missing, kind):
+		return fault.New(fault.Invalid, "The %s interface %q is not enabled on this server.", kind, name)
+	case metal.Lacks(name) && (name != "" || r.hw.Parts != nil):
+		return unsupported(n, kind)
+	case !r.hw.Type.Built(kind, name):
+		return metal.Unbuilt(n, r.hw.Type, kind)
+	}
+	if err := r.hw.check(kind, n); err != nil {
+		return err
+	}
+	switch {
+	case kind == "boot" && !r.hw.ByHand:
+		_, params, err := r.c.bootConfig(n, secret.Secret{})
+		return cmp.Or(err, depot.CheckKernelParams(params))
+	case kind == "deploy" && r.hw.Deploys == ByAgent && n.InstanceInfo.Public("image_source") == "":
+		return fault.New(fault.Invalid, "instance_info has no image_source")
 	}
 	return nil
 }
 
+// unsupported is upstream's answer to what a node's driver does not have.
+func unsupported(n *metal.Node, kind string) error {
+	return fault.New(fault.Invalid, "Driver %s does not support %s (disabled or not implemented).", n.Driver, kind)
+}
+
+// canBoot tells whether the node's management can be asked at all, and how long it takes.
+func (r *runner) canBoot(op *Op) (wait time.Duration, err error) {
+	switch name := op.Node.Interface("management"); {
+	case !r.hw.Type.Built("management", name):
+		return 0, metal.Unbuilt(op.Node, r.hw.Type, "management")
+	case r.hw.Boot == nil:
+		return 0, unsupported(op.Node, "management")
+	}
+	return r.pause(op, "management"), nil
+}
+
 func (r *runner) readBoot(ctx context.Context, op *Op) (Outcome, error) {
-	if err := r.canBoot(op); err != nil {
-		return Outcome{}, err
+	if wait, err := r.canBoot(op); err != nil || wait > 0 {
+		return again(wait, "the machine's management to answer"), err
 	}
 	d, err := r.hw.Boot.BootDevice(ctx, op.Node)
 	if err != nil {
@@ -86,8 +98,8 @@ func (r *runner) readBoot(ctx context.Context, op *Op) (Outcome, error) {
 }
 
 func (r *runner) setBoot(ctx context.Context, op *Op) (Outcome, error) {
-	if err := r.canBoot(op); err != nil {
-		return Outcome{}, err
+	if wait, err := r.canBoot(op); err != nil || wait > 0 {
+		return again(wait, "the machine's management to answer"), err
 	}
 	if op.Rec.Ask.BootDevice == nil {
 		return Outcome{}, fault.New(fault.Invalid, "no boot device was asked for")
@@ -96,8 +108,8 @@ func (r *runner) setBoot(ctx context.Context, op *Op) (Outcome, error) {
 }
 
 func (r *runner) bootKinds(ctx context.Context, op *Op) (Outcome, error) {
-	if err := r.canBoot(op); err != nil {
-		return Outcome{}, err
+	if wait, err := r.canBoot(op); err != nil || wait > 0 {
+		return again(wait, "the machine's management to answer"), err
 	}
 	kinds, err := r.hw.Boot.BootDevices(ctx, op.Node)
 	if err != nil {

@@ -32,7 +32,7 @@ var errStop = errors.New("the walk stops here")
 // work walks a claimed operation. It never returns an error: what went wrong is in the row and the log.
 func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time.Time) {
 	log := c.log.With("op", row.UUID, "plan", row.Plan)
-	r := &runner{c: c, hw: fenced(c.hardware[row.Driver]), log: log}
+	r := &runner{c: c, log: log}
 	r.lease.until(claimed.Add(c.config.Lease))
 	r.askAbort(row.Abort)
 	ctx, cancel := context.WithCancel(metal.WithFence(ctx, r.lease.check))
@@ -115,7 +115,11 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 	if row.Broken == nil {
 		row.Broken = json.Unmarshal(row.Record, &op.Rec)
 	}
-	op.decide(&r.c.config)
+	var missing []string
+	r.hw, missing = r.c.hardware[row.Driver].Of(op.Node)
+	r.hw.Part = fenced(r.hw.Part)
+	op.missing = missing
+	op.decide(&r.c.config, r.hw.Deploys)
 	return op, nil
 }
 
@@ -162,7 +166,10 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 		return r.end(ctx, op, fault.New(fault.Internal, "%s: the record of the operation cannot be read; the machine was left as it is", row.Plan))
 	}
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
-		return r.strange(ctx, op)
+		return r.strange(ctx, op, fmt.Sprintf("version %d of plan %q", row.PlanVersion, row.Plan))
+	}
+	if len(op.missing) > 0 && !readsOnly(metal.Plan(row.Plan)) {
+		return r.strange(ctx, op, op.missingWords())
 	}
 	r.list(op)
 	for {

@@ -6,6 +6,7 @@ import (
 
 	"ingot/internal/metal"
 	"ingot/internal/secret"
+	"ingot/internal/store"
 )
 
 // tearDownPlan is the order of work behind "deleted". Cleaning follows. Instance data goes only when the
@@ -23,12 +24,20 @@ var tearDownPlan = plan{
 }
 
 func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
-	op.Change(func(n *metal.Node) {
+	if left := r.pause(op, "deploy"); left > 0 {
+		return again(left, "the tear down to have taken its time"), nil
+	}
+	op.Also(func(tx *store.Tx, n *metal.Node) error {
+		if n.InternalInfo[metal.AutomaticLessee] == true {
+			n.Lessee = ""
+			delete(n.InternalInfo, metal.AutomaticLessee)
+		}
 		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
 		n.DeployStep = map[string]any{}
 		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
 			delete(n.InternalInfo, key)
 		}
+		return tx.DeleteAllocationOf(n)
 	})
 	return done, nil
 }

@@ -47,7 +47,7 @@ func TestDeadBMCsKeepNobodyWaiting(t *testing.T) {
 	w.ask(metal.PlanPower, "", `{"ask":{"power":"power on"}}`) // due after all of them
 	c := w.conductor("c1", nil)
 	c.config.Workers, c.config.Patience = dead-8, time.Millisecond
-	c.hardware["dead"] = Hardware{Type: metal.HardwareType{Name: "dead"}, Power: dying}
+	c.hardware["dead"] = Hardware{Type: metal.HardwareType{Name: "dead"}, Part: Part{Power: dying}}
 	c.log = slog.New(slog.DiscardHandler)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

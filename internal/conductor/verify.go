@@ -40,10 +40,10 @@ func (r *runner) readPower(ctx context.Context, op *Op) (Outcome, error) {
 
 // readInventory notes what the BMC tells of the machine: its kind and, for a node without ports, its NICs.
 func (r *runner) readInventory(ctx context.Context, op *Op) (Outcome, error) {
-	if r.hw.Inspector == nil {
+	if r.hw.Facts == nil {
 		return done, nil
 	}
-	info, err := r.hw.Inspector.Inspect(ctx, op.Node)
+	info, err := r.hw.Facts.Inspect(ctx, op.Node)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -133,7 +133,7 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if host == "successor" && w.later != nil {
 		w.later(&c)
 	}
-	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w}},
+	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: Part{Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w}}},
 		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
 	cond.crash = crash
 	if w.host != nil {

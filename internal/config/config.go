@@ -18,10 +18,13 @@ type Config struct {
 	Timers    Timers    `section:"conductor"`
 	Deploy    Deploy    `section:"deploy"`
 	Inspector Inspector `section:"inspector"`
+	Rules     Rules     `section:"inspection_rules"`
 	Agent     Agent     `section:"agent"`
 	AgentDoor AgentDoor `section:"agent"`
 	Peer      Peer      `section:"peer"`
 	Redfish   Redfish   `section:"redfish"`
+	Choices   Choices   `section:"DEFAULT"`
+	Fake      Fake      `section:"fake"`
 	Metrics   Metrics   `section:"metrics"`
 	Tracing   Tracing   `section:"tracing"`
 }
@@ -184,7 +187,10 @@ func Defaults() Config {
 		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
 			EnforceNewDefaults: true},
 		Timers:    timers(),
+		Choices:   choices(),
+		Fake:      fakeDefaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
+		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
 		Agent: Agent{DeployLogsCollect: "on_failure"},

@@ -54,3 +54,13 @@ type Inspector struct {
 	// PowerOff switches the machine off after an inspection by its agent.
 	PowerOff bool `key:"power_off"`
 }
+
+// Rules is the section [inspection_rules].
+type Rules struct {
+	// BuiltInRules is a YAML file with a list of inspection rules that the API neither shows nor changes. Empty means
+	// none.
+	BuiltInRules string `key:"built_in_rules" is:"path"`
+	// MaskSecrets says for which rules passwords among what a machine tells are masked: for all, for none, or for all
+	// but sensitive rules.
+	MaskSecrets string `key:"mask_secrets" oneof:"always,never,sensitive"`
+}

@@ -32,28 +32,3 @@ type HardwareInfo struct {
 	SecureBoot   *bool    // nil: the BMC does not say
 	MACs         []string // of the machine's NICs, lower case, colons, in the BMC's order
 }
-
-// Field is one key of driver_info that a driver understands.
-type Field struct {
-	Name        string
-	Description string
-	Required    bool
-	Secret      bool // never shown; keys a driver does not list count as secret too
-}
-
-// HardwareType is what the API tells about a driver.
-type HardwareType struct {
-	Name       string
-	Fields     []Field
-	Interfaces map[string][]string // per interface kind the enabled implementations, the default first
-}
-
-// Shows tells whether the value of a driver_info key may be shown.
-func (h HardwareType) Shows(key string) bool {
-	for _, f := range h.Fields {
-		if f.Name == key {
-			return !f.Secret
-		}
-	}
-	return false
-}

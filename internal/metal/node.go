@@ -59,8 +59,12 @@ type Node struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time // zero until the first update
 
-	Reservation string // the conductor that holds the node's operation; derived, never stored
+	Reservation    string // the conductor that holds the node's operation; derived, never stored
+	AllocationUUID string // the allocation that was given the node, "" for none; derived, never stored with it
 }
+
+// AutomaticLessee is the key in InternalInfo that says: the lessee was filled in by a deployment, and leaves with the instance.
+const AutomaticLessee = "automatic_lessee"
 
 // InterfaceKinds are the interface fields of a node, in the order the API shows them, with the minor of
 // the first microversion that has them. Source: rest-api reference §2.2.

@@ -34,6 +34,8 @@ func (p Plan) Version() int {
 		return 3
 	case PlanTearDown, PlanClean: // boot mode and Secure Boot; each clean step is a step of the plan
 		return 2
+	case PlanInspect, PlanProbe: // inspection rules
+		return 2
 	}
 	return 1
 }

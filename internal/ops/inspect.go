@@ -17,7 +17,7 @@ import (
 
 // inspection chooses the plan by the node's inspect interface: its agent tells, or its BMC.
 func inspection(n *metal.Node) (metal.Plan, error) {
-	switch n.Interfaces["inspect"] {
+	switch n.Interface("inspect") {
 	case "agent":
 		return metal.PlanInspect, nil
 	case "", "no-inspect":

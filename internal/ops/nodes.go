@@ -98,7 +98,7 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		if err != nil {
 			return err
 		}
-		if err := fillInterfaces(n, hw); err != nil {
+		if err := s.fillInterfaces(tx, n, hw); err != nil {
 			return err
 		}
 		now, err := tx.Now()
@@ -128,27 +128,6 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 	return made, nil
 }
 
-// fillInterfaces sets each interface that is not set to the driver's default, and refuses what the driver
-// does not have.
-func fillInterfaces(n *metal.Node, hw metal.HardwareType) error {
-	filled := map[string]string{}
-	for _, kind := range metal.InterfaceKinds {
-		have := hw.Interfaces[kind.Name]
-		want := n.Interfaces[kind.Name]
-		switch {
-		case want == "" && len(have) > 0:
-			filled[kind.Name] = have[0]
-		case want != "" && slices.Contains(have, want):
-			filled[kind.Name] = want
-		case want != "":
-			return fault.New(fault.Invalid, "Could not find the following interface in the driver %s: %s_interface %q. Valid interfaces are: %s.",
-				hw.Name, kind.Name, want, strings.Join(have, ", "))
-		}
-	}
-	n.Interfaces = filled
-	return nil
-}
-
 // UpdateNode runs change on the node as it is stored and saves the result, in one transaction.
 // resetInterfaces puts interfaces back to the driver's defaults when the driver changes.
 func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
@@ -168,6 +147,9 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetI
 			}
 		}
 		if err := s.mayUpdate(tx, &before, n, resetInterfaces); err != nil {
+			return err
+		}
+		if err := instanceLeaves(tx, &before, n); err != nil {
 			return err
 		}
 		if err := c.link(tx, &before, n); err != nil {
@@ -201,12 +183,15 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if live, err := tx.LiveOperation(n.ID); err != nil || live != nil && plannedBy(before, n) {
 		return cmp.Or(err, locked(n, live))
 	}
-	quiet := slices.Contains([]metal.State{metal.Enroll, metal.Inspecting, metal.InspectWait, metal.Manageable, metal.Available}, state)
+	quiet := slices.Contains(quietStates, state)
 	if before.ResourceClass != "" && n.ResourceClass != before.ResourceClass && !quiet {
 		return fault.New(fault.Conflict, "Node %s can not have its resource_class changed while in state %q.", n.UUID, state)
 	}
 	if before.InstanceUUID != "" && n.InstanceUUID != "" && n.InstanceUUID != before.InstanceUUID {
 		return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, before.InstanceUUID)
+	}
+	if err := ownerChange(tx, before, n); err != nil {
+		return err
 	}
 	if n.Protected && !before.Protected && state != metal.Active && state != metal.Rescue {
 		return fault.New(fault.Conflict, "Node %s can not be protected in state %q: only an active or rescued node can.", n.UUID, state)
@@ -248,7 +233,7 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if err != nil {
 		return err
 	}
-	return fillInterfaces(n, hw)
+	return s.fillInterfaces(tx, n, hw)
 }
 
 // plannedBy tells whether a change touches what a plan under way relies on.

@@ -127,11 +127,25 @@ func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Pr
 				return err
 			}
 		}
+		if err := rq.canWork(); err != nil {
+			return err
+		}
 		if err := rq.makeWay(info); err != nil {
 			return err
 		}
 		return rq.begin(info, to)
 	})
+}
+
+// canWork refuses a verb whose work needs an interface that is not built. Where nobody serves the node nothing is known;
+// the operation waits then for somebody who does.
+func (rq *request) canWork() error {
+	hw, err := rq.hardware(rq.tx, rq.node.Driver, rq.node.ConductorGroup)
+	if err != nil || rq.plan == "" {
+		return nil //nolint:nilerr // as said
+	}
+	ramdisk := rq.plan == metal.PlanDeploy || rq.plan == metal.PlanClean && !(rq.node.AutomatedClean != nil && !*rq.node.AutomatedClean)
+	return built(rq.node, hw, worksWith(rq.node, rq.plan, ramdisk)...)
 }
 
 func deploys(info metal.VerbInfo) bool {
@@ -233,7 +247,7 @@ func prepareDeploy(n *metal.Node, drive any) error {
 		return fault.New(fault.Invalid, "configdrive must be a string or an object.")
 	}
 	n.InstanceInfo = secret.NewMap(info)
-	if n.Interfaces["deploy"] != "direct" {
+	if n.Interface("deploy") != "direct" {
 		return nil
 	}
 	source, _ := info["image_source"].(string)
@@ -284,6 +298,11 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 		}
 		if live != nil {
 			return locked(n, live)
+		}
+		if hw, err := s.hardware(tx, n.Driver, n.ConductorGroup); err == nil {
+			if err := built(n, hw, "power"); err != nil {
+				return err
+			}
 		}
 		if n.DisablePowerOff && shown == metal.PowerOff {
 			return fault.New(fault.Conflict, "Node %s must not be powered off: disable_power_off is set.", n.UUID)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -67,38 +66,6 @@ type Caller struct {
 // Page says which part of a list is wanted; see store.Page.
 type Page = store.Page
 
-// Driver is a hardware type and the conductors that serve it.
-type Driver struct {
-	metal.HardwareType
-	Hosts []string
-}
-
-// Drivers lists the hardware types of all live conductors, by name.
-func (s *Service) Drivers(ctx context.Context) ([]Driver, error) {
-	conductors, err := s.Conductors(ctx)
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string]*Driver{}
-	for _, c := range conductors {
-		if !c.Alive {
-			continue
-		}
-		for _, t := range c.Types {
-			if byName[t.Name] == nil {
-				byName[t.Name] = &Driver{HardwareType: t}
-			}
-			byName[t.Name].Hosts = append(byName[t.Name].Hosts, c.Hostname)
-		}
-	}
-	out := make([]Driver, 0, len(byName))
-	for _, d := range byName {
-		out = append(out, *d)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
-	return out, nil
-}
-
 // Conductor is a server that works on operations.
 type Conductor struct {
 	store.Conductor
@@ -121,32 +88,6 @@ func (s *Service) Conductors(ctx context.Context) ([]Conductor, error) {
 		slices.Sort(out[i].Drivers)
 	}
 	return out, err
-}
-
-// hardware finds the type of a driver among live conductors. Nobody at all is fault.Unavailable, nobody
-// for this driver fault.Invalid.
-func (s *Service) hardware(tx *store.Tx, driver, group string) (metal.HardwareType, error) {
-	conductors, err := tx.Conductors(s.config.ConductorAliveLimit)
-	if err != nil {
-		return metal.HardwareType{}, err
-	}
-	alive := false
-	for _, c := range conductors {
-		if !c.Alive {
-			continue
-		}
-		alive = true
-		for _, t := range c.Types {
-			if t.Name == driver && c.Group == group {
-				return t, nil
-			}
-		}
-	}
-	if !alive {
-		return metal.HardwareType{}, fault.New(fault.Unavailable, "No conductor is running; please retry when one is.")
-	}
-	return metal.HardwareType{}, fault.New(fault.Invalid, "No valid host was found. Reason: No conductor service registered "+
-		"which supports driver %s for conductor group %q.", driver, group)
 }
 
 // transition moves a node by event and appends it to the history; the caller saves the node. want, if not

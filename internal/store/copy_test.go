@@ -21,7 +21,7 @@ func everything(t *testing.T, db *DB) {
 	t.Helper()
 	for i := 1; i <= 3; i++ {
 		n := &metal.Node{}
-		fill(t, n, "Reservation")
+		fill(t, n, "Reservation", "AllocationUUID")
 		n.UUID, n.Name, n.InstanceUUID, n.Driver, n.ConductorGroup = id(i), "node "+id(i), id(100+i), "fake", ""
 		n.InstanceInfo = secret.NewMap(map[string]any{"configdrive": canary + strings.Repeat("x", 300_000)}) // more than one INSERT carries
 		write(t, db, func(tx *Tx) error {

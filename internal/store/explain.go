@@ -25,6 +25,7 @@ var uniqueness = map[string]string{
 	"ports.name":            "A port with this name already exists.",
 	"deploy_templates.uuid": "A deploy template with this UUID already exists.",
 	"deploy_templates.name": "A deploy template with this name already exists.",
+	"inspection_rules.uuid": "An inspection rule with this UUID already exists.",
 	"portgroups.uuid":       "A portgroup with this UUID already exists.",
 	"portgroups.address":    "A portgroup with this MAC address already exists.",
 	"portgroups.name":       "A portgroup with this name already exists.",
@@ -35,7 +36,12 @@ var uniqueness = map[string]string{
 	"volume_targets.uuid":            "A volume target with this UUID already exists.",
 	"volume_targets.boot_index":      "A volume target with this boot_index already exists for the node.",
 
-	"operations.node_id": "The node is locked by another operation, please retry after the current operation is completed.",
+	"allocations.uuid":    "An allocation with this UUID already exists.",
+	"allocations.name":    "An allocation with this name already exists.",
+	"allocations.node_id": "The node already has an allocation.",
+	"runbooks.uuid":       "A runbook with this UUID already exists.",
+	"runbooks.name":       "A runbook with this name already exists.",
+	"operations.node_id":  "The node is locked by another operation, please retry after the current operation is completed.",
 }
 
 // explain turns what an engine says into a fault, where callers can do something about it.

@@ -29,11 +29,12 @@ var nodeColumns = []string{
 
 // unsortable are the columns that hold objects. Source: rest-api reference §2.1.
 var unsortable = []string{"driver_info", "instance_info", "properties", "extra", "internal_info", "network_data",
-	"interfaces", "clean_step", "deploy_step", "service_step", "steps"}
+	"interfaces", "clean_step", "deploy_step", "service_step", "steps", "body"}
 
 var nodeSelect = "SELECT n.id, n." + strings.Join(nodeColumns, ", n.") + `,
 	COALESCE((SELECT o.lease_owner FROM operations o WHERE o.node_id = n.id AND o.status = 'live'
-	AND o.exclusive = 1 AND o.lease_until > {{now}}), '') FROM nodes n `
+	AND o.exclusive = 1 AND o.lease_until > {{now}}), ''),
+	COALESCE((SELECT al.uuid FROM allocations al WHERE al.node_id = n.id), '') FROM nodes n `
 
 // CreateNode inserts a node; its UUID, states and times must be set. A taken UUID, name or instance is a
 // fault.Conflict.
@@ -235,7 +236,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
 		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
 		&secureBoot, &created, &updated, &inspecting, &inspected, &objects[7],
-		&n.Shard, &n.ParentNode, &n.Health, &n.Reservation)
+		&n.Shard, &n.ParentNode, &n.Health, &n.Reservation, &n.AllocationUUID)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ func TestNodeKeepsEveryField(t *testing.T) { each(t, testNodeKeepsEveryField) }
 func testNodeKeepsEveryField(t *testing.T, open opener) {
 	db := open(t)
 	n := &metal.Node{}
-	fill(t, n, "Reservation")
+	fill(t, n, "Reservation", "AllocationUUID")
 	n.UUID = id(1)
 	write(t, db, func(tx *Tx) error { return tx.CreateNode(n) })
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.Node(n.UUID) }), n)
@@ -24,7 +24,7 @@ func testNodeKeepsEveryField(t *testing.T, open opener) {
 	write(t, db, func(tx *Tx) error { return tx.SaveNode(empty) })
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.NodeByID(n.ID) }), empty)
 
-	fill(t, n, "Reservation")
+	fill(t, n, "Reservation", "AllocationUUID")
 	n.UUID, n.AutomatedClean = empty.UUID, new(bool)
 	write(t, db, func(tx *Tx) error { return tx.SaveNode(n) })
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.NodeByID(n.ID) }), n)

@@ -1,12 +1,13 @@
-// Package fake is hardware that is a struct in memory: the driver "fake-hardware".
+// Package fake is hardware that is a struct in memory: what the interfaces named "fake" do.
 //
 // It is for demonstrations, for tests of the API and for clients that want a server without machines; the
 // conductor takes *Driver by shape, like every driver. It is not a simulator of machines (lab/simulate is)
-// or of BMCs (lab/bmc is): nothing boots, no network is touched, nothing survives the process. It has no
-// virtual media, so the conductor boots no ramdisk on it and skips the steps that would run there.
+// or of BMCs (lab/bmc is): nothing boots, no network is touched, and but for the power state, which is the node's
+// record, nothing survives the process. It has no virtual media: the conductor takes it that somebody else boots a
+// ramdisk where one is needed.
 //
-// It is deterministic: a machine is off and boots from its disk until told otherwise, whatever it is told
-// happens at once, and what it says of itself follows from the node's UUID. No call fails but for a request
+// It is deterministic unless delays are set: a machine is off and boots from its disk until told otherwise, whatever it
+// is told happens at once, and what it says of itself follows from the node's UUID. No call fails but for a request
 // that is wrong in itself (fault.Invalid) or a context that has ended.
 package fake
 
@@ -27,78 +28,31 @@ type Driver struct {
 	mu       sync.Mutex
 	machines map[string]machine // guarded by mu; by node UUID, those that were told something
 	setups   map[string]*setup  // guarded by mu; by node UUID, those that ran a step
+	changes  map[string]change  // guarded by mu; by node UUID, of power, as they were asked for last
+	delays   Delays
 }
 
 // machine is one machine; as a value, so that nobody shares it.
 type machine struct {
-	power metal.Power
-	boot  metal.BootDevice
-	bios  bool // the boot mode
+	boot metal.BootDevice
+	bios bool // the boot mode
 	// Secure Boot: the setting, and what the last boot made of it.
 	secure, enforced bool
 }
 
 // fresh is a machine that was told nothing yet.
-var fresh = machine{power: metal.PowerOff, boot: metal.BootDevice{Device: "disk", Persistent: true}}
+var fresh = machine{boot: metal.BootDevice{Device: "disk", Persistent: true}}
 
 // devices are what a fake machine boots from. Source: OpenStack Ironic, ironic/common/boot_devices.py.
 var devices = []string{"pxe", "disk", "cdrom", "bios", "safe", "uefihttp"}
 
 // New makes a driver without machines: each is there when it is first asked for.
-func New() *Driver { return &Driver{machines: map[string]machine{}, setups: map[string]*setup{}} }
-
-// Type is what the API tells about this driver.
-func (d *Driver) Type() metal.HardwareType {
-	return metal.HardwareType{
-		Name: "fake-hardware",
-		Interfaces: map[string][]string{
-			"bios":       {"fake", "no-bios"},
-			"boot":       {"fake"},
-			"console":    {"fake", "no-console"},
-			"deploy":     {"fake"},
-			"firmware":   {"fake", "no-firmware"},
-			"inspect":    {"fake", "no-inspect"},
-			"management": {"fake", "noop"},
-			"network":    {"noop"},
-			"power":      {"fake"},
-			"raid":       {"fake", "no-raid"},
-			"rescue":     {"fake", "no-rescue"},
-			"storage":    {"fake", "noop"},
-			"vendor":     {"fake", "no-vendor"},
-		},
-	}
+func New(delays Delays) *Driver {
+	return &Driver{machines: map[string]machine{}, setups: map[string]*setup{}, changes: map[string]change{}, delays: delays}
 }
 
 // Validate finds nothing wrong: a fake machine needs no driver_info.
 func (d *Driver) Validate(*metal.Node) error { return nil }
-
-// Power tells the state: PowerOn or PowerOff.
-func (d *Driver) Power(ctx context.Context, n *metal.Node) (metal.Power, error) {
-	m, err := d.machine(ctx, n)
-	return m.power, err
-}
-
-// SetPower switches at once; PowerOn, PowerOff and SoftPowerOff are known, others are fault.Invalid.
-func (d *Driver) SetPower(ctx context.Context, n *metal.Node, want metal.Power) error {
-	var to metal.Power
-	switch want {
-	case metal.PowerOn:
-		to = metal.PowerOn
-	case metal.PowerOff, metal.SoftPowerOff:
-		to = metal.PowerOff
-	default:
-		return fault.New(fault.Invalid, "%q is not a power state to ask a machine for", string(want))
-	}
-	return d.change(ctx, n, func(m *machine) {
-		if m.power == metal.PowerOff && to == metal.PowerOn && !m.boot.Persistent {
-			m.boot = fresh.boot // an override for one boot is used up by it
-		}
-		if m.power == metal.PowerOff && to == metal.PowerOn {
-			m.enforced = m.secure
-		}
-		m.power = to
-	})
-}
 
 // BootDevice tells what the machine boots from next.
 func (d *Driver) BootDevice(ctx context.Context, n *metal.Node) (metal.BootDevice, error) {

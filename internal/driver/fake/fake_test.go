@@ -10,14 +10,14 @@ import (
 
 func TestContract(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Bench {
-		d := fake.New()
-		return drivertest.Bench{Type: d.Type(), Validator: d, Power: d, Boot: d, Inspector: d, Firmware: d,
+		d := fake.New(nil)
+		return drivertest.Bench{Type: metal.HardwareType{Name: "fake-hardware"}, Validator: d, Power: d, Boot: d, Inspector: d, Firmware: d,
 			Node: &metal.Node{UUID: "a5c2a0f2-7d7e-4b43-9f0e-2b9d8a4f3f10"}}
 	})
 }
 
 func TestMachinesAreSeparate(t *testing.T) {
-	d := fake.New()
+	d := fake.New(nil)
 	one, two := &metal.Node{UUID: "one"}, &metal.Node{UUID: "two"}
 	if err := d.SetPower(t.Context(), one, metal.PowerOn); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestMachinesAreSeparate(t *testing.T) {
 }
 
 func TestOneBootUsesUpItsDevice(t *testing.T) {
-	d, n := fake.New(), &metal.Node{UUID: "one"}
+	d, n := fake.New(nil), &metal.Node{UUID: "one"}
 	if err := d.SetBootDevice(t.Context(), n, metal.BootDevice{Device: "pxe"}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 type setup struct {
 	bios map[string]string
 	raid []any                // logical disks, as they were asked for
-	ran  map[string]time.Time // by key: when the run began
+	ends map[string]time.Time // by key: when the run has ended
 }
 
 // offered are the steps of fake machines, by the interface that must be "fake" on the node. All have priority 0:
@@ -44,7 +44,7 @@ var offered = map[string][]metal.Step{
 func (d *Driver) Steps(n *metal.Node, _ metal.StepKind) []metal.Step {
 	var out []metal.Step
 	for _, kind := range slices.Sorted(maps.Keys(offered)) {
-		if n.Interfaces[kind] == "fake" {
+		if n.Interface(kind) == "fake" {
 			out = append(out, offered[kind]...)
 		}
 	}
@@ -61,22 +61,22 @@ func (d *Driver) RunStep(ctx context.Context, n *metal.Node, _ metal.StepKind, s
 	defer d.mu.Unlock()
 	m := d.setups[n.UUID]
 	if m == nil {
-		m = &setup{bios: map[string]string{}, ran: map[string]time.Time{}}
+		m = &setup{bios: map[string]string{}, ends: map[string]time.Time{}}
 		d.setups[n.UUID] = m
 	}
-	begun, again := m.ran[key]
+	end, again := m.ends[key]
 	if !again {
 		if err := m.begin(s); err != nil {
 			return "", err
 		}
-		begun = time.Now()
-		m.ran[key] = begun
-	}
-	if s.Interface == "management" {
-		seconds, _ := s.Args["seconds"].(float64)
-		if left := time.Until(begun.Add(time.Duration(seconds * float64(time.Second)))); left > 0 {
-			return "the machine to have done nothing for long enough", nil
+		end = time.Now().Add(d.delays[Kind(s.Interface)].draw())
+		if seconds, pauses := s.Args["seconds"].(float64); pauses {
+			end = end.Add(time.Duration(seconds * float64(time.Second)))
 		}
+		m.ends[key] = end
+	}
+	if time.Until(end) > 0 {
+		return "the machine to have done nothing for long enough", nil
 	}
 	return "", nil
 }

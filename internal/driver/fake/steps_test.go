@@ -9,7 +9,7 @@ import (
 )
 
 func TestStepsChangeTheMachineOncePerKey(t *testing.T) {
-	d := fake.New()
+	d := fake.New(nil)
 	n := &metal.Node{UUID: "one", Interfaces: map[string]string{"bios": "fake", "raid": "fake", "management": "noop"}}
 	for _, s := range d.Steps(n, metal.CleanSteps) {
 		if s.Interface == "management" || s.Priority != 0 {

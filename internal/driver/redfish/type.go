@@ -14,44 +14,22 @@ const (
 	keyFingerprint = "redfish_certificate_fingerprint"
 )
 
-// Type is what the API tells about this driver.
-func (d *Driver) Type() metal.HardwareType {
-	return metal.HardwareType{
-		Name: "redfish",
-		Fields: []metal.Field{
-			{Name: keyAddress, Required: true,
-				Description: "URL of the BMC: https://host or https://host:port; https is assumed when the scheme is left out. Required."},
-			{Name: keySystem,
-				Description: "Path of the machine on its BMC, like /redfish/v1/Systems/1, or only its last part. Needed when the BMC has more than one."},
-			{Name: keyUser,
-				Description: "User name on the BMC; needs the right to switch power, set the boot device and use virtual media."},
-			{Name: keyPassword, Secret: true,
-				Description: "Password on the BMC."},
-			{Name: keyVerifyCA,
-				Description: "How the BMC's certificate is verified: True (the system's CAs, the default), PEM text or a path of CA certificates, or False, which is refused unless the server allows it: pin the certificate instead."},
-			{Name: keyFingerprint,
-				Description: "SHA-256 of the BMC's own certificate, in hex. Pins it: no CA and no host name is needed. \"ingot bmc probe URL\" shows it."},
-			{Name: "kernel_append_params",
-				Description: "Kernel parameters for the ramdisk of this machine instead of the server's; it is the conductor that reads it."},
-			{Name: "deploy_iso",
-				Description: "URL of a boot ISO of the operator's own with an ironic-python-agent, instead of the server's ramdisk; it is the conductor that reads it. The agent gets its token by lookup."},
-			{Name: keyAuth,
-				Description: "basic, session, auto (sessions, and basic where there are none; the default) or none."},
-		},
-		Interfaces: map[string][]string{
-			"bios":       {"no-bios"},
-			"boot":       {"redfish-virtual-media"},
-			"console":    {"no-console"},
-			"deploy":     {"direct"},
-			"firmware":   {"no-firmware"},
-			"inspect":    {"redfish", "agent", "no-inspect"},
-			"management": {"redfish"},
-			"network":    {"noop"},
-			"power":      {"redfish"},
-			"raid":       {"no-raid"},
-			"rescue":     {"no-rescue"},
-			"storage":    {"noop"},
-			"vendor":     {"no-vendor"},
-		},
+// Fields are the keys of driver_info that this driver reads.
+func Fields() []metal.Field {
+	return []metal.Field{
+		{Name: keyAddress, Required: true,
+			Description: "URL of the BMC: https://host or https://host:port; https is assumed when the scheme is left out. Required."},
+		{Name: keySystem,
+			Description: "Path of the machine on its BMC, like /redfish/v1/Systems/1, or only its last part. Needed when the BMC has more than one."},
+		{Name: keyUser,
+			Description: "User name on the BMC; needs the right to switch power, set the boot device and use virtual media."},
+		{Name: keyPassword, Secret: true,
+			Description: "Password on the BMC."},
+		{Name: keyVerifyCA,
+			Description: "How the BMC's certificate is verified: True (the system's CAs, the default), PEM text or a path of CA certificates, or False, which is refused unless the server allows it: pin the certificate instead."},
+		{Name: keyFingerprint,
+			Description: "SHA-256 of the BMC's own certificate, in hex. Pins it: no CA and no host name is needed. \"ingot bmc probe URL\" shows it."},
+		{Name: keyAuth,
+			Description: "basic, session, auto (sessions, and basic where there are none; the default) or none."},
 	}
 }

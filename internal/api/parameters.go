@@ -1,0 +1,148 @@
+package api
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/wire"
+)
+
+// parameter is a query parameter or, of actions, a key of the body: what one may be, and since when.
+type parameter struct {
+	name string
+	on   string // only on paths that begin with one of these, separated by spaces; "" is every path
+	kind string // "text" (the default), "uuid", "bool", "int", "list" (of text), "object", "objects" (a list of them), "any"
+	min  int    // minor of the first microversion that has it; 0 is 1.1
+	bad  bool   // an older request is refused as invalid (400), not as not acceptable (406)
+	late bool   // the handler refuses older requests itself: upstream looks at other things first
+	need bool   // an action without it is refused
+	says string // what it is for, for docs/api.md
+}
+
+// parameters is every parameter there is. Of rows with one name the first that fits the path counts.
+// Sources: rest-api reference, microversion table.
+var parameters = []parameter{
+	{name: "limit", kind: "int", says: "At most so many items; the server's max_limit is the default and the cap."},
+	{name: "marker", says: "The last item of the page before: its UUID (of conductors, the host name)."},
+	{name: "sort_key", says: "The field to sort by."},
+	{name: "sort_dir", says: "asc or desc."},
+	{name: "fields", on: "/v1/drivers", kind: "list", min: 77, says: "Only these fields, comma separated."},
+	{name: "fields", on: "/v1/nodes/{node}/bios", kind: "list", min: 74, bad: true, says: "Only these fields, comma separated."},
+	{name: "fields", kind: "list", min: 8, says: "Only these fields, comma separated."},
+	{name: "detail", on: "/v1/drivers", kind: "bool", min: 30, says: "The full form."},
+	{name: "detail", on: "/v1/nodes/{node}/bios", kind: "bool", min: 74, bad: true, says: "The full form."},
+	{name: "detail", on: "/v1/volume", kind: "bool", says: "The full form."},
+	{name: "detail", kind: "bool", min: 43, bad: true, says: "The full form."},
+	{name: "type", on: "/v1/drivers", min: 30, says: "classic or dynamic; there are no classic ones."},
+
+	// Filters of nodes.
+	{name: "instance_uuid", kind: "uuid", says: "The node of this instance."},
+	{name: "chassis_uuid", kind: "uuid", says: "Nodes of this chassis."},
+	{name: "associated", kind: "bool", says: "Nodes with, or without, an instance."},
+	{name: "maintenance", kind: "bool", says: "Nodes in maintenance, or not."},
+	{name: "retired", kind: "bool", says: "Nodes that are retired, or not."},
+	{name: "provision_state", on: "/v1/operations", says: "Operations of nodes in this state."},
+	{name: "provision_state", min: 9, says: "Nodes in this state."},
+	{name: "driver", min: 16, says: "Nodes of this hardware type."},
+	{name: "resource_class", on: "/v1/allocations", says: "Allocations of this resource class."},
+	{name: "resource_class", min: 21, says: "Nodes of this resource class."},
+	{name: "fault", min: 42, says: "Nodes with this fault."},
+	{name: "conductor_group", min: 46, says: "Nodes of this conductor group; empty for the default one."},
+	{name: "conductor", min: 49, says: "Nodes that this conductor looks after."},
+	{name: "owner", on: "/v1/allocations", min: 60, says: "Allocations of this owner."},
+	{name: "owner", min: 50, says: "Nodes of this owner."},
+	{name: "lessee", min: 65, says: "Nodes lent to this project."},
+	{name: "project", on: "/v1/runbooks", kind: "bool", says: "Only runbooks of the caller's project."},
+	{name: "project", says: "Nodes owned by or lent to this project."},
+	{name: "description_contains", says: "Items whose description has this text."},
+	{name: "shard", on: "/v1/portgroups", kind: "list", min: 106, says: "Port groups of nodes in any of these shards."},
+	{name: "shard", kind: "list", min: 82, says: "Nodes, or ports of nodes, in any of these shards."},
+	{name: "sharded", kind: "bool", min: 82, says: "Nodes that are in a shard, or not."},
+	{name: "include_children", kind: "bool", min: 83, says: "Also nodes that have a parent."},
+	{name: "parent_node", min: 83, says: "Children of this node."},
+	{name: "instance_name", min: 104, says: "Nodes whose instance has this name."},
+	{name: "reset_interfaces", kind: "bool", min: 45, says: "Together with a change of the driver: interfaces that the patch does not name become the driver's defaults."},
+
+	// Filters of what hangs on nodes.
+	{name: "node", on: "/v1/events", says: "Only events of this node, by name or UUID."},
+	{name: "node", says: "Items of this node, by name (from 1.5) or UUID."},
+	{name: "node_uuid", kind: "uuid", says: "The node, by UUID."},
+	{name: "address", says: "The item with this MAC address."},
+	{name: "portgroup", min: 24, says: "Ports of this port group."},
+	{name: "conductor_groups", kind: "list", says: "Items of nodes in any of these conductor groups."},
+	{name: "state", on: "/v1/allocations", says: "Allocations in this state: allocating, active or error."},
+	{name: "phase", on: "/v1/inspection_rules", says: "Taken, and without effect."},
+
+	// Keys of actions.
+	{name: "target", on: "/v1/nodes/{node}/states/secure_boot", kind: "bool", need: true, says: "Whether Secure Boot shall be on."},
+	{name: "target", on: "/v1/nodes/{node}/states/provision", need: true, says: "The verb: what shall become of the node."},
+	{name: "target", need: true, says: "What shall be."},
+	{name: "timeout", kind: "int", min: 27, says: "Seconds the change may take."},
+	{name: "configdrive", kind: "any", says: "What the instance reads at first boot: a URL, base64 of a compressed ISO image, or (from 1.56) an object with meta_data, network_data, user_data and (from 1.59) vendor_data. With the verb rebuild from 1.35."},
+	{name: "clean_steps", kind: "objects", says: "The steps of a manual cleaning."},
+	{name: "deploy_steps", kind: "objects", min: 69, late: true, says: "Steps of this deployment, beside the templates'."},
+	{name: "service_steps", kind: "objects", says: "The steps of a service."},
+	{name: "rescue_password", says: "The password of the rescue user."},
+	{name: "disable_ramdisk", kind: "bool", min: 70, late: true, says: "Run only steps that need no ramdisk; with the verb service from 1.108."},
+	{name: "runbook", min: 92, late: true, says: "Run the steps of this runbook."},
+	{name: "secrets", kind: "object", says: "Secret values that steps name; kept in memory only. Not in Ironic."},
+	{name: "reason", says: "Why."},
+	{name: "boot_device", need: true, says: "The device to boot from."},
+	{name: "persistent", kind: "bool", says: "From now on, not only once."},
+	{name: "traits", kind: "list", need: true, says: "All the traits the node shall have."},
+
+	// What agents say.
+	{name: "addresses", kind: "list", says: "MAC addresses of the machine."},
+	{name: "callback_url", need: true, says: "Where the agent listens."},
+	{name: "agent_token", says: "The token of this boot."},
+	{name: "agent_version", min: 36, bad: true, says: "The agent's version."},
+	{name: "agent_verify_ca", min: 68, bad: true, says: "The certificate the agent listens with, as PEM."},
+	{name: "agent_status", min: 72, bad: true, says: "start, end or error."},
+	{name: "agent_status_message", min: 72, bad: true, says: "What the status means."},
+
+	// Ours.
+	{name: "after", says: "The place in the feed to go on from, as next gave it."},
+	{name: "waiting_for", says: "Operations that wait for this event."},
+	{name: "holder", says: "Operations that this conductor holds."},
+}
+
+// parameterOf is the row of a parameter on a path; without a row, one that says nothing.
+func parameterOf(path, name string) parameter {
+	for _, p := range parameters {
+		if p.name == name && (p.on == "" || slices.ContainsFunc(strings.Fields(p.on), func(on string) bool { return strings.HasPrefix(path, on) })) {
+			return p
+		}
+	}
+	return parameter{name: name}
+}
+
+// tooNew is the refusal of a parameter that came with a later version than the request's; nil if it did not.
+func (p parameter) tooNew(minor int) error {
+	if minor >= p.min {
+		return nil
+	}
+	if p.bad {
+		return fault.New(fault.Invalid, "Parameter %s needs API version %s or newer.", p.name, wire.Version(p.min))
+	}
+	return wire.TooNew("Parameter "+p.name, p.min, minor)
+}
+
+// checkQuery refuses parameters that the route does not take, or that the request is too old for.
+func (rt route) checkQuery(q url.Values, minor int) error {
+	if err := unexpected(q, rt.takes); err != nil {
+		return err
+	}
+	for name := range q {
+		if p := parameterOf(rt.path, name); !p.late {
+			if err := p.tooNew(minor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// late is the refusal of a parameter whose row leaves it to the handler.
+func (c *call) late(name string) error { return parameterOf(c.route, name).tooNew(c.minor) }
