@@ -7,6 +7,7 @@ import (
 
 	"ingot/internal/metal"
 	"ingot/internal/ops"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 	"ingot/lab/simulate"
 )
@@ -155,7 +156,7 @@ func (w *walk) leadsOn(i int) error {
 	if n == nil {
 		return nil
 	}
-	_, err := w.service.UpdateNode(w.ctx, walker, n.UUID, false, func(n *metal.Node) error {
+	_, err := w.service.UpdateNode(w.ctx, walker, n.UUID, []policy.Rule{"node:update"}, false, func(n *metal.Node) error {
 		n.Maintenance, n.Protected, n.Retired = false, false, false
 		n.InstanceInfo = n.InstanceInfo.With("image_source", "http://127.0.0.1:1/i.raw").With("image_os_hash_value", strings.Repeat("ab", 32))
 		return nil

@@ -265,7 +265,7 @@ func (w *walk) verb(n *metal.Node, k int) error {
 
 // patch changes what an operation may rely on.
 func (w *walk) patch(n *metal.Node, k int) error {
-	_, err := w.service.UpdateNode(w.ctx, walker, n.UUID, false, func(n *metal.Node) error {
+	_, err := w.service.UpdateNode(w.ctx, walker, n.UUID, []policy.Rule{"node:update"}, false, func(n *metal.Node) error {
 		switch k % 5 {
 		case 0:
 			on := k%2 == 0

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/secret"
 	"ingot/internal/wire"
 )
@@ -38,7 +39,7 @@ func (c *call) newNodeView(shape wire.Shape[wire.Node]) *nodeView {
 		instance: shape.Has("instance_info"), internal: shape.Has("driver_internal_info"), showTraits: shape.Has("traits")}
 }
 
-// of is the node as the request may see it, with every secret masked.
+// of is the node as the caller may see it, with every secret masked from who may not.
 func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 	w := wire.Node{
 		UUID: n.UUID, Name: n.Name, Driver: n.Driver, Traits: v.traits[n.ID], Properties: n.Properties, Extra: n.Extra,
@@ -62,13 +63,21 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		if err := v.c.loadConductors(); err != nil {
 			return w, err
 		}
-		w.DriverInfo = n.DriverInfo.Masked(v.c.shows(n.Driver))
+		shows := v.c.shows(n.Driver)
+		if v.c.rights.Allows("show_password", policy.Target{}) {
+			shows = everything
+		}
+		w.DriverInfo = n.DriverInfo.Masked(shows)
 	}
 	if v.instance {
-		w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance))
+		shows := showsInstance
+		if v.c.rights.Allows("show_instance_secrets", policy.Target{}) {
+			shows = everything
+		}
+		w.InstanceInfo = v.c.maskedUnless("show_instance_secrets", n.InstanceInfo.Masked(shows))
 	}
 	if v.internal {
-		w.DriverInternalInfo = maskSecrets(n.InternalInfo)
+		w.DriverInternalInfo = v.c.maskedUnless("show_password", n.InternalInfo)
 	}
 	if v.links {
 		w.Links = wire.Links(v.base, "nodes/"+n.UUID)
@@ -84,6 +93,7 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		}
 		w.Conductor = name
 	}
+	redact(v.c.rights, n, &w)
 	w.At(v.c.minor)
 	return w, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/wire"
 )
 
@@ -223,6 +224,24 @@ func firstFailing(doc []byte, patch jsonpatch.Patch, ops []operation, options *j
 	return ops[low]
 }
 
+// patchRules are the rules that stand over a patch of a node, each once.
+func patchRules(ops []operation) []policy.Rule {
+	var out []policy.Rule
+	for _, o := range ops {
+		value := o.value
+		if o.nested != "" {
+			value = nil
+		}
+		if r := policy.OfNodeField(o.root, value); !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	if out == nil {
+		out = []policy.Rule{"node:update"}
+	}
+	return out
+}
+
 func (c *call) patchNode() (answer, error) {
 	reset, err := c.boolParam("reset_interfaces")
 	if err != nil {
@@ -236,7 +255,7 @@ func (c *call) patchNode() (answer, error) {
 	if wantsReset && !slices.ContainsFunc(ops, func(o operation) bool { return o.root == "driver" }) {
 		return answer{}, invalid("The reset_interfaces parameter can only be used when changing the node's driver.")
 	}
-	changed, err := c.s.UpdateNode(c.r.Context(), c.caller(), c.node(), wantsReset, func(n *metal.Node) error {
+	changed, err := c.s.UpdateNode(c.r.Context(), c.caller(), c.node(), patchRules(ops), wantsReset, func(n *metal.Node) error {
 		if n.ProvisionState == metal.Inspecting && c.minor >= 39 {
 			return fault.New(fault.Conflict, "Cannot update node %s while it is in state %q.", n.UUID, n.ProvisionState)
 		}

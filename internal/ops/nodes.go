@@ -89,7 +89,7 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 	if err := s.asConfigured(n); err != nil {
 		return nil, err
 	}
-	if err := c.Rights.Check("node:create", policy.Target{}); err != nil {
+	if err := s.mayCreate(c, n); err != nil {
 		return nil, err
 	}
 	var made *metal.Node
@@ -129,11 +129,12 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 }
 
 // UpdateNode runs change on the node as it is stored and saves the result, in one transaction.
-// resetInterfaces puts interfaces back to the driver's defaults when the driver changes.
-func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
+// rules are those that stand over what is changed (policy.OfNodeField); resetInterfaces puts interfaces back to the driver's defaults when the driver changes.
+func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, rules []policy.Rule, resetInterfaces bool, change func(*metal.Node) error) (*metal.Node, error) {
+	c.Rights.Asks("node:update") // the others stand for it
 	var saved *metal.Node
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := c.changeable(tx, ident, "node:update")
+		n, err := c.changeable(tx, ident, rules...)
 		if err != nil {
 			return err
 		}
@@ -145,6 +146,9 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, resetI
 			if err := normalName(n.Name); err != nil {
 				return err
 			}
+		}
+		if err := c.mayGive(&before, n); err != nil {
+			return err
 		}
 		if err := s.mayUpdate(tx, &before, n, resetInterfaces); err != nil {
 			return err
@@ -260,7 +264,7 @@ func sameStrings(a, b map[string]string) bool {
 // allow it or with an instance, fault.Forbidden when protected, fault.Locked while an operation lives.
 func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := c.changeable(tx, ident, "node:delete")
+		n, err := s.mayDelete(tx, c, ident)
 		if err != nil {
 			return err
 		}

@@ -175,7 +175,7 @@ func TestDeployNeedsAVerifiableImage(t *testing.T) {
 	deploy := Provision{Verb: metal.VerbActive, ConfigDrive: map[string]any{"user_data": "x"}}
 	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
 	set := func(k, v string) {
-		_, err := s.UpdateNode(t.Context(), caller, n.UUID, false, func(n *metal.Node) error {
+		_, err := s.UpdateNode(t.Context(), caller, n.UUID, []policy.Rule{"node:update"}, false, func(n *metal.Node) error {
 			n.InstanceInfo = n.InstanceInfo.With(k, v)
 			return nil
 		})
