@@ -28,22 +28,23 @@ type server struct {
 	c   config.Config
 	log *slog.Logger
 
-	roles   roles
-	name    string // of this server among those that share the database
-	place   string // id of its data folder
-	db      *store.DB
-	key     store.Key
-	values  *courier.Courier // nil unless this process serves the API
-	peer    *peer.Peer       // nil: no certificate; then one process does everything
-	members *members
-	doors   *doors
-	service *ops.Service
-	rules   *rulebook
-	worker  *conductor.Conductor // nil without the role
-	files   *depot.Depot         // nil without a conductor
-	hosts   *bootHosts           // nil: machines fetch from here
-	agents  tls.Certificate      // of the agents' door
-	agentCA string               // PEM
+	roles       roles
+	name        string // of this server among those that share the database
+	place       string // id of its data folder
+	db          *store.DB
+	key         store.Key
+	values      *courier.Courier // nil unless this process serves the API
+	peer        *peer.Peer       // nil: no certificate; then one process does everything
+	members     *members
+	doors       *doors
+	service     *ops.Service
+	networkData *api.Schema // nil: the built-in one
+	rules       *rulebook
+	worker      *conductor.Conductor // nil without the role
+	files       *depot.Depot         // nil without a conductor
+	hosts       *bootHosts           // nil: machines fetch from here
+	agents      tls.Certificate      // of the agents' door
+	agentCA     string               // PEM
 
 	watch *watch
 
@@ -82,9 +83,13 @@ func (s *server) build(ctx context.Context) (err error) {
 	if s.rules, err = openRules(s.f, s.c, s.log); err != nil {
 		return err
 	}
+	if s.networkData, err = networkDataSchema(s.c); err != nil {
+		return err
+	}
 	oc := ops.Defaults()
 	oc.OwnNodes = s.c.APIRights.ProjectAdminCanManageOwnNodes
 	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
+	enrolment(s.c, &oc)
 	s.service = ops.New(s.db, oc, s.log)
 	if s.watch, err = s.newWatch(ctx); err != nil {
 		return err
@@ -115,7 +120,7 @@ func (s *server) build(ctx context.Context) (err error) {
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request, Refused: refusedSteps(s.c.API),
-		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints}
+		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints, NetworkData: s.networkData}
 	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
 	if s.roles.has(roleAPI) {
 		local := options

@@ -41,6 +41,8 @@ type Options struct {
 	MaxFollowers int
 	// Patience is how long a client that follows events may leave what it is sent unread. 0 means 10 s.
 	Patience time.Duration
+	// NetworkData is what network_data of nodes must look like. Nil: as Nova's.
+	NetworkData *Schema
 	// Refused are the steps that nobody may ask for.
 	Refused RefusedSteps
 	// Rules gives the rules that are in force when a request comes. Nil: the built-in ones.
@@ -93,6 +95,9 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 	}
 	if o.Rules == nil {
 		o.Rules = policy.BuiltIn
+	}
+	if o.NetworkData == nil {
+		o.NetworkData = networkDataSchema
 	}
 	if o.MaxLimit == 0 {
 		o.MaxLimit = 1000

@@ -303,3 +303,52 @@ func TestNetworkEvents(t *testing.T) {
 func (r *rig) trusted() ops.Caller {
 	return ops.Caller{Who: "a test", Rights: policy.BuiltIn().For(policy.Caller{Trusted: true}), Minor: wire.MaxMinor}
 }
+
+func TestNetworkDataSchema(t *testing.T) {
+	if _, err := CompileSchema([]byte(`{"type": 5}`)); err == nil {
+		t.Error("a schema that is none is taken")
+	}
+	s, err := CompileSchema([]byte(`{"type": "object", "required": ["wires"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, func(o *Options) { o.NetworkData = s })
+	r.asks([]ask{
+		{post, "/v1/nodes", 80, `{"driver": "fake-hardware", "network_data": {"links": [], "networks": [], "services": []}}`, 400, "network_data"},
+		{post, "/v1/nodes", 80, `{"driver": "fake-hardware", "name": "web-1", "network_data": {"wires": 1}}`, 201, `{"wires":1}`},
+		{patch, "/v1/nodes/web-1", 80, `[{"op": "remove", "path": "/network_data/wires"}, {"op": "add", "path": "/network_data/a", "value": 1}]`, 400, "network_data"},
+		{patch, "/v1/nodes/web-1", 80, `[{"op": "remove", "path": "/network_data"}]`, 200, `"network_data":{}`},
+	})
+}
+
+// TestNamesThatEndInJSON: the suffix that old clients put behind a path is taken off, but not from a name.
+func TestNamesThatEndInJSON(t *testing.T) {
+	r := newRig(t)
+	id := r.node("a.json")
+	r.made("/v1/portgroups", 80, `{"node_uuid": "`+id+`", "name": "g.json"}`)
+	r.do(post, "/v1/deploy_templates", 80, `{"name": "CUSTOM_A", "steps": [{"interface": "deploy", "step": "x", "args": {}, "priority": 1}]}`).want(t, 201)
+	r.asks([]ask{
+		{get, "/v1/nodes/a.json", 80, "", 200, id}, {get, "/v1/nodes/a.json.json", 80, "", 200, id}, {get, "/v1/nodes/a", 80, "", 404, "a"},
+		{get, "/v1/portgroups/g.json", 80, "", 200, "g.json"}, {get, "/v1/portgroups/g.json", 91, "", 200, "g.json"},
+		{get, "/v1/deploy_templates/CUSTOM_A.json", 80, "", 200, "CUSTOM_A"}, {get, "/v1/deploy_templates/CUSTOM_A.json", 91, "", 404, "CUSTOM_A.json"},
+		{get, "/v1/chassis.json", 80, "", 200, `{"chassis":[]}`},
+		{del, "/v1/portgroups/g.json", 80, "", 204, ""}, {patch, "/v1/nodes/a.json", 80, `[{"op": "add", "path": "/extra/b", "value": 1}]`, 200, `"b":1`},
+	})
+}
+
+// TestPatchInTransition: a node that is on its way is not changed, in maintenance neither; only its instance may be
+// taken from it then.
+func TestPatchInTransition(t *testing.T) {
+	r := newRig(t)
+	id := r.node("web-1")
+	r.force(id, func(n *metal.Node) {
+		n.ProvisionState, n.TargetProvisionState, n.Maintenance = metal.CleanWait, metal.Available, true
+		n.InstanceUUID = "9e1f7f8f-0f4c-4a4e-9c1e-3a1c5a1f0001"
+	})
+	r.asks([]ask{
+		{patch, "/v1/nodes/web-1", 80, `[{"op": "add", "path": "/extra/a", "value": 1}]`, 409, "state transition is in progress"},
+		{patch, "/v1/nodes/web-1", 80, `[{"op": "remove", "path": "/instance_uuid"}]`, 200, `"instance_uuid":null`},
+	})
+	r.force(id, func(n *metal.Node) { n.ProvisionState = metal.CleanFailed })
+	r.asks([]ask{{patch, "/v1/nodes/web-1", 80, `[{"op": "add", "path": "/extra/a", "value": 1}]`, 200, `"a":1`}})
+}

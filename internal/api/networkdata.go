@@ -12,27 +12,41 @@ import (
 //go:embed network_data.schema.json
 var networkDataText []byte
 
-// networkDataSchema is what a node's network_data must look like. Source: rest-api reference §2.7.
-var networkDataSchema = compileSchema(networkDataText)
+// Schema is a JSON schema.
+type Schema struct{ compiled *jsonschema.Schema }
 
-func compileSchema(text []byte) *jsonschema.Schema {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+// networkDataSchema is what a node's network_data must look like, unless Options say otherwise. Source: rest-api
+// reference §2.7.
+var networkDataSchema = mustCompile(networkDataText)
+
+func mustCompile(text []byte) *Schema {
+	s, err := CompileSchema(text)
 	if err != nil {
 		panic("api: embedded schema: " + err.Error()) // the file is part of the program
 	}
+	return s
+}
+
+// CompileSchema reads a JSON schema.
+func CompileSchema(text []byte) (*Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("schema.json", doc); err != nil {
-		panic("api: embedded schema: " + err.Error())
+		return nil, err
 	}
-	return c.MustCompile("schema.json")
+	s, err := c.Compile("schema.json")
+	return &Schema{s}, err
 }
 
 // checkNetworkData judges network_data; none is fine.
-func checkNetworkData(data map[string]any) error {
+func (c *call) checkNetworkData(data map[string]any) error {
 	if len(data) == 0 {
 		return nil
 	}
-	err := networkDataSchema.Validate(map[string]any(data))
+	err := c.o.NetworkData.compiled.Validate(map[string]any(data))
 	var wrong *jsonschema.ValidationError
 	if !errors.As(err, &wrong) {
 		return err

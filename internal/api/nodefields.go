@@ -48,8 +48,7 @@ func makeNodeSetters() map[string]setter[metal.Node] {
 		n.ConductorGroup = strings.ToLower(n.ConductorGroup)
 		return nil
 	})
-	data := object(func(n *metal.Node) *map[string]any { return &n.NetworkData })
-	m["network_data"] = after(data, func(n *metal.Node) error { return checkNetworkData(n.NetworkData) })
+	m["network_data"] = object(func(n *metal.Node) *map[string]any { return &n.NetworkData })
 	for _, k := range metal.InterfaceKinds {
 		m[k.Name+"_interface"] = choice(k.Name)
 	}

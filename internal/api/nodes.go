@@ -194,6 +194,9 @@ func (c *call) readNode(body map[string]any) (*metal.Node, error) {
 	if n.RetiredReason != "" && !n.Retired {
 		return nil, invalid("retired_reason can only be set when retired is true.")
 	}
+	if err := c.checkNetworkData(n.NetworkData); err != nil {
+		return nil, err
+	}
 	return n, refuseMasked(n.DriverInfo.Expose(), nil, "driver_info")
 }
 

@@ -263,6 +263,11 @@ func (c *call) patchNode() (answer, error) {
 		if err := applyPatch(n, ops, wire.NodeFields, nodeSetters); err != nil {
 			return err
 		}
+		if slices.ContainsFunc(ops, func(o operation) bool { return o.root == "network_data" }) {
+			if err := c.checkNetworkData(n.NetworkData); err != nil {
+				return err
+			}
+		}
 		if n.Name != name && n.Name != "" {
 			return wire.CheckNodeName(n.Name, c.minor)
 		}

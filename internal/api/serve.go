@@ -217,21 +217,31 @@ func (c *call) checkIdent(rt route) error {
 			return fault.New(fault.NotFound, "Node %s could not be found. Names of nodes need API version 1.5 or newer.", v)
 		}
 	}
-	if c.stripped && strings.HasSuffix(rt.path, "/{node}") {
-		return c.unstrip()
+	if c.stripped {
+		return c.unstrip(rt)
 	}
 	return nil
 }
 
-// unstrip gives a node whose name really ends in ".json" its suffix back.
-func (c *call) unstrip() error {
-	short := c.r.PathValue("node")
-	_, err := c.s.Node(c.r.Context(), c.caller(), short, "node:get")
-	if fault.KindOf(err) != fault.NotFound {
-		return err
-	}
-	if _, err := c.s.Node(c.r.Context(), c.caller(), short+".json", "node:get"); err == nil {
-		c.r.SetPathValue("node", short+".json")
+// unstrip gives what is really named like "a.json" its suffix back, where a path ends in its name.
+func (c *call) unstrip(rt route) error {
+	ctx := c.r.Context()
+	for key, look := range map[string]func(ident string) error{
+		"node":      func(ident string) error { _, err := c.s.Node(ctx, c.caller(), ident, "node:get"); return err },
+		"portgroup": func(ident string) error { _, err := c.s.Portgroup(ctx, c.caller(), ident); return err },
+		"port":      func(ident string) error { _, err := c.s.Port(ctx, c.caller(), ident); return err },
+		"template":  func(ident string) error { _, err := c.s.Template(ctx, ident); return err },
+	} {
+		if !strings.HasSuffix(rt.path, "/{"+key+"}") {
+			continue
+		}
+		short := c.r.PathValue(key)
+		if err := look(short); fault.KindOf(err) != fault.NotFound {
+			return nil // what is wrong besides, the route itself will say
+		}
+		if look(short+".json") == nil {
+			c.r.SetPathValue(key, short+".json")
+		}
 	}
 	return nil
 }

@@ -16,6 +16,11 @@ type Config struct {
 	Policy    Policy    `section:"oslo_policy"`
 	Conductor Conductor `section:"conductor"`
 	Timers    Timers    `section:"conductor"`
+	Deletion  Deletion  `section:"conductor"`
+	Enrolment Enrolment `section:"DEFAULT"`
+
+	EnrolmentAPI EnrolmentAPI `section:"api"`
+
 	Deploy    Deploy    `section:"deploy"`
 	Inspector Inspector `section:"inspector"`
 	Rules     Rules     `section:"inspection_rules"`
@@ -183,6 +188,8 @@ func Defaults() Config {
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},
 		Services:  Services{RBACServiceProjectName: "service"},
+		Enrolment: Enrolment{DefaultPortgroupMode: "active-backup"},
+		Deletion:  Deletion{AllowDeletingAvailableNodes: true},
 		APIRights: APIRights{ProjectAdminCanManageOwnNodes: true},
 		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
 			EnforceNewDefaults: true},

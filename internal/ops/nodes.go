@@ -178,7 +178,7 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, rules 
 func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) error {
 	state := before.ProvisionState
 	onlyInstanceGone := before.Maintenance && before.InstanceUUID != "" && n.InstanceUUID == ""
-	if before.TargetProvisionState != "" && !metal.States[state].Patch && !onlyInstanceGone && !before.Maintenance {
+	if before.TargetProvisionState != "" && !metal.States[state].Patch && !onlyInstanceGone {
 		return fault.New(fault.Conflict, "Node %s can not be updated while a state transition is in progress.", n.UUID)
 	}
 	if before.Reservation != "" {
@@ -278,6 +278,8 @@ func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error 
 			return locked(n, live)
 		case n.InstanceUUID != "" && !n.Maintenance:
 			return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
+		case s.config.KeepAvailable && n.ProvisionState == metal.Available && !n.Maintenance:
+			return fault.New(fault.Conflict, "Can not delete node %q while it is available: the configuration of this server forbids it. Manage it first, or set it to maintenance.", n.UUID)
 		case !metal.States[n.ProvisionState].Deletion && !n.Maintenance:
 			return fault.New(fault.Conflict, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: "+
 				"enroll, manageable, available, adopt failed; or set it to maintenance first.", n.UUID, n.ProvisionState)

@@ -32,6 +32,8 @@ type Config struct {
 	ResourceClass, ConductorGroup string
 	// RefusedBootModes are the boot modes that new nodes may not ask for. Default none.
 	RefusedBootModes []string
+	// KeepAvailable refuses to delete nodes that are available. Default false.
+	KeepAvailable bool
 }
 
 // Defaults is the only place with default values.

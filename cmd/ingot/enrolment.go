@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"ingot/internal/api"
+	"ingot/internal/config"
+	"ingot/internal/ops"
+)
+
+// enrolment is what the configuration says of new nodes and of those that are deleted.
+func enrolment(c config.Config, oc *ops.Config) {
+	oc.ResourceClass, oc.ConductorGroup = c.Enrolment.DefaultResourceClass, c.Enrolment.DefaultConductorGroup
+	oc.PortgroupMode = c.Enrolment.DefaultPortgroupMode
+	oc.RefusedBootModes = c.EnrolmentAPI.DisallowedEnrollmentBootModes
+	oc.KeepAvailable = !c.Deletion.AllowDeletingAvailableNodes
+}
+
+// networkDataSchema reads the schema that the configuration names; nil: the built-in one.
+func networkDataSchema(c config.Config) (*api.Schema, error) {
+	path := c.EnrolmentAPI.NetworkDataSchema
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		var s *api.Schema
+		if s, err = api.CompileSchema(text); err == nil {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("[api] network_data_schema, %s: %w", path, err)
+}
