@@ -57,7 +57,7 @@ func open(wanted bool, flag, at string, into *net.Listener) (err error) {
 // name finds the URLs at which others reach the doors.
 func (d *doors) name(f serveFlags, c config.Config) (err error) {
 	if d.boot != nil {
-		if d.bootURL, err = urlOf(cmp.Or(f.bootURL, c.Deploy.HTTPURL), "http", d.boot, "--boot-listen", "--boot-url", "BMCs and machines reach"); err != nil {
+		if d.bootURL, err = urlOf(cmp.Or(f.bootURL, c.Deploy.HTTPURL), strings.TrimSuffix(scheme(bootTLS(c)), "://"), d.boot, "--boot-listen", "--boot-url", "BMCs and machines reach"); err != nil {
 			return err
 		}
 	}
@@ -152,17 +152,4 @@ func listen(ctx context.Context, g *errgroup.Group, l net.Listener, s *http.Serv
 		}
 		return nil
 	})
-}
-
-// loopbackOnly refuses an API that strangers reach: nobody is asked who they are yet.
-func loopbackOnly(listen string) error {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
-		return fmt.Errorf("--listen %q: want ADDRESS:PORT: %w", listen, err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return cli.Hint(fmt.Errorf("--listen %s: the API has no authentication yet, so it may only listen on loopback", listen),
-			"use 127.0.0.1:6385, and reach it from elsewhere through ssh -L 6385:127.0.0.1:6385")
-	}
-	return nil
 }

@@ -19,7 +19,7 @@ import (
 type serveFlags struct {
 	data, database, keyFile, config, roles                     string
 	listen, agentListen, bootListen, peerListen, metricsListen string
-	agentURL, bootURL, peerURL, join, joinToken                string
+	agentURL, bootURL, peerURL, join, joinToken, auth          string
 }
 
 func serveCommand() *cobra.Command {
@@ -31,13 +31,16 @@ func serveCommand() *cobra.Command {
 --roles a process does only some of it; several of them share one PostgreSQL database. A boot host (--roles boot) has none.
 
 Machines and their BMCs must reach the boot URL, and machines the agents' door at the same host: give
---boot-listen and --agent-listen an address of the provisioning network. The API has no authentication
-yet and so listens on loopback only.`,
+--boot-listen and --agent-listen an address of the provisioning network. The API listens on loopback, where nobody logs
+in; to listen elsewhere it must know who asks: --auth, and docs/guides/authentication.md.`,
 		Example: `  ingot serve
   ingot serve --agent-listen 198.18.77.1:6386 --boot-listen 198.18.77.1:6387`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := config.Load(f.config, os.Environ())
+			if err == nil && f.auth != "" {
+				err = loaded.Set("DEFAULT", "auth_strategy", f.auth, "--auth")
+			}
 			if err != nil {
 				return err
 			}
@@ -49,6 +52,7 @@ yet and so listens on loopback only.`,
 	fl.StringVar(&f.database, "database", "", "postgres://… for a database that several servers share (default: SQLite in --data; a password belongs into [database] connection or PGPASSWORD)")
 	fl.StringVar(&f.keyFile, "key-file", "", "key that seals private values; servers that share a database share it (default: ingot.key in --data)")
 	fl.StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:6385)")
+	fl.StringVar(&f.auth, "auth", "", "how callers of the API log in: local, http_basic, keystone or noauth (default [DEFAULT] auth_strategy; noauth, on loopback only)")
 	fl.StringVar(&f.agentListen, "agent-listen", "127.0.0.1:6386", "address of the agents' door")
 	fl.StringVar(&f.bootListen, "boot-listen", "127.0.0.1:6387", "address that serves boot media and images")
 	fl.StringVar(&f.metricsListen, "metrics-listen", "", "address that serves /metrics, /healthz and /readyz (default [metrics] listen: none)")
@@ -86,7 +90,7 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 	if f.metricsListen == "" {
 		f.metricsListen = c.Metrics.Listen
 	}
-	if err := loopbackOnly(f.listen); err != nil {
+	if err := mayListen(f.listen, c.Access); err != nil && r.has(roleAPI) {
 		return err
 	}
 	unlock, err := lockData(f.data)

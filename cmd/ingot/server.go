@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"ingot/internal/config"
 	"ingot/internal/courier"
 	"ingot/internal/depot"
+	"ingot/internal/identity"
 	"ingot/internal/ops"
 	"ingot/internal/peer"
 	"ingot/internal/store"
@@ -46,6 +48,10 @@ type server struct {
 	agents      tls.Certificate      // of the agents' door
 	agentCA     string               // PEM
 
+	agentTLS *tls.Config   // of the agents' door
+	callers  identity.Door // who may use the API; nil: whoever reaches it
+	local    bool          // only this host reaches the API
+
 	watch *watch
 
 	closers []func()
@@ -70,6 +76,11 @@ func (s *server) build(ctx context.Context) (err error) {
 	}
 	s.onClose(func() { _ = s.db.Close() }) // what was accepted is on disk
 	s.members = &members{db: s.db}
+	if s.roles.has(roleAPI) {
+		if err := s.openIdentity(); err != nil {
+			return err
+		}
+	}
 	if s.roles.has(roleAPI) {
 		s.values = courier.New(courier.Defaults())
 		s.onClose(s.values.Close)
@@ -98,8 +109,14 @@ func (s *server) build(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.doors.close)
+	if err := s.doors.secure(s.c, s.log); err != nil {
+		return err
+	}
 	if s.roles.has(roleAgentAPI) {
 		if s.agents, s.agentCA, err = api.AgentCertificate(s.f.data, s.doors.agentHost); err != nil {
+			return err
+		}
+		if s.agentTLS, err = agentsTLS(s.c.AgentTLS, s.agents); err != nil {
 			return err
 		}
 	}
@@ -120,18 +137,18 @@ func (s *server) build(ctx context.Context) (err error) {
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request, Refused: refusedSteps(s.c.API),
-		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints, NetworkData: s.networkData}
+		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints, NetworkData: s.networkData, Body: bodyLimits(s.c.Access)}
 	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
 	if s.roles.has(roleAPI) {
-		local := options
-		local.LocalOnly, local.Examine, local.Dumps = true, s.examine, s.dumps()
-		local.AgentOnPublic = s.c.APIRights.RamdiskEndpointsPublic
-		listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, local)), s.log))
-		facts = append(facts, "api", "http://"+s.doors.api.Addr().String())
+		public := s.public(options)
+		public.Examine, public.Dumps = s.examine, s.dumps()
+		public.AgentOnPublic = s.c.APIRights.RamdiskEndpointsPublic
+		listen(ctx, g, s.doors.api, api.Server(s.healthy(api.New(s.service, public)), s.log))
+		facts = append(facts, "api", scheme(s.c.Access.EnableSSLAPI)+s.doors.api.Addr().String(), "auth_strategy", cmp.Or(s.c.Access.AuthStrategy, identity.ByNobody))
 	}
 	if s.roles.has(roleAgentAPI) {
-		agents := tls.NewListener(s.doors.agent, &tls.Config{Certificates: []tls.Certificate{s.agents}, MinVersion: tls.VersionTLS12})
-		listen(ctx, g, agents, api.Server(api.AgentHandler(s.service, options), s.log))
+		agents := api.Crowd(s.doors.agent, s.c.Access.MaxConnections)
+		listen(ctx, g, tls.NewListener(agents, s.agentTLS), api.Server(api.AgentHandler(s.service, options), s.log))
 		facts = append(facts, "agents", s.doors.agentURL)
 	}
 	if s.roles.has(roleConductor) {

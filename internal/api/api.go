@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/identity"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/policy"
@@ -24,6 +25,8 @@ type Options struct {
 	// RequestLimit is how long one request may take, reading its body and waiting for a BMC included.
 	// 0 means 60 s.
 	RequestLimit time.Duration
+	// Identity tells who sends a request. Nil: whoever reaches the door is the operator.
+	Identity identity.Door
 	// LocalOnly refuses requests that do not name a loopback address as their host: for a door without
 	// authentication, against pages that lead a browser on this host to it.
 	LocalOnly bool
@@ -51,6 +54,12 @@ type Options struct {
 	AgentsOff bool
 	// AgentOnPublic also serves what agents ask for on the handler of New.
 	AgentOnPublic bool
+	// Rate and Burst are how many requests an address may send in a second, and at once. 0 is without limit.
+	Rate, Burst int
+	// Body limits what a request may carry. The zero value has upstream's limits.
+	Body BodyLimits
+	// AnswerLimit is how long a client may take to read its answer. 0 means 60 s.
+	AnswerLimit time.Duration
 }
 
 // api is one door: a service, its options and the routes it serves.
@@ -60,11 +69,12 @@ type api struct {
 	mux    *http.ServeMux
 	agents bool // lookup and heartbeat are served here
 
+	limiter   *limiter      // nil: no limit
 	followers chan struct{} // a place for each client that follows events
 }
 
-// New is the handler for operators and their tools. It needs no authentication: whoever reaches it is the
-// operator, so it belongs on a loopback address.
+// New is the handler for operators and their tools. Without an Identity whoever reaches it is the operator, so it belongs on
+// a loopback address.
 func New(s *ops.Service, o Options) http.Handler {
 	table := routes
 	if o.AgentOnPublic {
@@ -111,8 +121,12 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}
+	if o.AnswerLimit == 0 {
+		o.AnswerLimit = time.Minute
+	}
+	o.Body.fill()
 	o.PublicEndpoint = strings.TrimRight(o.PublicEndpoint, "/")
-	a := &api{s: s, o: o, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers)}
+	a := &api{s: s, o: o, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers), limiter: newLimiter(o.Rate, o.Burst)}
 	entries := map[string]entry{}
 	for _, rt := range table {
 		if entries[rt.path] == nil {
@@ -129,7 +143,9 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 // idle connections are cut. The caller serves it and shuts it down.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	s := &http.Server{
-		Handler:           h,
+		Handler:           counted(h),
+		ConnContext:       remember,
+		ConnState:         rested,
 		ReadHeaderTimeout: 10 * time.Second, // a client that sends its headers slower is not one of ours
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,11 +13,42 @@ import (
 	"ingot/internal/fault"
 )
 
-// Limits of request bodies. Source: rest-api reference §1.4, upstream's defaults.
+// Limits of one field of a node, patched: what upstream allows a request, whatever this server allows.
 const (
-	maxBody      = 1 << 20
-	maxProvision = agentapi.MaxConfigDrive // states/provision carries config drives
-	maxDepth     = 25
+	maxBody  = 1 << 20
+	maxDepth = 25
+)
+
+// BodyLimits are what a request may carry, in bytes and in levels of JSON. Zero means upstream's.
+type BodyLimits struct {
+	Depth                       int
+	Size, Provision, Inspection int64
+}
+
+// fill puts upstream's limits in the place of zeros. Source: rest-api reference §1.4.
+func (l *BodyLimits) fill() {
+	l.Depth = cmp.Or(l.Depth, maxDepth)
+	l.Size, l.Provision, l.Inspection = cmp.Or(l.Size, int64(maxBody)), cmp.Or(l.Provision, agentapi.MaxConfigDrive), cmp.Or(l.Inspection, agentapi.MaxReport)
+}
+
+// of is the limit of one route.
+func (l *BodyLimits) of(c size) int64 {
+	switch c {
+	case provisionSize:
+		return l.Provision
+	case inspectionSize:
+		return l.Inspection
+	}
+	return l.Size
+}
+
+// size is a class of bodies.
+type size int
+
+const (
+	usualSize      size = iota
+	provisionSize       // states/provision carries config drives
+	inspectionSize      // continue_inspection carries what a machine is
 )
 
 // readBody takes the body in, within the route's limit and checked for depth, before anything parses it.
@@ -25,10 +57,7 @@ func (c *call) readBody(rt route) error {
 	if rt.method == http.MethodGet || rt.method == http.MethodDelete {
 		return nil
 	}
-	limit := rt.limit
-	if limit == 0 {
-		limit = maxBody
-	}
+	limit := c.o.Body.of(rt.limit)
 	if c.r.ContentLength > limit {
 		return tooLarge(limit)
 	}
@@ -48,8 +77,8 @@ func (c *call) readBody(rt route) error {
 	if rt.method != http.MethodPatch && !rt.untold && !isJSON(c.r.Header.Get("Content-Type")) {
 		return fault.New(fault.Invalid, "The request has a body that does not say it is JSON: send the header Content-Type: application/json.")
 	}
-	if deeper(body, maxDepth) {
-		return fault.New(fault.Invalid, "The JSON in the request body is nested too deeply: at most %d levels are allowed.", maxDepth)
+	if deeper(body, c.o.Body.Depth) {
+		return fault.New(fault.Invalid, "The JSON in the request body is nested too deeply: at most %d levels are allowed.", c.o.Body.Depth)
 	}
 	c.body = body
 	return nil

@@ -11,17 +11,19 @@ import (
 
 // statuses is the one place where a kind of failure becomes an HTTP status. docs/errors.md explains each.
 var statuses = map[fault.Kind]int{
-	fault.Internal:      http.StatusInternalServerError,
-	fault.Invalid:       http.StatusBadRequest,
-	fault.BadState:      http.StatusBadRequest,
-	fault.Forbidden:     http.StatusForbidden,
-	fault.NotFound:      http.StatusNotFound,
-	fault.NotAcceptable: http.StatusNotAcceptable,
-	fault.Locked:        http.StatusConflict,
-	fault.Conflict:      http.StatusConflict,
-	fault.TooLarge:      http.StatusRequestEntityTooLarge,
-	fault.Unavailable:   http.StatusServiceUnavailable,
-	fault.NotSupported:  http.StatusNotImplemented,
+	fault.Internal:        http.StatusInternalServerError,
+	fault.Invalid:         http.StatusBadRequest,
+	fault.BadState:        http.StatusBadRequest,
+	fault.Forbidden:       http.StatusForbidden,
+	fault.NotFound:        http.StatusNotFound,
+	fault.NotAcceptable:   http.StatusNotAcceptable,
+	fault.Locked:          http.StatusConflict,
+	fault.Conflict:        http.StatusConflict,
+	fault.TooLarge:        http.StatusRequestEntityTooLarge,
+	fault.Unavailable:     http.StatusServiceUnavailable,
+	fault.NotSupported:    http.StatusNotImplemented,
+	fault.Unauthenticated: http.StatusUnauthorized,
+	fault.TooMany:         http.StatusTooManyRequests,
 }
 
 // routeError is a failure before any handler ran. Its body has another inner form than a fault's.
@@ -44,21 +46,40 @@ func internalText(id string) string {
 // not with that header, which its exceptions do not take. Source: python-ironicclient 5.0 and keystoneauth
 // 5.0, exceptions' from_response.
 func errorAnswer(err error, id string) answer {
+	var le *loginError
+	if errors.As(err, &le) {
+		return le.answer(id)
+	}
 	var re *routeError
 	if errors.As(err, &re) {
 		return answer{status: re.status, json: wire.NewRouteError(re.status, http.StatusText(re.status), re.text), allow: re.allow}
 	}
-	if fault.KindOf(err) == fault.Internal && errors.Is(err, context.DeadlineExceeded) {
-		err = fault.Wrap(fault.Unavailable, err, "The request took too long and was given up; what it started may still happen.")
-	}
-	kind := fault.KindOf(err)
+	err = orLate(err)
 	text, ok := fault.PublicOf(err)
 	if !ok || text == "" {
 		text = internalText(id)
 	}
-	status, ok := statuses[kind]
-	if !ok {
-		status = http.StatusInternalServerError
+	status := kindStatus(err)
+	a := answer{status: status, json: wire.NewError(status, text)}
+	var tm *tooMany
+	if errors.As(err, &tm) {
+		a.retryAfter = tm.seconds()
 	}
-	return answer{status: status, json: wire.NewError(status, text)}
+	return a
+}
+
+// orLate is err, or what a caller is told of a request whose time was up.
+func orLate(err error) error {
+	if fault.KindOf(err) == fault.Internal && errors.Is(err, context.DeadlineExceeded) {
+		return fault.Wrap(fault.Unavailable, err, "The request took too long and was given up; what it started may still happen.")
+	}
+	return err
+}
+
+// kindStatus is the status of an error by its kind.
+func kindStatus(err error) int {
+	if status, ok := statuses[fault.KindOf(err)]; ok {
+		return status
+	}
+	return http.StatusInternalServerError
 }

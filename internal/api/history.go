@@ -50,11 +50,12 @@ func (c *call) historyEntry(node string, e ops.Record) wire.HistoryEntry {
 	if e.Verb != "" {
 		w.EventType = e.Verb
 	}
-	if e.Kind == "request" || e.Who == operator {
-		w.User = e.Who
-	} else {
+	if e.Kind != "request" && e.Who != operator && e.Who != e.User { // a caller's own events are known by who asked for the operation
 		w.Conductor = e.Who
+	} else {
+		w.User = e.Who
 	}
+	w.User, w.Project = userAndProject(w.User)
 	if e.To != "" {
 		w.TargetProvisionState = string(metal.Target(e.To, ""))
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 
-	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/policy"
 )
@@ -16,7 +15,7 @@ type route struct {
 	min    int    // minor of the first microversion that has it; 0 is 1.1
 	below  int    // status for older requests; 0 is 404
 	takes  string // query parameters; for actions, keys of the body as well
-	limit  int64  // of the body in bytes; 0 is maxBody
+	limit  size   // of the body
 	untold bool   // the body is JSON although the request does not say so
 	do     func(*call) (answer, error)
 }
@@ -61,7 +60,7 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 
 	{method: get, path: "/v1/nodes/{node}/states", rule: "node:get_states", do: (*call).showStates},
 	{method: put, path: "/v1/nodes/{node}/states/power", rule: "node:set_power_state", takes: "target timeout", do: (*call).setPower},
-	{method: put, path: "/v1/nodes/{node}/states/provision", rule: "node:set_provision_state", takes: provisionArgs, limit: maxProvision, do: (*call).setProvision},
+	{method: put, path: "/v1/nodes/{node}/states/provision", rule: "node:set_provision_state", takes: provisionArgs, limit: provisionSize, do: (*call).setProvision},
 	{method: put, path: "/v1/nodes/{node}/states/boot_mode", rule: "node:set_boot_mode", min: 76, takes: "target", do: (*call).setBootMode},
 	{method: put, path: "/v1/nodes/{node}/states/secure_boot", rule: "node:set_secure_boot", min: 76, takes: "target", do: (*call).setSecureBoot},
 	{method: put, path: "/v1/nodes/{node}/maintenance", rule: "node:set_maintenance", takes: "reason", do: (*call).setMaintenance},
@@ -181,7 +180,7 @@ var agentRoutes = []route{
 	{method: post, path: "/v1/heartbeat/{node}", rule: "node:ipa_heartbeat", min: 22,
 		takes: "callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message", do: (*call).heartbeat},
 	{method: post, path: "/v1/continue_inspection", rule: "driver:ipa_continue_inspection", takes: "node_uuid",
-		limit: agentapi.MaxReport, untold: true, do: (*call).continueInspection},
+		limit: inspectionSize, untold: true, do: (*call).continueInspection},
 }
 
 // public tells whether the route needs no authentication.

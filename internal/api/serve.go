@@ -32,6 +32,7 @@ type call struct {
 	trace    string         // where the request is in a trace, as W3C\'s traceparent; "" for nowhere
 	route    string         // the template of the route that took it, "" for none
 	minor    int            // microversion in effect
+	who      policy.Caller  // who asks; nobody on public paths
 	rights   *policy.Rights // what the caller may do; set once the route is known
 	path     string         // as routed: with /v1, without trailing slash and stripped suffix
 	stripped bool           // a ".json" was taken off the path
@@ -45,14 +46,15 @@ type call struct {
 
 // answer is what a handler wants to be sent. Without json and raw there is no body.
 type answer struct {
-	status   int
-	json     any
-	raw      []byte // a body that is rendered already
-	kind     string // its Content-Type; "" means application/json
-	location string // path under the base, "" for none
-	allow    string
-	private  bool // must not be kept by anybody on the way
-	sent     bool // the handler has written it itself
+	status                int
+	json                  any
+	raw                   []byte // a body that is rendered already
+	kind                  string // its Content-Type; "" means application/json
+	location              string // path under the base, "" for none
+	allow                 string
+	challenge, retryAfter string // headers of refusals, "" for none
+	private               bool   // must not be kept by anybody on the way
+	sent                  bool   // the handler has written it itself
 }
 
 // ServeHTTP is the whole way of a request: everything before the route is known happens here, the rest in
@@ -106,6 +108,12 @@ func (c *call) begin() error {
 		if err := checkLocal(c.r); err != nil {
 			return err
 		}
+	}
+	if err := c.allow(); err != nil {
+		return err
+	}
+	if err := c.identify(); err != nil {
+		return err
 	}
 	legacy := c.r.Header.Get(wire.HeaderVersion)
 	minor, err := wire.Negotiate(c.r.Header.Values(wire.HeaderStandard), legacy)
@@ -164,9 +172,8 @@ func (e entry) serve(c *call) (answer, error) {
 	if c.minor < rt.min {
 		return answer{}, rt.hidden(c, e)
 	}
-	who := policy.Caller{Trusted: true}
-	who.IsPublicAPI = rt.public()
-	c.rights = c.o.Rules().For(who)
+	c.who.IsPublicAPI = rt.public()
+	c.rights = c.o.Rules().For(c.who)
 	if !policy.HasObject(rt.rule) {
 		if err := c.rights.Check(rt.rule, policy.Target{}); err != nil {
 			return answer{}, err
@@ -268,7 +275,7 @@ func (c *call) send(a answer) {
 			a = answer{}
 		}
 	}
-	for k, v := range map[string]string{"Location": a.location, "Allow": a.allow} {
+	for k, v := range map[string]string{"Location": a.location, "Allow": a.allow, "WWW-Authenticate": a.challenge, "Retry-After": a.retryAfter} {
 		if v != "" {
 			h.Set(k, v)
 		}
@@ -287,6 +294,8 @@ func (c *call) send(a answer) {
 		h.Set("Content-Type", kind)
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
+	// A client that does not read its answer is cut off. Connections are reused: each answer begins with its own time.
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.o.AnswerLimit))
 	c.w.WriteHeader(c.status)
 	if body != nil && c.r.Method != http.MethodHead {
 		_, _ = c.w.Write(body)
@@ -324,12 +333,9 @@ func (c *call) base() string {
 	return "http://" + c.r.Host
 }
 
-// operator is who asks while the server has no authentication.
-const operator = "operator"
-
 // caller is who asks, for ops.
 func (c *call) caller() ops.Caller {
-	return ops.Caller{Who: operator, Rights: c.rights, RequestID: c.id, Minor: c.minor, Trace: c.trace}
+	return ops.Caller{Who: c.name(), Rights: c.rights, RequestID: c.id, Minor: c.minor, Trace: c.trace}
 }
 
 // node is the {node} of the path.

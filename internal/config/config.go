@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"ingot/internal/identity"
+)
 
 // Config is everything an operator can set. The section tag is the section's name in the file; two fields
 // may have the same. A field of a section takes part if it has a key tag, which names the option. Further
@@ -32,6 +36,12 @@ type Config struct {
 	Fake      Fake      `section:"fake"`
 	Metrics   Metrics   `section:"metrics"`
 	Tracing   Tracing   `section:"tracing"`
+
+	Access     Access                  `section:"api"`
+	MetricsTLS MetricsTLS              `section:"metrics"`
+	BootTLS    BootTLS                 `section:"deploy"`
+	AgentTLS   AgentTLS                `section:"agent"`
+	Keystone   identity.KeystoneConfig `section:"keystone_authtoken"`
 }
 
 // Default is the section [DEFAULT].
@@ -64,7 +74,7 @@ type Tracing struct {
 
 // API is the section [api].
 type API struct {
-	// HostIP is the address the API listens on. Anything but loopback needs authentication.
+	// HostIP is the address the API listens on. Anything but loopback needs an auth_strategy.
 	HostIP string `key:"host_ip" is:"ip"`
 	// Port is the TCP port the API listens on.
 	Port int `key:"port" min:"1" max:"65535"`
@@ -184,6 +194,9 @@ func Defaults() Config {
 		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
 		API: API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, DisallowCleanSteps: []string{"vendor.send_raw"},
 			DisallowDeploySteps: []string{"vendor.send_raw"}, DisallowServiceSteps: []string{"vendor.send_raw"}, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
+		Access:   access(),
+		AgentTLS: AgentTLS{TLSMinimumVersion: "1.3"},
+		Keystone: identity.DefaultKeystone(),
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},

@@ -112,7 +112,7 @@ func (o *option) checkRange(n float64) error {
 
 func (o *option) checkText(text string) error {
 	if words := o.field.Tag.Get("oneof"); words != "" && !slices.Contains(strings.Split(words, ","), text) {
-		return fmt.Errorf("%q is not one of %s", text, strings.ReplaceAll(words, ",", ", "))
+		return fmt.Errorf("%q is not one of %s", text, strings.ReplaceAll(strings.TrimPrefix(words, ","), ",", ", "))
 	}
 	if text == "" {
 		return nil
@@ -190,7 +190,7 @@ func (o *option) kind() string {
 		return "secret"
 	}
 	if words := o.field.Tag.Get("oneof"); words != "" {
-		return strings.ReplaceAll(words, ",", ", ")
+		return strings.ReplaceAll(strings.TrimPrefix(words, ","), ",", ", ")
 	}
 	if form := o.field.Tag.Get("is"); form != "" {
 		return map[string]string{"url": "URL", "ip": "IP address", "path": "path"}[form]

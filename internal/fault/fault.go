@@ -16,21 +16,23 @@ type Kind int
 
 // The kinds, with the HTTP status that api/errors.go gives them (source: rest-api reference, "Status codes").
 const (
-	Internal      Kind = iota // 500: our defect, or a driver failure without a better kind
-	Invalid                   // 400: the request is wrong in itself
-	BadState                  // 400: right request, wrong state of the node for it
-	Forbidden                 // 403: not allowed to this caller, or the node is protected
-	NotFound                  // 404
-	NotAcceptable             // 406: newer than the requested microversion
-	Locked                    // 409: held by another operation; the caller may retry
-	Conflict                  // 409: duplicate, or contradicts what is stored
-	TooLarge                  // 413
-	Unavailable               // 503: nobody there to do it now; the caller may retry
-	NotSupported              // 501: a feature this server does not have
+	Internal        Kind = iota // 500: our defect, or a driver failure without a better kind
+	Invalid                     // 400: the request is wrong in itself
+	BadState                    // 400: right request, wrong state of the node for it
+	Forbidden                   // 403: not allowed to this caller, or the node is protected
+	NotFound                    // 404
+	NotAcceptable               // 406: newer than the requested microversion
+	Locked                      // 409: held by another operation; the caller may retry
+	Conflict                    // 409: duplicate, or contradicts what is stored
+	TooLarge                    // 413
+	Unavailable                 // 503: nobody there to do it now; the caller may retry
+	NotSupported                // 501: a feature this server does not have
+	Unauthenticated             // 401: nobody knows who asks; other credentials may help
+	TooMany                     // 429: this client asks too often; it may ask again later
 )
 
 var kindNames = [...]string{"internal", "invalid", "bad state", "forbidden", "not found", "not acceptable",
-	"locked", "conflict", "too large", "unavailable", "not supported"}
+	"locked", "conflict", "too large", "unavailable", "not supported", "unauthenticated", "too many"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {

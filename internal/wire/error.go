@@ -34,6 +34,22 @@ func NewRouteError(status int, title, text string) ErrorBody {
 	}{status, title, text})
 }
 
+// LoginError is the body of a refusal before anybody knows who asks. Source: RBAC reference §1.
+type LoginError struct {
+	Error struct {
+		Code    int    `json:"code"`
+		Title   string `json:"title"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// NewLoginError makes one. title is the status in words.
+func NewLoginError(status int, title, text string) LoginError {
+	var b LoginError
+	b.Error.Code, b.Error.Title, b.Error.Message = status, title, text
+	return b
+}
+
 func encodeError(doc any) ErrorBody {
 	j, err := json.Marshal(doc)
 	if err != nil { // strings and integers only: it cannot happen, and an empty document is still valid
