@@ -25,8 +25,8 @@ func (g guard) Identify(_ context.Context, r *http.Request) (policy.Caller, erro
 	return policy.Caller{UserID: "ada", ProjectID: "blue", Roles: []string{"admin", "manager", "member", "reader"}}, nil
 }
 
-// ask sends one request and gives the answer with its body read.
-func ask(t *testing.T, c *http.Client, url string, header ...string) (*http.Response, string) {
+// visit sends one request and gives the answer with its body read.
+func visit(t *testing.T, c *http.Client, url string, header ...string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -56,11 +56,11 @@ func TestWhoIsAsked(t *testing.T) {
 		"/v1/nodes": 401, "/nodes": 401, "/v1/nothing": 401, "/v1/ports": 401, "/ingot/v1/servers": 401, "/v1/doctor": 401, "/v1//nodes": 401,
 		"/v1/lookup?addresses=x": 404, "/lookup?addresses=x": 401, "/v1/heartbeat/Node.1": 401, "/v1/../v1/nodes": 401, "/v1/nodes/../lookup": 404,
 	} {
-		if resp, body := ask(t, http.DefaultClient, r.url+path); resp.StatusCode != want && !(want == 404 && resp.StatusCode < 401) {
+		if resp, body := visit(t, http.DefaultClient, r.url+path); resp.StatusCode != want && !(want == 404 && resp.StatusCode < 401) {
 			t.Errorf("%s: %d %s, want %d", path, resp.StatusCode, body, want)
 		}
 	}
-	resp, body := ask(t, http.DefaultClient, r.url+"/v1/nodes")
+	resp, body := visit(t, http.DefaultClient, r.url+"/v1/nodes")
 	var doc struct {
 		Error struct {
 			Code           int
@@ -73,7 +73,7 @@ func TestWhoIsAsked(t *testing.T) {
 	if h := resp.Header.Get("WWW-Authenticate"); h != `Basic realm="Baremetal API"` {
 		t.Errorf("challenge: %q", h)
 	}
-	if resp, body := ask(t, http.DefaultClient, r.url+"/v1/nodes", "X-Ada", "1"); resp.StatusCode != 200 {
+	if resp, body := visit(t, http.DefaultClient, r.url+"/v1/nodes", "X-Ada", "1"); resp.StatusCode != 200 {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }
@@ -85,7 +85,7 @@ func TestRefusalsHaveTheirStatus(t *testing.T) {
 		want int
 	}{{fault.Unavailable, 503}, {fault.Invalid, 400}, {fault.Internal, 500}} {
 		r := newRig(t, func(o *Options) { o.Identity = guard{fault.New(x.kind, "Why.")} })
-		resp, body := ask(t, http.DefaultClient, r.url+"/v1/nodes")
+		resp, body := visit(t, http.DefaultClient, r.url+"/v1/nodes")
 		if resp.StatusCode != x.want || resp.Header.Get("WWW-Authenticate") != "" || !strings.Contains(body, `{"error":{`) {
 			t.Errorf("%v: %d %v %s", x.kind, resp.StatusCode, resp.Header, body)
 		}
@@ -116,7 +116,7 @@ func TestRate(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Rate, o.Burst = 1, 3 })
 	counts := map[int]int{}
 	for range 6 {
-		resp, body := ask(t, http.DefaultClient, r.url+"/v1/nodes")
+		resp, body := visit(t, http.DefaultClient, r.url+"/v1/nodes")
 		counts[resp.StatusCode]++
 		if resp.StatusCode == 429 && (resp.Header.Get("Retry-After") == "" || resp.Header.Get("Retry-After") == "0" || !strings.Contains(body, "too many requests")) {
 			t.Errorf("%v %s", resp.Header, body)
