@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/apiversions"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/noauth"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/allocations"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/conductors"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/drivers"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/ports"
+)
+
+// cloud is gophercloud, unmodified, as a client of a running server. Its calls must succeed unless a test says
+// otherwise.
+type cloud struct {
+	t *testing.T
+	c *gophercloud.ServiceClient
+}
+
+// ok ends the test at a call that failed.
+func (g cloud) ok(what string, err error) {
+	g.t.Helper()
+	if err != nil {
+		g.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// refused wants a status.
+func (g cloud) refused(what string, err error, status int) {
+	g.t.Helper()
+	if !gophercloud.ResponseCodeIs(err, status) {
+		g.t.Errorf("%s: %v, want status %d", what, err, status)
+	}
+}
+
+// TestGophercloud is the tour of a client that baremetal-operator and others are built on.
+func TestGophercloud(t *testing.T) {
+	r := serving(t, t.TempDir())
+	c, err := noauth.NewBareMetalNoAuth(noauth.EndpointOpts{IronicEndpoint: r.url + "/v1/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Microversion = "1.99"
+	cloud{t, c}.tour(r)
+}
+
+func (g cloud) tour(r *running) {
+	ctx := g.t.Context()
+	g.discovers(ctx)
+	n := g.enrols(ctx)
+	g.wires(ctx, n.UUID)
+	g.moves(ctx, r, n.UUID)
+	g.operates(ctx, n.UUID)
+	g.allocates(ctx, n.UUID)
+	g.ok("delete", nodes.Delete(ctx, g.c, n.UUID).ExtractErr())
+	g.refused("get of what was deleted", nodes.Get(ctx, g.c, n.UUID).Err, http.StatusNotFound)
+}
+
+func (g cloud) discovers(ctx context.Context) {
+	g.t.Helper()
+	root := *g.c
+	root.Endpoint = strings.TrimSuffix(root.Endpoint, "v1/")
+	v, err := apiversions.Get(ctx, &root, "v1").Extract()
+	g.ok("api version", err)
+	if v.ID != "v1" || v.MinVersion != "1.1" || v.Version == "" {
+		g.t.Errorf("api version %+v", v)
+	}
+	page, err := drivers.ListDrivers(g.c, drivers.ListDriversOpts{Detail: true}).AllPages(ctx)
+	g.ok("drivers", err)
+	all, err := drivers.ExtractDrivers(page)
+	g.ok("drivers", err)
+	if !slices.ContainsFunc(all, func(d drivers.Driver) bool {
+		return d.Name == "fake-hardware" && len(d.Hosts) == 1 && slices.Contains(d.EnabledDeployInterfaces, "fake")
+	}) {
+		g.t.Errorf("drivers %+v", all)
+	}
+	d, err := drivers.GetDriverDetails(ctx, g.c, "redfish").Extract()
+	g.ok("driver redfish", err)
+	p, err := drivers.GetDriverProperties(ctx, g.c, "redfish").Extract()
+	g.ok("properties of redfish", err)
+	if d.Type != "dynamic" || (*p)["redfish_address"] == "" {
+		g.t.Errorf("redfish %+v %v", d, p)
+	}
+	page, err = conductors.List(g.c, conductors.ListOpts{Fields: []string{"hostname", "alive", "drivers"}}).AllPages(ctx)
+	g.ok("conductors", err)
+	hosts, err := conductors.ExtractConductors(page)
+	g.ok("conductors", err)
+	if len(hosts) != 1 || !hosts[0].Alive || !slices.Contains(hosts[0].Drivers, "fake-hardware") {
+		g.t.Fatalf("conductors %+v", hosts)
+	}
+	one, err := conductors.Get(ctx, g.c, hosts[0].Hostname).Extract()
+	g.ok("conductor", err)
+	if one.Hostname != hosts[0].Hostname || one.CreatedAt.IsZero() {
+		g.t.Errorf("conductor %+v", one)
+	}
+}
+
+func (g cloud) enrols(ctx context.Context) *nodes.Node {
+	g.t.Helper()
+	off := false
+	n, err := nodes.Create(ctx, g.c, nodes.CreateOpts{Driver: "fake-hardware", Name: "gopher-1", ResourceClass: "small", AutomatedClean: &off,
+		DriverInfo: map[string]any{"fake_password": "canary"}, Properties: map[string]any{"cpu_arch": "x86_64"}, Owner: "team-a"}).Extract()
+	g.ok("create", err)
+	if n.ProvisionState != string(nodes.Enroll) || n.Owner != "team-a" || n.DriverInfo["fake_password"] != "******" || n.CreatedAt.IsZero() {
+		g.t.Errorf("created %+v", n)
+	}
+	g.refused("create a second of the name", nodes.Create(ctx, g.c, nodes.CreateOpts{Driver: "fake-hardware", Name: "gopher-1"}).Err, http.StatusConflict)
+	n, err = nodes.Update(ctx, g.c, n.UUID, nodes.UpdateOpts{
+		nodes.UpdateOperation{Op: nodes.AddOp, Path: "/extra/rack", Value: "r1"},
+		nodes.UpdateOperation{Op: nodes.ReplaceOp, Path: "/description", Value: "spare"},
+	}).Extract()
+	g.ok("update", err)
+	if n.Extra["rack"] != "r1" || n.Description != "spare" {
+		g.t.Errorf("updated %+v", n)
+	}
+	for what, opts := range map[string]nodes.ListOpts{"all": {Limit: 1}, "some fields": {Fields: []string{"uuid", "name"}}, "of a state": {ProvisionState: nodes.Enroll},
+		"of a class": {ResourceClass: "small", Driver: "fake-hardware", Owner: "team-a", SortKey: "name", SortDir: "desc"}} {
+		page, err := nodes.List(g.c, opts).AllPages(ctx)
+		g.ok("list "+what, err)
+		found, err := nodes.ExtractNodes(page)
+		g.ok("list "+what, err)
+		if len(found) != 1 || found[0].UUID != n.UUID {
+			g.t.Errorf("list %s: %+v", what, found)
+		}
+	}
+	page, err := nodes.ListDetail(g.c, nodes.ListOpts{}).AllPages(ctx)
+	g.ok("list in detail", err)
+	found, err := nodes.ExtractNodes(page)
+	g.ok("list in detail", err)
+	if len(found) != 1 || found[0].Driver != "fake-hardware" {
+		g.t.Errorf("list in detail: %+v", found)
+	}
+	g.ok("maintenance", nodes.SetMaintenance(ctx, g.c, n.UUID, nodes.MaintenanceOpts{Reason: "fans"}).ExtractErr())
+	if n, err = nodes.Get(ctx, g.c, "gopher-1").Extract(); err != nil || !n.Maintenance || n.MaintenanceReason != "fans" {
+		g.t.Errorf("maintained %+v %v", n, err)
+	}
+	g.ok("no maintenance", nodes.UnsetMaintenance(ctx, g.c, n.UUID).ExtractErr())
+	return n
+}
+
+func (g cloud) wires(ctx context.Context, node string) {
+	g.t.Helper()
+	on := true
+	p, err := ports.Create(ctx, g.c, ports.CreateOpts{NodeUUID: node, Address: "52:54:00:AA:00:01", PXEEnabled: &on, PhysicalNetwork: "rack1",
+		LocalLinkConnection: map[string]any{"switch_id": "0a:1b:2c:3d:4e:5f", "port_id": "Ethernet3/1"}}).Extract()
+	g.ok("create port", err)
+	if p.Address != "52:54:00:aa:00:01" || !p.PXEEnabled || p.NodeUUID != node || p.LocalLinkConnection["port_id"] != "Ethernet3/1" {
+		g.t.Errorf("port %+v", p)
+	}
+	p, err = ports.Update(ctx, g.c, p.UUID, ports.UpdateOpts{ports.UpdateOperation{Op: ports.ReplaceOp, Path: "/physical_network", Value: "rack2"}}).Extract()
+	g.ok("update port", err)
+	for what, opts := range map[string]ports.ListOpts{"of the node": {NodeUUID: node}, "of the address": {Address: p.Address}} {
+		page, err := ports.ListDetail(g.c, opts).AllPages(ctx)
+		g.ok("list ports "+what, err)
+		found, err := ports.ExtractPorts(page)
+		g.ok("list ports "+what, err)
+		if len(found) != 1 || found[0].PhysicalNetwork != "rack2" {
+			g.t.Errorf("ports %s: %+v", what, found)
+		}
+	}
+	g.refused("a second port of the address", ports.Create(ctx, g.c, ports.CreateOpts{NodeUUID: node, Address: p.Address}).Err, http.StatusConflict)
+	if one, err := ports.Get(ctx, g.c, p.UUID).Extract(); err != nil || one.UUID != p.UUID {
+		g.t.Errorf("port %+v %v", one, err)
+	}
+}
+
+// moves takes the node through its life, and back.
+func (g cloud) moves(ctx context.Context, r *running, node string) {
+	g.t.Helper()
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetManage}, nodes.Manageable)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetInspect}, nodes.Manageable)
+	inv, err := nodes.GetInventory(ctx, g.c, node).Extract()
+	g.ok("inventory", err)
+	if inv.Inventory.CPU.Count != 2 || len(inv.Inventory.Interfaces) == 0 {
+		g.t.Errorf("inventory %+v", inv.Inventory)
+	}
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetClean,
+		CleanSteps: []nodes.CleanStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset"}}}, nodes.Manageable)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}, nodes.Available)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetActive,
+		ConfigDrive: nodes.ConfigDrive{MetaData: map[string]any{"hostname": "web-1"}, UserData: "#cloud-config\n"},
+		DeploySteps: []nodes.DeployStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset", Priority: 90, Args: map[string]any{}}}}, nodes.Active)
+	n, err := nodes.Get(ctx, g.c, node).Extract()
+	g.ok("get", err)
+	if n.InstanceInfo["configdrive"] != "******" || n.TargetProvisionState != "" || n.LastError != "" {
+		g.t.Errorf("deployed %+v", n)
+	}
+	g.refused("delete of an active node", nodes.Delete(ctx, g.c, node).Err, http.StatusConflict)
+	g.refused("a verb that leads nowhere", nodes.ChangeProvisionState(ctx, g.c, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}).Err, http.StatusBadRequest)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetService,
+		ServiceSteps: []nodes.ServiceStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset"}}}, nodes.Active)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetRebuild}, nodes.Active)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetDeleted}, nodes.Available)
+}
+
+// to asks for a verb and waits for the state in which it ends.
+func (g cloud) to(ctx context.Context, r *running, node string, opts nodes.ProvisionStateOpts, end nodes.ProvisionState) {
+	g.t.Helper()
+	g.ok("verb "+string(opts.Target), nodes.ChangeProvisionState(ctx, g.c, node, opts).ExtractErr())
+	g.until(ctx, "state "+string(end)+" after "+string(opts.Target), node, func(n *nodes.Node) bool {
+		return n.ProvisionState == string(end) && n.TargetProvisionState == ""
+	})
+}
+
+// until looks at a node until it is as wanted, or for a minute.
+func (g cloud) until(ctx context.Context, what, node string, is func(*nodes.Node) bool) {
+	g.t.Helper()
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		n, err := nodes.Get(ctx, g.c, node).Extract()
+		g.ok("get", err)
+		if is(n) {
+			return
+		}
+		select {
+		case <-limit.Done():
+			g.t.Fatalf("no %s: the node is %+v", what, n)
+		case <-look.C:
+		}
+	}
+}
+
+// operates uses what is beside the life cycle.
+func (g cloud) operates(ctx context.Context, node string) {
+	g.t.Helper()
+	v, err := nodes.Validate(ctx, g.c, node).Extract()
+	g.ok("validate", err)
+	if !v.Power.Result || !v.Deploy.Result || !v.Management.Result {
+		g.t.Errorf("validation %+v", v)
+	}
+	g.ok("set boot device", nodes.SetBootDevice(ctx, g.c, node, nodes.BootDeviceOpts{BootDevice: "pxe", Persistent: true}).ExtractErr())
+	if b, err := nodes.GetBootDevice(ctx, g.c, node).Extract(); err != nil || b.BootDevice != "pxe" || !b.Persistent {
+		g.t.Errorf("boot device %+v %v", b, err)
+	}
+	if list, err := nodes.GetSupportedBootDevices(ctx, g.c, node).Extract(); err != nil || !slices.Contains(list, "disk") {
+		g.t.Errorf("boot devices %v %v", list, err)
+	}
+	for _, p := range []struct {
+		to  nodes.TargetPowerState
+		end string
+	}{{nodes.PowerOn, "power on"}, {nodes.Rebooting, "power on"}, {nodes.SoftPowerOff, "power off"}} {
+		g.ok("power "+string(p.to), nodes.ChangePowerState(ctx, g.c, node, nodes.PowerStateOpts{Target: p.to}).ExtractErr())
+		g.until(ctx, string(p.to), node, func(n *nodes.Node) bool { return n.PowerState == p.end && n.TargetPowerState == "" })
+	}
+}
+
+// allocates finds the node by what it is; the node is available.
+func (g cloud) allocates(ctx context.Context, node string) {
+	g.t.Helper()
+	a, err := allocations.Create(ctx, g.c, allocations.CreateOpts{ResourceClass: "small", Name: "web", CandidateNodes: []string{"gopher-1"}}).Extract()
+	g.ok("allocate", err)
+	g.until(ctx, "allocation", node, func(n *nodes.Node) bool { return n.AllocationUUID == a.UUID && n.InstanceUUID == a.UUID })
+	if a, err = allocations.Get(ctx, g.c, "web").Extract(); err != nil || a.State != allocations.Active || a.NodeUUID != node {
+		g.t.Errorf("allocation %+v %v", a, err)
+	}
+	page, err := allocations.List(g.c, allocations.ListOpts{State: allocations.AllocationState(allocations.Active), ResourceClass: "small"}).AllPages(ctx)
+	g.ok("list allocations", err)
+	found, err := allocations.ExtractAllocations(page)
+	g.ok("list allocations", err)
+	if len(found) != 1 || found[0].Name != "web" {
+		g.t.Errorf("allocations %+v", found)
+	}
+	g.ok("delete allocation", allocations.Delete(ctx, g.c, "web").ExtractErr())
+	g.until(ctx, "end of the allocation", node, func(n *nodes.Node) bool { return n.AllocationUUID == "" && n.InstanceUUID == "" })
+}
