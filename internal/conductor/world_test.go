@@ -63,6 +63,8 @@ type world struct {
 	onDeath  func(host string) // what happens when a conductor is killed
 	host     *bootHost         // nil: boot ISOs come from the conductor
 
+	byHand bool // whoever looks after the machine boots its ramdisk
+
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
 }
 
@@ -310,7 +312,7 @@ func (w *world) callBack() {
 		w.onWait(w)
 		w.onWait = nil
 	}
-	running := w.on && w.boot.Device == "cdrom" && w.media != "" && !w.silent
+	running := w.on && (w.boot.Device == "cdrom" && w.media != "" || w.byHand) && !w.silent
 	boot := w.media[strings.LastIndex(w.media, "/")+1:]
 	lost := slices.ContainsFunc(w.dead, func(url string) bool { return strings.HasPrefix(w.media, url) })
 	w.mu.Unlock()
@@ -320,7 +322,7 @@ func (w *world) callBack() {
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.agent.Certificate().Raw}))
 	w.write(func(tx *store.Tx) error {
 		a, err := tx.Agent(w.node)
-		if err != nil || a == nil || a.Boot != boot || lost && a.LastHeartbeat.IsZero() {
+		if err != nil || a == nil || a.Boot != boot && !w.byHand || lost && a.LastHeartbeat.IsZero() {
 			return err
 		}
 		w.mu.Lock()
