@@ -16,7 +16,6 @@ func tooOld(path string, min, minor int) *fault.Error {
 // missing are the resources that upstream has and this server has not, by their first word under /v1 or
 // under a node. A client that asks gets 404 and this reason.
 var missing = map[string]string{
-	"runbooks":        "runbooks",
 	"vifs":            "VIFs",
 	"vmedia":          "virtual media requests",
 	"bios":            "BIOS settings",

@@ -102,7 +102,7 @@ func TestSetProvision(t *testing.T) {
 		{80, metal.Available, `{"target": "deploy", "configdrive": "aGk="}`, 400, "only supported when"},
 		{34, metal.Active, `{"target": "rebuild", "configdrive": "aGk="}`, 400, "1.35"},
 		{80, metal.Enroll, `{"target": "manage", "runbook": "r"}`, 406, "1.92"},
-		{92, metal.Enroll, `{"target": "manage", "runbook": "r"}`, 404, "no runbooks"},
+		{92, metal.Enroll, `{"target": "manage", "runbook": "r"}`, 404, "Runbook r could not be found"},
 		{80, metal.Enroll, `{"target": "manage", "disable_ramdisk": true}`, 400, "clean and service"},
 		{69, metal.Manageable, `{"target": "clean", "disable_ramdisk": true, "clean_steps": ` + steps + `}`, 406, "1.70"},
 		{80, metal.Manageable, `{"target": "clean", "disable_ramdisk": true, "clean_steps": ` + steps + `}`, 202, ""},

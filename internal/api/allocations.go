@@ -163,21 +163,8 @@ func (c *call) createAllocation() (answer, error) {
 	}
 	delete(body, "node")
 	a := &metal.Allocation{}
-	for key, v := range body {
-		f, ok := wire.Find(wire.AllocationFields, key)
-		if !ok || !f.Is(wire.Create) {
-			return answer{}, invalid("Schema error for allocation: %q cannot be given when it is created.", clip(key))
-		}
-		if v != nil && f.Min > c.minor {
-			return answer{}, wire.TooNew("Field "+key, f.Min, c.minor)
-		}
-		checked, err := f.Check(v)
-		if err != nil {
-			return answer{}, err
-		}
-		if err := allocationSetters[key].set(a, checked); err != nil {
-			return answer{}, err
-		}
+	if err := newFrom(c, a, body, "allocation", wire.AllocationFields, allocationSetters); err != nil {
+		return answer{}, err
 	}
 	made, err := c.s.CreateAllocation(c.r.Context(), c.caller(), a, node)
 	if err != nil {

@@ -308,7 +308,7 @@ func TestErrorBodies(t *testing.T) {
 	r := newRig(t)
 	for path, want := range map[string]string{
 		"/v1/nodes/nobody": `{"error_message":"{\"faultcode\":\"Client\",\"faultstring\":\"Node nobody could not be found.\",\"debuginfo\":null}"}`,
-		"/v1/runbooks":     `{"error_message":"{\"code\":404,\"title\":\"Not Found\",\"description\":\"This server has no runbooks.\"}"}`,
+		"/v1/bogus":        `{"error_message":"{\"code\":404,\"title\":\"Not Found\",\"description\":\"The resource could not be found.\"}"}`,
 	} {
 		a := r.do(get, path, 115, nil)
 		if string(a.body) != want || a.Header.Get("Content-Type") != "application/json" {

@@ -71,7 +71,7 @@ func FuzzBody(f *testing.F) {
 			_, nodeErr := c.readNode(m)
 			_, portErr := c.readPort(m)
 			list, _ := m["clean_steps"].([]any)
-			_, cleanErr := c.readSteps("clean_steps", list, stepKeys)
+			_, cleanErr := c.readSteps("clean_steps", list, cleanStepKeys)
 			_, deployErr := c.readSteps("deploy_steps", list, deployStepKeys)
 			drive, _ := m["configdrive"].(map[string]any)
 			errs = append(errs, nodeErr, portErr, cleanErr, deployErr, checkDriveKeys(drive))

@@ -22,6 +22,7 @@ type request struct {
 	cleanSteps, deploySteps, serviceSteps []any
 	noRamdisk                             *bool
 	runbook, rescuePassword               string
+	book                                  *metal.Runbook // the one that runbook names, once it was found
 	hasPassword                           bool
 	secrets                               map[string]secret.Secret
 }
@@ -36,20 +37,30 @@ func (c *call) setProvision() (answer, error) {
 			return answer{}, err
 		}
 	}
-	p := ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets}
-	if p.CleanSteps, err = c.readSteps("clean_steps", rq.cleanSteps, stepKeys); err != nil {
-		return answer{}, err
-	}
-	if p.DeploySteps, err = c.readSteps("deploy_steps", rq.deploySteps, deployStepKeys); err != nil {
-		return answer{}, err
-	}
-	if p.ServiceSteps, err = c.readSteps("service_steps", rq.serviceSteps, stepKeys); err != nil {
+	p, err := rq.asked()
+	if err != nil {
 		return answer{}, err
 	}
 	if err := c.s.SetProvision(c.r.Context(), c.caller(), rq.node.UUID, p); err != nil {
 		return answer{}, err
 	}
 	return c.accepted(), nil
+}
+
+// asked is the request as ops takes it: with its steps, or those of the runbook.
+func (rq *request) asked() (p ops.Provision, err error) {
+	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets}
+	if rq.book != nil {
+		return p, rq.useRunbook(&p)
+	}
+	if p.CleanSteps, err = rq.readSteps("clean_steps", rq.cleanSteps, cleanStepKeys); err != nil {
+		return p, err
+	}
+	if p.DeploySteps, err = rq.readSteps("deploy_steps", rq.deploySteps, deployStepKeys); err != nil {
+		return p, err
+	}
+	p.ServiceSteps, err = rq.readSteps("service_steps", rq.serviceSteps, serviceStepKeys)
+	return p, err
 }
 
 // provisionChecks run in the order in which upstream makes them; the first failure is the answer. What
@@ -229,7 +240,32 @@ func (rq *request) checkRunbook() error {
 	if err := rq.late("runbook"); err != nil {
 		return err
 	}
-	return fault.New(fault.NotFound, "Runbook %s could not be found. This server has no runbooks.", clip(rq.runbook))
+	book, err := rq.s.UseRunbook(rq.r.Context(), rq.caller(), rq.node, rq.runbook)
+	switch {
+	case err != nil:
+		return err
+	case rq.verb == metal.VerbClean && len(rq.cleanSteps) > 0, rq.verb == metal.VerbService && len(rq.serviceSteps) > 0:
+		return invalid("Give either a runbook or %s_steps, but not both.", rq.verb)
+	}
+	// What the runbook says replaces what the request says, even where it says no: as upstream, and with its consequences
+	// for the versions and verbs that know disable_ramdisk.
+	rq.book, rq.noRamdisk = book, &book.DisableRamdisk
+	return nil
+}
+
+// useRunbook makes the steps of the runbook the request's.
+func (rq *request) useRunbook(p *ops.Provision) error {
+	form, at := cleanStepKeys, &p.CleanSteps
+	if rq.verb == metal.VerbService {
+		form, at = serviceStepKeys, &p.ServiceSteps
+	}
+	for _, s := range rq.book.Steps {
+		if slices.Contains(form.refused(rq.o.Refused), s.Name()) {
+			return invalid("The step %s of runbook %s is not allowed by this server.", s.Name(), rq.book.Name)
+		}
+	}
+	p.Runbook, *at = rq.book, rq.book.Steps
+	return nil
 }
 
 func (rq *request) checkRamdisk() error {
@@ -259,7 +295,7 @@ func (rq *request) checkSteps() error {
 			return invalid("deploy_steps is only valid when setting target provision state to active or rebuild.")
 		}
 	}
-	if rq.verb == metal.VerbClean && len(rq.cleanSteps) == 0 {
+	if rq.verb == metal.VerbClean && len(rq.cleanSteps) == 0 && rq.book == nil {
 		return invalid("clean_steps is required when setting target provision state to clean.")
 	}
 	return nil
@@ -302,7 +338,7 @@ func (rq *request) checkService() error {
 	if rq.minor < min {
 		return wire.TooNew("The provision verb service", min, rq.minor)
 	}
-	if len(rq.serviceSteps) == 0 {
+	if len(rq.serviceSteps) == 0 && rq.book == nil {
 		return invalid("service_steps is required when setting target provision state to service.")
 	}
 	return nil

@@ -33,7 +33,7 @@ func (c *call) v1() (answer, error) {
 		name string
 		min  int
 	}{{"nodes", 1}, {"ports", 1}, {"drivers", 1}, {"chassis", 1}, {"portgroups", 23}, {"volume", 32}, {"conductors", 49},
-		{"allocations", 52}, {"events", 54}, {"deploy_templates", 55}, {"shards", 82}} {
+		{"allocations", 52}, {"events", 54}, {"deploy_templates", 55}, {"shards", 82}, {"runbooks", 92}} {
 		if c.minor >= r.min {
 			doc[r.name] = wire.Links(c.base(), r.name+"/")
 		}

@@ -140,6 +140,17 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/nodes/{node}/allocation", rule: "allocation:get", min: 52, takes: "fields", do: (*call).nodeAllocation},
 	{method: del, path: "/v1/nodes/{node}/allocation", rule: "allocation:delete", min: 52, do: (*call).deleteNodeAllocation},
 
+	{method: get, path: "/v1/runbooks", rule: "runbook:list", min: 92, takes: chosen + " project", do: (*call).listRunbooks},
+	{method: post, path: "/v1/runbooks", rule: "runbook:create", min: 92, below: http.StatusMethodNotAllowed, do: (*call).createRunbook},
+	{method: get, path: "/v1/runbooks/{runbook}", rule: "runbook:get", min: 92, takes: "fields", do: (*call).showRunbook},
+	{method: patch, path: "/v1/runbooks/{runbook}", rule: "runbook:update", min: 92, below: http.StatusMethodNotAllowed, do: (*call).patchRunbook},
+	{method: del, path: "/v1/runbooks/{runbook}", rule: "runbook:delete", min: 92, below: http.StatusMethodNotAllowed, do: (*call).deleteRunbook},
+	{method: get, path: "/v1/runbooks/{runbook}/traits", rule: "runbook:get", min: 112, do: (*call).listRunbookTraits},
+	{method: put, path: "/v1/runbooks/{runbook}/traits", rule: "runbook:update", min: 112, takes: "traits", do: (*call).setRunbookTraits},
+	{method: del, path: "/v1/runbooks/{runbook}/traits", rule: "runbook:update", min: 112, do: (*call).clearRunbookTraits},
+	{method: put, path: "/v1/runbooks/{runbook}/traits/{trait}", rule: "runbook:update", min: 112, do: (*call).addRunbookTrait},
+	{method: del, path: "/v1/runbooks/{runbook}/traits/{trait}", rule: "runbook:update", min: 112, do: (*call).dropRunbookTrait},
+
 	{method: get, path: "/v1/deploy_templates", rule: "deploy_template:get", min: 55, takes: chosen, do: (*call).listTemplates},
 	{method: post, path: "/v1/deploy_templates", rule: "deploy_template:create", min: 55, below: http.StatusMethodNotAllowed, do: (*call).createTemplate},
 	{method: get, path: "/v1/deploy_templates/{template}", rule: "deploy_template:get", min: 55, takes: "fields", do: (*call).showTemplate},

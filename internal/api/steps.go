@@ -13,12 +13,20 @@ import (
 type stepForm struct {
 	keys     string
 	required []string
+	refused  func(RefusedSteps) []string
 }
 
 // Source: provision verbs reference, "Step lists".
 var (
-	stepKeys       = stepForm{"interface step args order execute_on_child_nodes limit_child_node_execution", []string{"interface", "step"}}
-	deployStepKeys = stepForm{"interface step args priority", []string{"interface", "step", "args", "priority"}}
+	cleanStepKeys = stepForm{"interface step args order execute_on_child_nodes limit_child_node_execution", []string{"interface", "step"},
+		func(r RefusedSteps) []string { return orDefault(r.Clean) }}
+	serviceStepKeys = stepForm{cleanStepKeys.keys, cleanStepKeys.required, func(r RefusedSteps) []string { return orDefault(r.Service) }}
+	deployStepKeys  = stepForm{"interface step args priority", []string{"interface", "step", "args", "priority"},
+		func(r RefusedSteps) []string { return orDefault(r.Deploy) }}
+	// A runbook may be used for cleaning and for service: what neither allows is refused at once, the rest when it is used.
+	runbookStepKeys = stepForm{"interface step args order", []string{"interface", "step", "order"}, func(r RefusedSteps) []string {
+		return slices.DeleteFunc(slices.Clone(orDefault(r.Clean)), func(s string) bool { return !slices.Contains(orDefault(r.Service), s) })
+	}}
 )
 
 var stepInterfaces = []string{"vendor", "power", "management", "firmware", "deploy", "bios", "raid"}
@@ -30,9 +38,7 @@ type RefusedSteps struct{ Clean, Deploy, Service []string }
 // Source: upstream's default of [api] disallow_{clean,deploy,service}_steps.
 var refusedByDefault = []string{"vendor.send_raw"}
 
-// refused are those for the argument called name.
-func (r RefusedSteps) refused(name string) []string {
-	list := map[string][]string{"clean_steps": r.Clean, "deploy_steps": r.Deploy, "service_steps": r.Service, "steps": r.Deploy}[name]
+func orDefault(list []string) []string {
 	if list == nil {
 		return refusedByDefault
 	}
@@ -48,7 +54,7 @@ func (c *call) readSteps(name string, list []any, form stepForm) ([]metal.Step, 
 			return nil, invalid("Invalid %s: entry %d is not an object.", name, i+1)
 		}
 		s, err := readStep(m, form)
-		if err == nil && slices.Contains(c.o.Refused.refused(name), s.Name()) {
+		if err == nil && slices.Contains(form.refused(c.o.Refused), s.Name()) {
 			err = invalid("the step %s is not allowed by this server.", s.Name())
 		}
 		if err != nil {
@@ -96,6 +102,8 @@ func readStepRest(m map[string]any, s *metal.Step) error {
 		}
 		if k == "priority" {
 			s.Priority = n
+		} else {
+			s.Order = n
 		}
 	}
 	if s.Interface == "deploy" && s.Step == "deploy" && s.Priority != 0 {

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"ingot/internal/metal"
-	"ingot/internal/secret"
 	"ingot/internal/wire"
 )
 
@@ -30,11 +29,7 @@ func (c *call) listTemplates() (answer, error) {
 
 // templateView is the template with secret-looking arguments masked.
 func (c *call) templateView(d *metal.DeployTemplate) wire.DeployTemplate {
-	steps := make([]any, len(d.Steps))
-	for i, s := range d.Steps {
-		steps[i] = map[string]any{"interface": s.Interface, "step": s.Step, "priority": s.Priority, "args": maskSecrets(s.Args)}
-	}
-	return wire.DeployTemplate{UUID: d.UUID, Name: d.Name, Steps: steps, Extra: d.Extra, CreatedAt: wire.Time{Time: d.CreatedAt},
+	return wire.DeployTemplate{UUID: d.UUID, Name: d.Name, Steps: showSteps(d.Steps, "priority", true), Extra: d.Extra, CreatedAt: wire.Time{Time: d.CreatedAt},
 		UpdatedAt: wire.Time{Time: d.UpdatedAt}, Links: wire.Links(c.base(), "deploy_templates/"+d.UUID)}
 }
 
@@ -65,54 +60,8 @@ func (c *call) templateSetters() map[string]setter[metal.DeployTemplate] {
 		"uuid":  text(func(d *metal.DeployTemplate) *string { return &d.UUID }),
 		"name":  text(func(d *metal.DeployTemplate) *string { return &d.Name }),
 		"extra": object(func(d *metal.DeployTemplate) *map[string]any { return &d.Extra }),
-		"steps": {get: func(d *metal.DeployTemplate) any { return templateList(d) }, set: c.setSteps},
+		"steps": stepList(c, deployStepKeys, "priority", func(d *metal.DeployTemplate) *[]metal.Step { return &d.Steps }),
 	}
-}
-
-// templateList is a template's steps as a caller gives them, with their real values: a patch may change one beside
-// another.
-func templateList(d *metal.DeployTemplate) []any {
-	out := make([]any, len(d.Steps))
-	for i, s := range d.Steps {
-		out[i] = map[string]any{"interface": s.Interface, "step": s.Step, "priority": s.Priority, "args": s.Args}
-	}
-	return out
-}
-
-func (c *call) setSteps(d *metal.DeployTemplate, v any) error {
-	list, _ := v.([]any)
-	steps, err := c.readSteps("steps", list, deployStepKeys)
-	if err != nil {
-		return err
-	}
-	for _, s := range steps {
-		if masked(s.Args) {
-			return invalid("Invalid steps: the step %s has a masked value (%s) among its arguments; give the real one.", s.Name(), secret.Mask)
-		}
-	}
-	d.Steps = steps
-	return nil
-}
-
-// masked tells whether a mask is among the values, at any depth.
-func masked(v any) bool {
-	switch v := v.(type) {
-	case map[string]any:
-		for _, inner := range v {
-			if masked(inner) {
-				return true
-			}
-		}
-	case []any:
-		for _, inner := range v {
-			if masked(inner) {
-				return true
-			}
-		}
-	case string:
-		return v == secret.Mask
-	}
-	return false
 }
 
 func (c *call) createTemplate() (answer, error) {
@@ -120,22 +69,10 @@ func (c *call) createTemplate() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	d, setters := &metal.DeployTemplate{}, c.templateSetters()
-	for key, v := range body {
-		if key == "description" { // taken and dropped, as upstream does
-			continue
-		}
-		f, ok := wire.Find(wire.DeployTemplateFields, key)
-		if !ok || !f.Is(wire.Create) {
-			return answer{}, invalid("Schema error for deploy template: %q cannot be given when it is created.", clip(key))
-		}
-		checked, err := f.Check(v)
-		if err != nil {
-			return answer{}, err
-		}
-		if err := setters[key].set(d, checked); err != nil {
-			return answer{}, err
-		}
+	delete(body, "description") // taken and dropped, as upstream does
+	d := &metal.DeployTemplate{}
+	if err := newFrom(c, d, body, "deploy template", wire.DeployTemplateFields, c.templateSetters()); err != nil {
+		return answer{}, err
 	}
 	made, err := c.s.CreateTemplate(c.r.Context(), c.caller(), d)
 	if err != nil {

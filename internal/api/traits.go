@@ -20,21 +20,30 @@ func (c *call) listTraits() (answer, error) {
 }
 
 func (c *call) setTraits() (answer, error) {
-	args, err := c.args("traits")
+	want, err := c.traitsArg()
 	if err != nil {
 		return answer{}, err
 	}
+	return c.changeTraits("node:traits:set", func([]string) ([]string, error) { return want, nil })
+}
+
+// traitsArg is the list of traits that a request gives.
+func (c *call) traitsArg() ([]string, error) {
+	args, err := c.args("traits")
+	if err != nil {
+		return nil, err
+	}
 	list, ok := args["traits"].([]any)
 	if !ok {
-		return answer{}, invalid("Missing mandatory parameter: traits, a list of strings.")
+		return nil, invalid("Missing mandatory parameter: traits, a list of strings.")
 	}
 	want := make([]string, len(list))
 	for i, v := range list {
 		if want[i], ok = v.(string); !ok {
-			return answer{}, invalid("Invalid input for traits: entry %d is not a string.", i+1)
+			return nil, invalid("Invalid input for traits: entry %d is not a string.", i+1)
 		}
 	}
-	return c.changeTraits("node:traits:set", func([]string) ([]string, error) { return want, nil })
+	return want, nil
 }
 
 func (c *call) addTrait() (answer, error) {

@@ -7,6 +7,7 @@ type Step struct {
 	Interface       string             `json:"interface"`
 	Step            string             `json:"step"`
 	Priority        int                `json:"priority"`
+	Order           int                `json:"order,omitempty"` // in a runbook: the lowest is first
 	Args            map[string]any     `json:"args,omitempty"`
 	ArgsInfo        map[string]ArgInfo `json:"argsinfo,omitempty"` // what Args may hold, by name
 	Abortable       bool               `json:"abortable,omitempty"`

@@ -26,6 +26,8 @@ type Provision struct {
 	DeploySteps  []metal.Step
 	ServiceSteps []metal.Step
 	NoRamdisk    bool // disable_ramdisk
+	// Runbook is where CleanSteps or ServiceSteps are from; nil: the request itself.
+	Runbook *metal.Runbook
 	// Secrets are the values that arguments of the steps name; they are never written anywhere.
 	Secrets map[string]secret.Secret
 }
