@@ -55,6 +55,9 @@ func FuzzBody(f *testing.F) {
 	for _, s := range []string{
 		`{"driver": "x", "extra": {}, "network_data": {"links": [], "networks": [{}], "services": []}}`,
 		`{"driver": "x", "local_link_connection": {"port_id": 1}}`, `{"target": "clean", "clean_steps": [{"interface": "raid", "step": "x", "order": "1"}]}`,
+		`{"event": "network.bind_port", "port_id": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123", "mac_address": "52:54:00:12:34:56", "status": {}}`,
+		`{"node_uuid": "n", "volume_type": "iscsi", "boot_index": "1e9", "volume_id": "v", "properties": {"a": {"b": "******"}}}`,
+		`{"node_uuid": "n", "type": "iqn", "connector_id": 7}`, `{"node_uuid": "n", "mode": null, "address": null, "physical_network": 1}`, `{"description": [], "uuid": 1}`,
 		`{"address": "52:54:00:12:34:56", "node_uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123", "local_link_connection": {"switch_id": "x"}}`,
 		`null`, `[]`, `"`, `{"driver": null, "name": {}}`, `{"clean_steps": [[]], "configdrive": {"user_data": {}}}`,
 	} {
@@ -74,6 +77,8 @@ func FuzzBody(f *testing.F) {
 			_, cleanErr := c.readSteps("clean_steps", list, cleanStepKeys)
 			_, deployErr := c.readSteps("deploy_steps", list, deployStepKeys)
 			drive, _ := m["configdrive"].(map[string]any)
+			errs = append(errs, checkNetworkEvent(m), portgroups.read(c, &metal.Portgroup{}), chassis.read(c, &metal.Chassis{}),
+				connectors.read(c, &metal.VolumeConnector{}), targets.read(c, &metal.VolumeTarget{}))
 			errs = append(errs, nodeErr, portErr, cleanErr, deployErr, checkDriveKeys(drive))
 		}
 		for _, err := range errs {
