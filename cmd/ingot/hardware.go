@@ -75,21 +75,21 @@ func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
 	management := conductor.Part{Validator: rf, Boot: rf, Mode: rf, Secure: rf, Facts: rf, Steps: rf}
 	media := conductor.Part{Validator: rf, Media: rf, Console: rf}
 	return conductor.Parts{
-		"bios": {"no-bios": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk}},
+		"bios": {"no-bios": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, Settings: fk}},
 		"boot": {"ipxe": unbuilt, "pxe": unbuilt, "http": unbuilt, "http-ipxe": unbuilt, "redfish-https": unbuilt,
 			"redfish-virtual-media": media, "idrac-redfish-virtual-media": media, "fake": {ByHand: true, Pause: fk.Pause(fake.Boot)}},
-		"console": {"no-console": none, "ipmitool-socat": unbuilt, "ipmitool-shellinabox": unbuilt, "redfish-graphical": unbuilt, "fake": none},
+		"console": {"no-console": none, "ipmitool-socat": unbuilt, "ipmitool-shellinabox": unbuilt, "redfish-graphical": unbuilt, "fake": {Terminal: fk}},
 		"deploy": {"direct": {Deploys: conductor.ByAgent}, "ramdisk": unbuilt, "custom-agent": unbuilt, "ansible": unbuilt, "anaconda": unbuilt,
 			"bootc": unbuilt, "autodetect": unbuilt, "fake": {Pause: fk.Pause(fake.Deploy)}},
-		"firmware":   {"no-firmware": none, "redfish": unbuilt, "fake": {Pause: fk.Pause(fake.Firmware)}},
+		"firmware":   {"no-firmware": none, "redfish": unbuilt, "fake": {Steps: fk, Components: fk, Pause: fk.Pause(fake.Firmware)}},
 		"inspect":    {"no-inspect": none, "agent": none, "redfish": {Validator: rf, Inspector: rf}, "idrac-redfish": {Validator: rf, Inspector: rf}, "inspector": unbuilt, "fake": {Inspector: fk, Pause: fk.Pause(fake.Inspect)}},
-		"management": {"noop": {Boot: conductor.NoManagement{}}, "redfish": management, "idrac-redfish": management, "ipmitool": unbuilt, "fake": {Boot: fk, Mode: fk, Secure: fk, Facts: fk, Steps: fk, Pause: fk.Pause(fake.Management)}},
+		"management": {"noop": {Boot: conductor.NoManagement{}}, "redfish": management, "idrac-redfish": management, "ipmitool": unbuilt, "fake": {Boot: fk, Mode: fk, Secure: fk, Facts: fk, Steps: fk, Drives: fk, Lights: fk, Pause: fk.Pause(fake.Management)}},
 		"network":    {"noop": none, "flat": unbuilt, "neutron": unbuilt},
 		"power":      {"redfish": {Validator: rf, Power: rf}, "idrac-redfish": {Validator: rf, Power: rf}, "ipmitool": unbuilt, "agent": unbuilt, "fake": {Power: fk}},
-		"raid":       {"no-raid": none, "agent": unbuilt, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk}},
+		"raid":       {"no-raid": none, "agent": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, RAID: fk}},
 		"rescue":     {"no-rescue": none, "agent": unbuilt, "fake": unbuilt},
 		"storage":    {"noop": none, "cinder": unbuilt, "external": unbuilt, "fake": {Pause: fk.Pause(fake.Storage)}},
-		"vendor":     {"no-vendor": none, "ipmitool": unbuilt, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": none},
+		"vendor":     {"no-vendor": none, "ipmitool": unbuilt, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Vendor: fk}},
 	}
 }
 

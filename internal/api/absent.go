@@ -16,15 +16,7 @@ func tooOld(path string, min, minor int) *fault.Error {
 // missing are the resources that upstream has and this server has not, by their first word under /v1 or
 // under a node. A client that asks gets 404 and this reason.
 var missing = map[string]string{
-	"vifs":            "VIFs",
-	"vmedia":          "virtual media requests",
-	"bios":            "BIOS settings",
-	"firmware":        "firmware components",
-	"vendor_passthru": "vendor passthru",
-	"raid":            "RAID configuration",
-	"console":         "consoles",
-	"inject_nmi":      "non-maskable interrupts",
-	"indicators":      "indicators",
+	"vifs": "VIFs",
 }
 
 // absent answers every path that has no route.

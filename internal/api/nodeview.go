@@ -55,7 +55,8 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		FirmwareInterface: n.Interfaces["firmware"],
 		ResourceClass:     n.ResourceClass, ConductorGroup: n.ConductorGroup, AutomatedClean: n.AutomatedClean,
 		Protected: n.Protected, ProtectedReason: n.ProtectedReason, Owner: n.Owner, Lessee: n.Lessee, Description: n.Description,
-		Retired: n.Retired, RetiredReason: n.RetiredReason, NetworkData: n.NetworkData, BootMode: n.BootMode, SecureBoot: n.SecureBoot,
+		Retired: n.Retired, RetiredReason: n.RetiredReason, NetworkData: n.NetworkData, ConsoleEnabled: n.ConsoleEnabled,
+		RAIDConfig: n.RAIDConfig, TargetRAIDConfig: n.TargetRAIDConfig, BootMode: n.BootMode, SecureBoot: n.SecureBoot,
 		InspectionStartedAt: wire.Time{Time: n.InspectionStartedAt}, InspectionFinishedAt: wire.Time{Time: n.InspectionFinishedAt},
 		AllocationUUID: n.AllocationUUID, DisablePowerOff: n.DisablePowerOff, CreatedAt: wire.Time{Time: n.CreatedAt}, UpdatedAt: wire.Time{Time: n.UpdatedAt},
 	}

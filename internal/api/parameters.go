@@ -92,6 +92,10 @@ var parameters = []parameter{
 	{name: "boot_device", need: true, says: "The device to boot from."},
 	{name: "persistent", kind: "bool", says: "From now on, not only once."},
 	{name: "traits", kind: "list", need: true, says: "All the traits the node shall have."},
+	{name: "enabled", kind: "bool", need: true, says: "Whether the console can be reached."},
+	{name: "state", on: "/v1/nodes/{node}/management/indicators", need: true, says: "on, off, blinking or unknown."},
+	{name: "device_types", kind: "list", says: "Only virtual drives of these kinds: cdrom, disk, floppy."},
+	{name: "method", says: "The vendor method to call."},
 
 	// What agents say.
 	{name: "addresses", kind: "list", says: "MAC addresses of the machine."},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"ingot/internal/fault"
 	"ingot/internal/policy"
@@ -48,7 +49,7 @@ var discovery = []route{
 
 // routes is everything operators and their tools may ask for. Paths without /v1 are served as if they had
 // it. Paths that upstream has and this server has not are in absent.go.
-var routes = append(discovery[:len(discovery):len(discovery)], []route{
+var routes = slices.Concat(discovery, vendorRoutes(), []route{
 	{method: get, path: "/v1/nodes", rule: "node:list", takes: chosen + " " + nodeFilters, do: (*call).listNodes},
 	{method: get, path: "/v1/nodes/detail", rule: "node:list", takes: paged + " " + nodeFilters, do: (*call).detailNodes},
 	{method: post, path: "/v1/nodes", rule: "node:create", do: (*call).createNode},
@@ -63,11 +64,24 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: put, path: "/v1/nodes/{node}/states/provision", rule: "node:set_provision_state", takes: provisionArgs, limit: provisionSize, do: (*call).setProvision},
 	{method: put, path: "/v1/nodes/{node}/states/boot_mode", rule: "node:set_boot_mode", min: 76, takes: "target", do: (*call).setBootMode},
 	{method: put, path: "/v1/nodes/{node}/states/secure_boot", rule: "node:set_secure_boot", min: 76, takes: "target", do: (*call).setSecureBoot},
+	{method: put, path: "/v1/nodes/{node}/states/raid", rule: "node:set_raid_state", min: 12, below: http.StatusNotAcceptable, do: (*call).setRAID},
+	{method: get, path: "/v1/nodes/{node}/states/console", rule: "node:get_console", do: (*call).console},
+	{method: put, path: "/v1/nodes/{node}/states/console", rule: "node:set_console_state", takes: "enabled", do: (*call).setConsole},
 	{method: put, path: "/v1/nodes/{node}/maintenance", rule: "node:set_maintenance", takes: "reason", do: (*call).setMaintenance},
 	{method: del, path: "/v1/nodes/{node}/maintenance", rule: "node:clear_maintenance", do: (*call).clearMaintenance},
 	{method: get, path: "/v1/nodes/{node}/management/boot_device", rule: "node:get_boot_device", do: (*call).bootDevice},
 	{method: put, path: "/v1/nodes/{node}/management/boot_device", rule: "node:set_boot_device", takes: "boot_device persistent", do: (*call).setBootDevice},
 	{method: get, path: "/v1/nodes/{node}/management/boot_device/supported", rule: "node:get_boot_device", do: (*call).bootDevices},
+	{method: put, path: "/v1/nodes/{node}/management/inject_nmi", rule: "node:inject_nmi", min: 29, do: (*call).injectNMI},
+	{method: get, path: "/v1/nodes/{node}/management/indicators", rule: "node:get_indicator_state", do: (*call).listIndicators},
+	{method: get, path: "/v1/nodes/{node}/management/indicators/{indicator}", rule: "node:get_indicator_state", do: (*call).showIndicator},
+	{method: put, path: "/v1/nodes/{node}/management/indicators/{indicator}", rule: "node:set_indicator_state", takes: "state", do: (*call).setIndicator},
+	{method: get, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:get", min: 93, do: (*call).listMedia},
+	{method: post, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:attach", min: 89, do: (*call).attachMedia},
+	{method: del, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:detach", min: 89, takes: "device_types", do: (*call).detachMedia},
+	{method: get, path: "/v1/nodes/{node}/bios", rule: "node:bios:get", min: 40, takes: "fields detail", do: (*call).listBIOS},
+	{method: get, path: "/v1/nodes/{node}/bios/{setting}", rule: "node:bios:get", min: 40, do: (*call).showBIOS},
+	{method: get, path: "/v1/nodes/{node}/firmware", rule: "node:firmware:get", min: 86, takes: "fields detail", do: (*call).listFirmware},
 	{method: get, path: "/v1/nodes/{node}/history", rule: "node:history:get", min: 78, takes: paged + " detail", do: (*call).listHistory},
 	{method: get, path: "/v1/nodes/{node}/history/detail", rule: "node:history:get", min: 78, takes: paged, do: (*call).detailHistory},
 	{method: get, path: "/v1/nodes/{node}/history/{uuid}", rule: "node:history:get", min: 78, do: (*call).showHistory},
@@ -166,6 +180,9 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: get, path: "/v1/drivers", rule: "driver:get", takes: "type detail fields", do: (*call).listDrivers},
 	{method: get, path: "/v1/drivers/{driver}", rule: "driver:get", takes: "fields", do: (*call).showDriver},
 	{method: get, path: "/v1/drivers/{driver}/properties", rule: "driver:get_properties", do: (*call).driverProperties},
+	{method: get, path: "/v1/drivers/{driver}/raid/logical_disk_properties", rule: "driver:get_raid_logical_disk_properties", min: 12, below: http.StatusNotAcceptable, do: (*call).logicalDiskProperties},
+	{method: get, path: "/v1/nodes/{node}/vendor_passthru/methods", rule: "node:vendor_passthru", do: (*call).vendorMethods},
+	{method: get, path: "/v1/drivers/{driver}/vendor_passthru/methods", rule: "driver:vendor_passthru", do: (*call).driverVendorMethods},
 	{method: get, path: "/v1/conductors", rule: "conductor:get", min: 49, takes: chosen, do: (*call).listConductors},
 	{method: get, path: "/v1/conductors/{hostname}", rule: "conductor:get", min: 49, takes: "fields", do: (*call).showConductor},
 
@@ -182,7 +199,19 @@ var routes = append(discovery[:len(discovery):len(discovery)], []route{
 	{method: post, path: "/v1/events", rule: "events:post", min: 54, do: (*call).networkEvents},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
-}...)
+})
+
+// vendorRoutes are the calls of vendor methods: any of HTTP's, named in the path or in the query.
+func vendorRoutes() (out []route) {
+	for _, method := range []string{get, post, put, patch, del} {
+		out = append(out,
+			route{method: method, path: "/v1/nodes/{node}/vendor_passthru", rule: "node:vendor_passthru", takes: "method", do: (*call).callVendor},
+			route{method: method, path: "/v1/nodes/{node}/vendor_passthru/{method}", rule: "node:vendor_passthru", do: (*call).callVendor},
+			route{method: method, path: "/v1/drivers/{driver}/vendor_passthru", rule: "driver:vendor_passthru", takes: "method", do: (*call).callDriverVendor},
+			route{method: method, path: "/v1/drivers/{driver}/vendor_passthru/{method}", rule: "driver:vendor_passthru", do: (*call).callDriverVendor})
+	}
+	return out
+}
 
 // agentRoutes is what agents in ramdisks ask for. They cannot log in: they prove themselves by the token of
 // their boot, which ops checks.

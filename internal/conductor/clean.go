@@ -114,7 +114,8 @@ func (r *runner) compose(op *Op, flow []flowStep) (Outcome, error) {
 	return done, nil
 }
 
-func (r *runner) cleaned(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) cleaned(ctx context.Context, op *Op) (Outcome, error) {
+	r.readSettings(ctx, op)
 	op.Change(func(n *metal.Node) { n.CleanStep = map[string]any{} })
 	return done, nil
 }

@@ -74,3 +74,56 @@ type Stepper interface {
 	// step, so that a driver knows a run that it has begun.
 	RunStep(ctx context.Context, n *metal.Node, kind metal.StepKind, s metal.Step, key string) (waiting string, err error)
 }
+
+// Settings reads the settings of a machine's firmware.
+type Settings interface {
+	BIOSSettings(ctx context.Context, n *metal.Node) ([]metal.BIOSSetting, error)
+}
+
+// Components reads which parts of a machine have firmware, of which version.
+type Components interface {
+	FirmwareComponents(ctx context.Context, n *metal.Node) ([]metal.FirmwareComponent, error)
+}
+
+// RAID reads what logical disks a machine has, in the form of target_raid_config; nil for none. It is asked after
+// steps of the driver's that change them.
+type RAID interface {
+	RAIDConfig(ctx context.Context, n *metal.Node) (map[string]any, error)
+}
+
+// Drives are a machine's virtual drives as callers use them, beside what the conductor itself boots from.
+type Drives interface {
+	// AttachMedia puts an image into a drive of its kind, ejecting what is in it. The BMC fetches the URL by itself.
+	AttachMedia(ctx context.Context, n *metal.Node, m metal.Medium) error
+	// DetachMedia empties the drives of these kinds, all of them for none.
+	DetachMedia(ctx context.Context, n *metal.Node, kinds []string) error
+	MediaDevices(ctx context.Context, n *metal.Node) ([]metal.MediaDevice, error)
+}
+
+// Terminal makes a machine's console reachable. Starting what runs, and stopping what does not, is no error.
+type Terminal interface {
+	StartConsole(ctx context.Context, n *metal.Node) error
+	StopConsole(ctx context.Context, n *metal.Node) error
+	ConsoleInfo(ctx context.Context, n *metal.Node) (metal.ConsoleInfo, error)
+}
+
+// Interrupter interrupts a machine in a way that its system cannot ignore, so that it writes a crash dump.
+type Interrupter interface {
+	InjectNMI(ctx context.Context, n *metal.Node) error
+}
+
+// Lights are the indicators of a machine, named by metal.Indicator.ID. An unknown one, a state that one has not and
+// a read-only one are fault.Invalid.
+type Lights interface {
+	Indicators(ctx context.Context, n *metal.Node) ([]metal.Indicator, error)
+	Indicator(ctx context.Context, n *metal.Node, id string) (state string, err error)
+	SetIndicator(ctx context.Context, n *metal.Node, id, state string) error
+}
+
+// Vendor is what only this driver does.
+type Vendor interface {
+	VendorMethods(n *metal.Node) map[string]metal.VendorMethod
+	// CheckVendor tells, without speaking to the machine, whether a call of a known method can be made.
+	CheckVendor(n *metal.Node, c metal.VendorCall) error
+	CallVendor(ctx context.Context, n *metal.Node, c metal.VendorCall) (any, error)
+}

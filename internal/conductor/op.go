@@ -48,6 +48,8 @@ type record struct {
 	PauseUntil time.Time `json:"pause_until,omitzero"` // what takes time although it does nothing lasts till then
 	OffAt      time.Time `json:"off_at,omitzero"`      // when a machine that did not switch itself off was last switched off
 
+	Begun bool `json:"begun,omitempty"` // who asked was told that it can be done
+
 	HeardAt time.Time `json:"heard_at,omitzero"` // the call of the agent after which the next is awaited
 
 	Flow     []flowStep        `json:"flow,omitempty"` // the composed steps

@@ -199,7 +199,7 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 			if row.Exclusive {
 				n.TargetPowerState = ""
 			}
-			if row.Exclusive && !unasked(row.Verb) { // nobody asked for that: what went wrong before stays told
+			if row.Exclusive && !r.untold(op) {
 				n.LastError = row.Error
 			}
 			if r.plan.onFail != nil {
@@ -226,6 +226,12 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 		r.c.secrets.Release(ctx, ref, row.UUID)
 	}
 	return err
+}
+
+// untold: what went wrong is not the node's last error. Nobody asked for it, so that what went wrong before stays told;
+// or who asked was waiting and has been told.
+func (r *runner) untold(op *Op) bool {
+	return unasked(op.row.Verb) || r.plan.quiet && !op.Rec.Begun
 }
 
 // moveFailed is how a plan that failed leaves the node. A state that is held knows no failure: what ends it is an

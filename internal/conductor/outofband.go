@@ -36,6 +36,7 @@ func outOfBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 		if waiting = r.scrubbed(ctx, op, waiting); waiting != "" {
 			return again(r.c.config.Poll, "%s step %s (%d of %d): %s", kind, f.Name(), i+1, len(op.Rec.Flow), waiting), nil
 		}
+		r.changed(ctx, op, s)
 		r.event(op, "step", "INFO", fmt.Sprintf("%s step %s is done (%d of %d).", capital(string(kind)), f.Name(), i+1, len(op.Rec.Flow)))
 		return done, nil
 	}

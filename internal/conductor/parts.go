@@ -27,6 +27,15 @@ type Part struct {
 	Console   Console
 	Steps     Stepper
 
+	Settings   Settings
+	Components Components
+	RAID       RAID
+	Drives     Drives
+	Terminal   Terminal
+	NMI        Interrupter
+	Lights     Lights
+	Vendor     Vendor
+
 	// Deploys says how a machine is deployed with this implementation of deploy.
 	Deploys Deploys
 	// ByHand: somebody else boots the ramdisk, and its agent gets its token by lookup. Of boot.
@@ -104,6 +113,9 @@ func (h *Part) take(p Part) {
 	h.Power, h.Boot, h.Media = either(h.Power, p.Power), either(h.Boot, p.Boot), either(h.Media, p.Media)
 	h.Mode, h.Secure = either(h.Mode, p.Mode), either(h.Secure, p.Secure)
 	h.Inspector, h.Facts, h.Console = either(h.Inspector, p.Inspector), either(h.Facts, p.Facts), either(h.Console, p.Console)
+	h.Settings, h.Components, h.RAID = either(h.Settings, p.Settings), either(h.Components, p.Components), either(h.RAID, p.RAID)
+	h.Drives, h.Terminal, h.NMI = either(h.Drives, p.Drives), either(h.Terminal, p.Terminal), either(h.NMI, p.NMI)
+	h.Lights, h.Vendor = either(h.Lights, p.Lights), either(h.Vendor, p.Vendor)
 	h.ByHand = h.ByHand || p.ByHand
 	if p.Deploys != Nothing {
 		h.Deploys = p.Deploys

@@ -68,6 +68,7 @@ type plan struct {
 	abort  metal.Event // one more, after a failure that somebody asked for; "" for none
 	want   metal.State // the target that is shown on the way; "": the default of the state
 	next   metal.Plan  // the plan that follows at once, "" for none
+	quiet  bool        // until Op.Rec.Begun who asked waits for the answer: a failure is no last_error
 	onFail func(*Op, *metal.Node)
 }
 
@@ -105,6 +106,19 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanBootKinds: &bootKindsPlan,
 	metal.PlanBootMode:  &bootModePlan,
 	metal.PlanSecure:    &secureBootPlan,
+
+	metal.PlanAttachMedia: &attachMediaPlan,
+	metal.PlanDetachMedia: &detachMediaPlan,
+	metal.PlanReadMedia:   &readMediaPlan,
+	metal.PlanConsole:     &consolePlan,
+	metal.PlanReadConsole: &readConsolePlan,
+	metal.PlanNMI:         &nmiPlan,
+	metal.PlanIndicators:  &indicatorsPlan,
+	metal.PlanReadLight:   &readLightPlan,
+	metal.PlanSetLight:    &setLightPlan,
+	metal.PlanVendor:      &vendorPlan,
+	metal.PlanVendorWait:  &vendorWaitPlan,
+	metal.PlanVendorList:  &vendorListPlan,
 }
 
 // Outcome is how a step's run ended, when it ended without an error.

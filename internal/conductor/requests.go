@@ -21,12 +21,7 @@ var (
 )
 
 func question(name string, run func(*runner, context.Context, *Op) (Outcome, error)) plan {
-	return plan{steps: []step{{name: name, class: repeatable, run: run, limit: time.Minute, tries: 1}}}
-}
-
-// readsOnly tells whether a plan answers a request at once: it says itself what is missing.
-func readsOnly(p metal.Plan) bool {
-	return slices.Contains([]metal.Plan{metal.PlanValidate, metal.PlanReadBoot, metal.PlanSetBoot, metal.PlanBootKinds}, p)
+	return plan{quiet: true, steps: []step{{name: name, class: repeatable, run: run, limit: time.Minute, tries: 1}}}
 }
 
 // validate says for each interface whether it could work. Source of the shape: rest-api reference §2.6.

@@ -168,7 +168,7 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
 		return r.strange(ctx, op, fmt.Sprintf("version %d of plan %q", row.PlanVersion, row.Plan))
 	}
-	if len(op.missing) > 0 && !readsOnly(metal.Plan(row.Plan)) {
+	if len(op.missing) > 0 && !r.plan.quiet { // who is answered at once is told what is missing
 		return r.strange(ctx, op, op.missingWords())
 	}
 	r.list(op)

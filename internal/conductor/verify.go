@@ -20,6 +20,7 @@ var verifyPlan = plan{
 		{name: "check driver info", class: repeatable, run: (*runner).checkDriverInfo, limit: time.Minute},
 		{name: "read power", class: repeatable, run: (*runner).readPower, limit: 5 * time.Minute},
 		{name: "read inventory", class: repeatable, run: (*runner).readInventory, limit: 5 * time.Minute},
+		{name: "read settings", class: repeatable, run: (*runner).cacheSettings, limit: time.Minute, tries: 1},
 	},
 }
 

@@ -52,6 +52,9 @@ type Node struct {
 	ServiceStep          map[string]any
 	BootMode             string // "uefi", "bios" or ""
 	SecureBoot           *bool
+	ConsoleEnabled       bool
+	RAIDConfig           map[string]any // what the machine has, as the last step left it
+	TargetRAIDConfig     map[string]any // what steps are to make of it
 
 	InspectionStartedAt  time.Time // zero while no inspection is under way
 	InspectionFinishedAt time.Time // of the last one that succeeded; zero while one is under way

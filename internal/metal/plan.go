@@ -24,6 +24,19 @@ const (
 	PlanBootKinds Plan = "list boot devices"
 	PlanBootMode  Plan = "set boot mode"
 	PlanSecure    Plan = "set secure boot"
+
+	PlanAttachMedia Plan = "attach virtual media"
+	PlanDetachMedia Plan = "detach virtual media"
+	PlanReadMedia   Plan = "list virtual media"
+	PlanConsole     Plan = "set console"
+	PlanReadConsole Plan = "read console"
+	PlanNMI         Plan = "inject nmi"
+	PlanIndicators  Plan = "list indicators"
+	PlanReadLight   Plan = "read indicator"
+	PlanSetLight    Plan = "set indicator"
+	PlanVendor      Plan = "vendor passthru"
+	PlanVendorWait  Plan = "answered vendor passthru"
+	PlanVendorList  Plan = "list vendor methods"
 )
 
 // Version is that of the plan's list of steps. An operation of another version is not resumed but failed
@@ -32,6 +45,8 @@ func (p Plan) Version() int {
 	switch p {
 	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan
 		return 3
+	case PlanVerify: // 2: settings are read
+		return 2
 	case PlanTearDown, PlanClean: // boot mode and Secure Boot; each clean step is a step of the plan
 		return 2
 	case PlanInspect, PlanProbe: // inspection rules
@@ -58,6 +73,13 @@ type Ask struct {
 	Restore    bool   `json:"restore,omitempty"`
 	BootMode   string `json:"boot_mode,omitempty"`
 	SecureBoot *bool  `json:"secure_boot,omitempty"`
+
+	Medium     *Medium     `json:"medium,omitempty"`      // to put into a virtual drive
+	MediaKinds []string    `json:"media_kinds,omitempty"` // drives to empty; none: all
+	Console    *bool       `json:"console,omitempty"`
+	Indicator  string      `json:"indicator,omitempty"` // Indicator.ID
+	Light      string      `json:"light,omitempty"`     // the state it is to have
+	Vendor     *VendorCall `json:"vendor,omitempty"`
 }
 
 // What an operation can wait for.

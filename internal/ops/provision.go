@@ -352,8 +352,33 @@ func (s *Service) BootDevices(ctx context.Context, c Caller, ident string) ([]st
 // answer writes a short-lived operation and waits until a conductor has answered it. Nobody in time is
 // fault.Unavailable; the row is left to whoever comes, its answer to nobody.
 func (s *Service) answer(ctx context.Context, c Caller, ident string, rule policy.Rule, plan metal.Plan, exclusive bool, ask metal.Ask, into any) error {
-	var id string
-	err := s.db.Write(ctx, func(tx *store.Tx) error {
+	id, err := s.put(ctx, c, ident, rule, plan, exclusive, ask, nil)
+	if err != nil {
+		return err
+	}
+	o, err := s.await(ctx, id, func(o *store.Operation) bool { return o.Status == store.Done })
+	if err != nil || into == nil || o.Result == "" {
+		return err
+	}
+	return json.Unmarshal([]byte(o.Result), into)
+}
+
+// accept writes an operation whose first step says whether it can be done at all, and waits for that only: what goes
+// wrong later is in the node's last_error. what says what was asked for, after "NAME asked for".
+func (s *Service) accept(ctx context.Context, c Caller, ident string, rule policy.Rule, plan metal.Plan, exclusive bool, ask metal.Ask, what string) error {
+	id, err := s.put(ctx, c, ident, rule, plan, exclusive, ask, func(tx *store.Tx, n *metal.Node) error {
+		return tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "request", Who: c.who(), Verb: string(plan), Why: fmt.Sprintf("%s asked for %s.", c.who(), what)})
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.await(ctx, id, func(o *store.Operation) bool { return o.Status == store.Done || o.Step > 0 })
+	return err
+}
+
+// put writes an operation and what else belongs to it; also may be nil.
+func (s *Service) put(ctx context.Context, c Caller, ident string, rule policy.Rule, plan metal.Plan, exclusive bool, ask metal.Ask, also func(*store.Tx, *metal.Node) error) (id string, err error) {
+	return id, s.db.Write(ctx, func(tx *store.Tx) error {
 		n, err := c.node(tx, ident, rule)
 		if err != nil {
 			return err
@@ -368,11 +393,15 @@ func (s *Service) answer(ctx context.Context, c Caller, ident string, rule polic
 		}
 		o := newOperation(n, plan, string(plan), c, ask)
 		o.Exclusive, id = exclusive, o.UUID
-		return tx.CreateOperation(o)
+		if err := tx.CreateOperation(o); err != nil || also == nil {
+			return err
+		}
+		return also(tx, n)
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// await waits until an operation is far enough. One that failed is the fault that its conductor saw.
+func (s *Service) await(ctx context.Context, id string, enough func(*store.Operation) bool) (*store.Operation, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.AnswerLimit)
 	defer cancel()
 	poll := time.NewTicker(time.Second) // for answers given by another process
@@ -386,15 +415,13 @@ func (s *Service) answer(ctx context.Context, c Caller, ident string, rule polic
 		})
 		switch {
 		case ctx.Err() != nil:
-			return fault.New(fault.Unavailable, "No conductor answered in %s; please retry.", s.config.AnswerLimit)
+			return nil, fault.New(fault.Unavailable, "No conductor answered in %s; please retry.", s.config.AnswerLimit)
 		case err != nil:
-			return err
+			return nil, err
 		case o.Status == store.Failed:
-			return answered(o)
-		case o.Status == store.Done && into != nil && o.Result != "":
-			return json.Unmarshal([]byte(o.Result), into)
-		case o.Status == store.Done:
-			return nil
+			return nil, answered(o)
+		case enough(o):
+			return o, nil
 		}
 		select {
 		case <-changed:

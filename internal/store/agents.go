@@ -47,7 +47,7 @@ func AgentNode(n *metal.Node) agentapi.Node {
 		return m
 	}
 	return agentapi.Node{UUID: n.UUID, Properties: orEmpty(n.Properties), InstanceInfo: n.InstanceInfo.Masked(public),
-		InternalInfo: orEmpty(n.InternalInfo)}
+		InternalInfo: orEmpty(n.InternalInfo), RAIDConfig: n.RAIDConfig, TargetRAIDConfig: n.TargetRAIDConfig}
 }
 
 // SaveAgent writes the agent row of a node, replacing any earlier one.

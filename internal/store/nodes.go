@@ -25,11 +25,13 @@ var nodeColumns = []string{
 	"created_at", "updated_at",
 	"inspection_started_at", "inspection_finished_at", "service_step",
 	"shard", "parent_node", "health",
+	"console_enabled", "raid_config", "target_raid_config",
 }
 
 // unsortable are the columns that hold objects. Source: rest-api reference §2.1.
 var unsortable = []string{"driver_info", "instance_info", "properties", "extra", "internal_info", "network_data",
-	"interfaces", "clean_step", "deploy_step", "service_step", "steps", "body"}
+	"interfaces", "clean_step", "deploy_step", "service_step", "steps", "body",
+	"raid_config", "target_raid_config"}
 
 var nodeSelect = "SELECT n.id, n." + strings.Join(nodeColumns, ", n.") + `,
 	COALESCE((SELECT o.lease_owner FROM operations o WHERE o.node_id = n.id AND o.status = 'live'
@@ -214,7 +216,8 @@ func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
 		number(n.Retired), n.RetiredReason, number(n.DisablePowerOff), object(n.CleanStep), object(n.DeployStep),
 		n.BootMode, orNullBool(n.SecureBoot), micros(n.CreatedAt), micros(n.UpdatedAt),
 		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt), object(n.ServiceStep),
-		n.Shard, n.ParentNode, n.Health}, nil
+		n.Shard, n.ParentNode, n.Health,
+		number(n.ConsoleEnabled), object(n.RAIDConfig), object(n.TargetRAIDConfig)}, nil
 }
 
 type scanner interface{ Scan(...any) error }
@@ -227,7 +230,7 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		automated, secureBoot          sql.NullBool
 		provisioned, created, updated  int64
 		inspecting, inspected          int64
-		objects                        [8]string
+		objects                        [10]string
 		maintenance, protected, retire bool
 	)
 	err := row.Scan(&n.ID, &n.UUID, &name, &n.Driver, &driverInfo, &instanceInfo, &objects[0], &objects[1], &objects[2],
@@ -236,7 +239,8 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
 		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
 		&secureBoot, &created, &updated, &inspecting, &inspected, &objects[7],
-		&n.Shard, &n.ParentNode, &n.Health, &n.Reservation, &n.AllocationUUID)
+		&n.Shard, &n.ParentNode, &n.Health,
+		&n.ConsoleEnabled, &objects[8], &objects[9], &n.Reservation, &n.AllocationUUID)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +251,8 @@ func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
 	n.InspectionStartedAt, n.InspectionFinishedAt = fromMicros(inspecting), fromMicros(inspected)
 	err = errors.Join(decode(objects[0], &n.Properties), decode(objects[1], &n.Extra), decode(objects[2], &n.InternalInfo),
 		decode(objects[3], &n.NetworkData), decode(objects[4], &n.Interfaces), decode(objects[5], &n.CleanStep), decode(objects[6], &n.DeployStep),
-		decode(objects[7], &n.ServiceStep))
+		decode(objects[7], &n.ServiceStep),
+		decode(objects[8], &n.RAIDConfig), decode(objects[9], &n.TargetRAIDConfig))
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
 	}

@@ -30,6 +30,9 @@ type Driver struct {
 	setups   map[string]*setup  // guarded by mu; by node UUID, those that ran a step
 	changes  map[string]change  // guarded by mu; by node UUID, of power, as they were asked for last
 	delays   Delays
+
+	media map[string]map[string]string // guarded by mu; by node UUID and kind of drive, what is in it
+	lit   map[string]map[string]string // guarded by mu; by node UUID and indicator, lights that were switched
 }
 
 // machine is one machine; as a value, so that nobody shares it.
@@ -48,7 +51,8 @@ var devices = []string{"pxe", "disk", "cdrom", "bios", "safe", "uefihttp"}
 
 // New makes a driver without machines: each is there when it is first asked for.
 func New(delays Delays) *Driver {
-	return &Driver{machines: map[string]machine{}, setups: map[string]*setup{}, changes: map[string]change{}, delays: delays}
+	return &Driver{machines: map[string]machine{}, setups: map[string]*setup{}, changes: map[string]change{}, delays: delays,
+		media: map[string]map[string]string{}, lit: map[string]map[string]string{}}
 }
 
 // Validate finds nothing wrong: a fake machine needs no driver_info.

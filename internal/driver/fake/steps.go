@@ -13,9 +13,10 @@ import (
 
 // setup is what steps have done to one machine.
 type setup struct {
-	bios map[string]string
-	raid []any                // logical disks, as they were asked for
-	ends map[string]time.Time // by key: when the run has ended
+	bios    map[string]string
+	raid    []any                // logical disks, as they were asked for
+	flashed map[string]string    // versions that were flashed, by firmware component
+	ends    map[string]time.Time // by key: when the run has ended
 }
 
 // offered are the steps of fake machines, by the interface that must be "fake" on the node. All have priority 0:
@@ -26,7 +27,15 @@ var offered = map[string][]metal.Step{
 			"settings": {Description: "list of objects with name and value", Required: true}}},
 		{Interface: "bios", Step: "factory_reset"},
 	},
+	"firmware": {
+		{Interface: "firmware", Step: "update", ArgsInfo: map[string]metal.ArgInfo{
+			"settings": {Description: "list of objects with component and url", Required: true}}},
+	},
 	"raid": {
+		{Interface: "raid", Step: "create_configuration", Abortable: true, ArgsInfo: map[string]metal.ArgInfo{
+			"create_root_volume":     {Description: "whether the root volume of the node's target_raid_config is made; true unless said"},
+			"create_nonroot_volumes": {Description: "whether its other volumes are made; true unless said"},
+			"delete_existing":        {Description: "whether what is there goes first; true unless said"}}},
 		{Interface: "raid", Step: "apply_configuration", ArgsInfo: map[string]metal.ArgInfo{
 			"raid_config":     {Description: "object with logical_disks", Required: true},
 			"delete_existing": {Description: "whether what is there goes first; true unless said"}}},
@@ -61,12 +70,12 @@ func (d *Driver) RunStep(ctx context.Context, n *metal.Node, _ metal.StepKind, s
 	defer d.mu.Unlock()
 	m := d.setups[n.UUID]
 	if m == nil {
-		m = &setup{bios: map[string]string{}, ends: map[string]time.Time{}}
+		m = &setup{bios: map[string]string{}, flashed: map[string]string{}, ends: map[string]time.Time{}}
 		d.setups[n.UUID] = m
 	}
 	end, again := m.ends[key]
 	if !again {
-		if err := m.begin(s); err != nil {
+		if err := m.begin(n, s); err != nil {
 			return "", err
 		}
 		end = time.Now().Add(d.delays[Kind(s.Interface)].draw())
@@ -82,7 +91,7 @@ func (d *Driver) RunStep(ctx context.Context, n *metal.Node, _ metal.StepKind, s
 }
 
 // begin changes the machine as the step says.
-func (m *setup) begin(s metal.Step) error {
+func (m *setup) begin(n *metal.Node, s metal.Step) error {
 	switch s.Name() {
 	case "bios.apply_configuration":
 		list, ok := s.Args["settings"].([]any)
@@ -99,6 +108,17 @@ func (m *setup) begin(s metal.Step) error {
 		}
 	case "bios.factory_reset":
 		m.bios = map[string]string{}
+	case "firmware.update":
+		return m.flash(s.Args["settings"])
+	case "raid.create_configuration":
+		disks, err := metal.WantedDisks(n.TargetRAIDConfig, s.Args)
+		if err != nil {
+			return fault.New(fault.Invalid, "node %s: %s", n.UUID, err)
+		}
+		if keep, said := s.Args["delete_existing"].(bool); !said || keep {
+			m.raid = nil
+		}
+		m.raid = append(m.raid, disks...)
 	case "raid.apply_configuration":
 		config, _ := s.Args["raid_config"].(map[string]any)
 		disks, ok := config["logical_disks"].([]any)
@@ -117,26 +137,6 @@ func (m *setup) begin(s metal.Step) error {
 		}
 	default:
 		return fault.New(fault.Invalid, "fake machines have no step %s", s.Name())
-	}
-	return nil
-}
-
-// BIOS gives the settings that steps have made on a machine.
-func (d *Driver) BIOS(node string) map[string]string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if m := d.setups[node]; m != nil {
-		return maps.Clone(m.bios)
-	}
-	return nil
-}
-
-// RAID gives the logical disks that steps have made on a machine.
-func (d *Driver) RAID(node string) []any {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if m := d.setups[node]; m != nil {
-		return slices.Clone(m.raid)
 	}
 	return nil
 }

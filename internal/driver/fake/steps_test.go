@@ -30,14 +30,33 @@ func TestStepsChangeTheMachineOncePerKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(d.RAID("one")) != 2 || d.RAID("two") != nil {
-		t.Errorf("logical disks: %v, of another %v", d.RAID("one"), d.RAID("two"))
+	raid := func(node string) []any {
+		config, err := d.RAIDConfig(t.Context(), &metal.Node{UUID: node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		disks, _ := config["logical_disks"].([]any)
+		return disks
 	}
-	if err := run("c", metal.Step{Interface: "bios", Step: "apply_configuration", Args: map[string]any{"settings": []any{map[string]any{"name": "HT", "value": "off"}}}}); err != nil || d.BIOS("one")["HT"] != "off" {
-		t.Errorf("settings %v, %v", d.BIOS("one"), err)
+	settings := func() map[string]string {
+		list, err := d.BIOSSettings(t.Context(), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, s := range list {
+			out[s.Name] = *s.Value
+		}
+		return out
 	}
-	if err := run("d", metal.Step{Interface: "bios", Step: "factory_reset"}); err != nil || len(d.BIOS("one")) != 0 {
-		t.Errorf("settings %v, %v", d.BIOS("one"), err)
+	if len(raid("one")) != 2 || raid("two") != nil {
+		t.Errorf("logical disks: %v, of another %v", raid("one"), raid("two"))
+	}
+	if err := run("c", metal.Step{Interface: "bios", Step: "apply_configuration", Args: map[string]any{"settings": []any{map[string]any{"name": "HT", "value": "off"}}}}); err != nil || settings()["HT"] != "off" {
+		t.Errorf("settings %v, %v", settings(), err)
+	}
+	if err := run("d", metal.Step{Interface: "bios", Step: "factory_reset"}); err != nil || len(settings()) != 0 {
+		t.Errorf("settings %v, %v", settings(), err)
 	}
 	for _, s := range []metal.Step{{Interface: "bios", Step: "fly"}, {Interface: "bios", Step: "apply_configuration", Args: map[string]any{"settings": "on"}},
 		{Interface: "management", Step: "pause", Args: map[string]any{"seconds": "long"}}} {
