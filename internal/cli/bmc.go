@@ -114,7 +114,7 @@ func (a *app) pin(cmd *cobra.Command, node string, p *Probe) error {
 	if err := pinnable(p); err != nil {
 		return err
 	}
-	c, err := a.connect()
+	c, err := a.connect(cmd)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // Options is what the commands need and cannot make themselves. A nil func makes the command that needs it
 // say that this build cannot do it.
 type Options struct {
-	// Getenv reads INGOT_ENDPOINT; nil: os.Getenv.
+	// Getenv reads INGOT_ENDPOINT and who logs in; nil: os.Getenv.
 	Getenv func(string) string
 	// Probe looks at a BMC without credentials.
 	Probe func(ctx context.Context, url string) (Probe, error)
@@ -42,6 +42,7 @@ type app struct {
 	Options
 	endpoint string
 	format   string
+	login    login
 }
 
 // Commands makes the top-level commands. Each carries its own --endpoint and --output, so they fit below
@@ -54,7 +55,7 @@ func Commands(o Options) []*cobra.Command {
 		o.Poll = 700 * time.Millisecond
 	}
 	a := &app{Options: o}
-	return []*cobra.Command{a.node(), a.template(), a.rule(), a.port(), a.driver(), a.conductor(), a.bmc(), a.config(), a.events(), a.operation(), a.server(), a.doctor(), a.supportBundle()}
+	return []*cobra.Command{a.node(), a.template(), a.rule(), a.port(), a.driver(), a.conductor(), a.bmc(), a.config(), a.events(), a.operation(), a.server(), a.doctor(), a.supportBundle(), a.user()}
 }
 
 // group makes a command that only holds others.
@@ -92,11 +93,12 @@ func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
 func (a *app) online(c *cobra.Command) *cobra.Command {
 	c.PersistentFlags().StringVar(&a.endpoint, "endpoint", "",
 		"URL of the server (default $INGOT_ENDPOINT, or "+client.DefaultEndpoint+")")
+	a.login.flags(c)
 	return c
 }
 
 // connect makes the client, after checking the flags all commands share.
-func (a *app) connect() (*client.Client, error) {
+func (a *app) connect(cmd *cobra.Command) (*client.Client, error) {
 	if err := a.checkFormat(); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,11 @@ func (a *app) connect() (*client.Client, error) {
 	if endpoint == "" {
 		endpoint = client.DefaultEndpoint
 	}
-	c, err := client.New(endpoint, client.Options{})
+	o, err := a.loginOptions(cmd)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(endpoint, o)
 	if err != nil {
 		return nil, &failure{err: err, code: exitUsage}
 	}
@@ -117,7 +123,7 @@ func (a *app) connect() (*client.Client, error) {
 // run is the body of a command that talks to a server.
 func (a *app) run(f func(cmd *cobra.Command, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		c, err := a.connect()
+		c, err := a.connect(cmd)
 		if err != nil {
 			return err
 		}
@@ -158,7 +164,10 @@ const completionLimit = 2 * time.Second
 
 // completeNodes offers the names of nodes for the first argument.
 func (a *app) completeNodes(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	c, err := a.connect()
+	if a.Getenv("INGOT_USER") != "" && a.Getenv("INGOT_PASSWORD_FILE")+a.Getenv("INGOT_PASSWORD") == "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp // nobody is asked for a password behind a tab key
+	}
+	c, err := a.connect(cmd)
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

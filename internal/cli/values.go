@@ -113,7 +113,7 @@ func read(cmd *cobra.Command, name string, limit int64) ([]byte, error) {
 func readSecret(cmd *cobra.Command, name, what string) (secret.Secret, error) {
 	var b []byte
 	var err error
-	if f, ok := cmd.InOrStdin().(*os.File); ok && name == "-" && term.IsTerminal(int(f.Fd())) {
+	if f, ok := cmd.InOrStdin().(*os.File); ok && name == "-" && atTerminal(cmd) {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: ", what)
 		b, err = term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(cmd.ErrOrStderr())
@@ -128,6 +128,12 @@ func readSecret(cmd *cobra.Command, name, what string) (secret.Secret, error) {
 		return secret.Secret{}, usagef("%s: %s is empty", what, name)
 	}
 	return secret.New(string(b)), nil
+}
+
+// atTerminal tells whether a person can be asked.
+func atTerminal(cmd *cobra.Command) bool {
+	f, ok := cmd.InOrStdin().(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // readObject takes a JSON or YAML object from a file.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/secret"
 	"ingot/internal/wire"
 )
 
@@ -21,6 +22,9 @@ const DefaultEndpoint = "http://127.0.0.1:6385"
 
 // Microversion is what every request asks for: the newest this client was written against.
 var Microversion = wire.Version(wire.MaxMinor)
+
+// scopeHeader chooses what a user with several projects acts for. It is identity.ScopeHeader, which this room may not name.
+const scopeHeader = "X-Ingot-Scope"
 
 const (
 	// CallLimit ends one request, its body included. The server waits some seconds for a BMC before it
@@ -39,6 +43,10 @@ const (
 // Options change how a Client works; the zero value is right for most.
 type Options struct {
 	HTTP      *http.Client                               // nil: one that follows no redirects
+	User      string                                     // with a Password, for HTTP Basic
+	Password  secret.Secret                              // of User
+	Token     secret.Secret                              // of Keystone's, where there is no User
+	Scope     string                                     // project to act for, or "system"; "" is the server's choice
 	UserAgent string                                     // "": "ingot"
 	Tries     int                                        // times a refused request is sent at most; 0: four
 	Pause     func(context.Context, time.Duration) error // how to wait between them; nil: a timer
@@ -48,6 +56,7 @@ type Options struct {
 type Client struct {
 	base  *url.URL
 	http  *http.Client
+	login Options // only who logs in
 	agent string
 	tries int
 	pause func(context.Context, time.Duration) error
@@ -65,9 +74,9 @@ func New(endpoint string, o Options) (*Client, error) {
 	}
 	u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/v1")
 	u.RawQuery, u.Fragment = "", ""
-	c := &Client{base: u, http: o.HTTP, agent: o.UserAgent, tries: o.Tries, pause: o.Pause}
+	c := &Client{base: u, http: o.HTTP, login: o, agent: o.UserAgent, tries: o.Tries, pause: o.Pause}
 	if c.http == nil {
-		c.http = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		c.http = &http.Client{CheckRedirect: NoRedirects}
 	}
 	if c.agent == "" {
 		c.agent = "ingot"
@@ -80,6 +89,9 @@ func New(endpoint string, o Options) (*Client, error) {
 	}
 	return c, nil
 }
+
+// NoRedirects is for HTTP clients of New: what a request carries is for the endpoint and nobody else.
+func NoRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Endpoint is the server's URL, without a trailing slash.
 func (c *Client) Endpoint() string { return c.base.String() }
@@ -157,6 +169,15 @@ func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Reques
 	}
 	req.Header.Set("User-Agent", c.agent)
 	req.Header.Set(wire.HeaderVersion, Microversion)
+	switch l := c.login; {
+	case l.User != "":
+		req.SetBasicAuth(l.User, l.Password.Expose())
+	case !l.Token.Empty():
+		req.Header.Set("X-Auth-Token", l.Token.Expose())
+	}
+	if c.login.Scope != "" {
+		req.Header.Set(scopeHeader, c.login.Scope)
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

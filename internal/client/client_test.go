@@ -69,7 +69,7 @@ func TestRefusals(t *testing.T) {
 		{400, `{"error_message": "{\"faultstring\":\"The requested action \\\"active\\\" can not be performed on node \\\"u\\\" while it is in state \\\"enroll\\\".\"}"}`, fault.BadState, `The requested action "active" can not be performed on node "u" while it is in state "enroll".`},
 		{409, `{"error_message": "{\"faultstring\":\"A node with name n already exists.\"}"}`, fault.Conflict, "A node with name n already exists."},
 		{413, `{"faultcode": "Client", "faultstring": "Request body is too large"}`, fault.TooLarge, "Request body is too large"},
-		{401, `{"error": {"message": "Authorization required", "code": 401}}`, fault.Forbidden, "Authorization required"},
+		{401, `{"error": {"message": "Authorization required", "code": 401}}`, fault.Unauthenticated, "Authorization required"},
 		{500, `<html>proxy</html>`, fault.Internal, "the server answered 500 Internal Server Error without saying why"},
 		{501, ``, fault.NotSupported, "the server answered 501 Not Implemented without saying why"},
 	} {

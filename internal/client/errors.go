@@ -71,8 +71,12 @@ func kindOf(status int, text string) fault.Kind {
 			return fault.Locked
 		}
 		return fault.Conflict
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusUnauthorized:
+		return fault.Unauthenticated
+	case http.StatusForbidden:
 		return fault.Forbidden
+	case http.StatusTooManyRequests:
+		return fault.TooMany
 	case http.StatusNotFound:
 		return fault.NotFound
 	case http.StatusMethodNotAllowed:
@@ -99,7 +103,7 @@ func retryAfter(method string, err error, pause time.Duration) (time.Duration, b
 			pause = r.RetryAfter
 		}
 		switch fault.KindOf(err) {
-		case fault.Locked:
+		case fault.Locked, fault.TooMany:
 			return pause, true
 		case fault.Unavailable:
 			return pause, (r.spoken && r.Status == http.StatusServiceUnavailable) || method == http.MethodGet
