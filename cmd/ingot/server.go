@@ -99,6 +99,10 @@ func (s *server) build(ctx context.Context) (err error) {
 	}
 	oc := ops.Defaults()
 	oc.OwnNodes = s.c.APIRights.ProjectAdminCanManageOwnNodes
+	oc.LesseeFrom = s.c.Leases.AutomaticLesseeSource
+	if !s.c.Leases.AutomaticLessee {
+		oc.LesseeFrom = ops.LesseeFromNowhere
+	}
 	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
 	enrolment(s.c, &oc)
 	s.service = ops.New(s.db, oc, s.log)

@@ -21,6 +21,7 @@ type Config struct {
 	Conductor Conductor `section:"conductor"`
 	Timers    Timers    `section:"conductor"`
 	Deletion  Deletion  `section:"conductor"`
+	Leases    Leases    `section:"conductor"`
 	Enrolment Enrolment `section:"DEFAULT"`
 
 	EnrolmentAPI EnrolmentAPI `section:"api"`
@@ -203,6 +204,7 @@ func Defaults() Config {
 		Services:  Services{RBACServiceProjectName: "service"},
 		Enrolment: Enrolment{DefaultPortgroupMode: "active-backup"},
 		Deletion:  Deletion{AllowDeletingAvailableNodes: true},
+		Leases:    Leases{AutomaticLessee: true, AutomaticLesseeSource: "instance"},
 		APIRights: APIRights{ProjectAdminCanManageOwnNodes: true},
 		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
 			EnforceNewDefaults: true},

@@ -26,6 +26,8 @@ type Config struct {
 	HeartbeatTimeout time.Duration
 	// OwnNodes lets administrators of a project enrol and delete the nodes it owns. Default true.
 	OwnNodes bool
+	// LesseeFrom is where the lessee of a node that is deployed comes from. Default LesseeFromInstance.
+	LesseeFrom string
 	// PortgroupMode is the bonding mode of port groups whose creator names none. Default active-backup.
 	PortgroupMode string
 	// ResourceClass and ConductorGroup are those of nodes whose creator names none. Default "".
@@ -38,7 +40,7 @@ type Config struct {
 
 // Defaults is the only place with default values.
 func Defaults() Config {
-	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true,
+	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true, LesseeFrom: LesseeFromInstance,
 		PortgroupMode: metal.BondMode}
 }
 
