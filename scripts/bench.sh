@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+scripts/ironic.sh || echo "bench: Ironic is not here to compare with" >&2
 for main in lab/bench/*/; do
 	[ -d "$main" ] || continue
 	echo "== $main"

@@ -16,8 +16,8 @@ import (
 	"ingot/lab/beside"
 )
 
-// ingotMore is what our configuration needs besides for the comparison.
-const ingotMore = ""
+// ingotMore serves agents where Ironic serves them: at the same address as everybody.
+const ingotMore = "[api]\nramdisk_endpoints_public = true\n"
 
 type options struct {
 	program, explained, only, report, dir string
