@@ -35,7 +35,7 @@ type probe struct {
 }
 
 // probes is every route, and every rule that shows in an answer. Those that delete come last.
-var probes = slices.Concat(nodeProbes, hangProbes, otherProbes, deletingProbes, agentProbes)
+var probes = slices.Concat(nodeProbes, partProbes, hangProbes, otherProbes, deletingProbes, agentProbes)
 
 // personas are the columns. Source: RBAC reference §4.
 var personas = strings.Fields("SA SM SR SS SV OA OG OM OR OS LA LG LM LR LS XA XG XM XR XS")
