@@ -60,6 +60,7 @@ func TestSubresources(t *testing.T) {
 	t.Run("console", func(t *testing.T) { r.consoles(t) })
 	t.Run("lights", func(t *testing.T) { r.lights(t) })
 	t.Run("vendor", func(t *testing.T) { r.vendors(t) })
+	t.Run("vifs", func(t *testing.T) { r.vifs(t) })
 }
 
 func (r *running) settings(t *testing.T) {
@@ -192,4 +193,46 @@ func (r *running) vendors(t *testing.T) {
 	r.is(t, "/v1/drivers/fake-hardware/vendor_passthru/methods", `{}`)
 	r.refused(t, "POST", "/v1/drivers/fake-hardware/vendor_passthru?method=x", object{}, 400, "No handler for method x")
 	r.refused(t, "GET", "/v1/drivers/none/vendor_passthru/methods", nil, 404, "none")
+}
+
+func (r *running) vifs(t *testing.T) {
+	const vif, group = "8d7f1ad2-4c0f-4e92-9a9c-5d1c2bd4c8a1", "3c1d6f5e-0d0b-4c0e-8a55-0e5ac0a1d2b3"
+	r.call(t, "POST", "/v1/nodes/n/vifs", object{"id": vif}, 204)
+	r.is(t, "/v1/nodes/n/vifs", `{"vifs": []}`) // there is no network service
+	r.call(t, "DELETE", "/v1/nodes/n/vifs/"+vif, nil, 204)
+
+	r.call(t, "POST", "/v1/nodes", object{"driver": "fake-hardware", "name": "wired", "network_interface": "flat"}, 201)
+	r.call(t, "POST", "/v1/portgroups", object{"node_uuid": r.uuid(t, "wired"), "uuid": group}, 201)
+	for mac, more := range map[string]object{"52:54:00:00:00:01": {"pxe_enabled": false}, "52:54:00:00:00:02": {"portgroup_uuid": group}} {
+		more["address"], more["node_uuid"] = mac, r.uuid(t, "wired")
+		r.call(t, "POST", "/v1/ports", more, 201)
+	}
+	const path = "/v1/nodes/wired/vifs"
+	for says, body := range map[string]object{
+		"Missing mandatory parameter: id": {}, "UUID or name": {"id": "not a name"},
+		"both":                 {"id": vif, "port_uuid": vif, "portgroup_uuid": vif},
+		"not enough free":      {"id": vif, "port_uuid": vif},
+		"Expected a UUID for ": {"id": vif, "port_uuid": "eth0"},
+	} {
+		r.refused(t, "POST", path, body, 400, says)
+	}
+	r.call(t, "POST", path, object{"id": vif, "whatever": 1}, 204)
+	r.refused(t, "POST", path, object{"id": vif}, 409, "already attached to Ironic Portgroup "+group)
+	r.call(t, "POST", path, object{"id": "second"}, 204)
+	r.refused(t, "POST", path, object{"id": "third"}, 400, "not enough free physical ports")
+	r.is(t, path, `{"vifs": [{"id": "second"}, {"id": "`+vif+`"}]}`)
+	r.shows(t, "/v1/portgroups/"+group, `"tenant_vif_port_id":"`+vif+`"`)
+	r.call(t, "DELETE", path+"/"+vif, nil, 204)
+	r.refused(t, "DELETE", path+"/"+vif, nil, 400, "not attached")
+	r.is(t, path, `{"vifs": [{"id": "second"}]}`)
+}
+
+// uuid is a node's.
+func (r *running) uuid(t *testing.T, node string) string {
+	t.Helper()
+	var n struct{ UUID string }
+	if err := json.Unmarshal(r.call(t, "GET", "/v1/nodes/"+node, nil, 200), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n.UUID
 }

@@ -13,12 +13,6 @@ func tooOld(path string, min, minor int) *fault.Error {
 	return wire.TooNew("The resource "+clip(path), min, minor)
 }
 
-// missing are the resources that upstream has and this server has not, by their first word under /v1 or
-// under a node. A client that asks gets 404 and this reason.
-var missing = map[string]string{
-	"vifs": "VIFs",
-}
-
 // absent answers every path that has no route.
 type absent struct{}
 
@@ -38,18 +32,12 @@ func (c *call) absent(seg []string) error {
 	}
 	last := seg[len(seg)-1]
 	switch {
-	case missing[seg[1]] != "":
-		return notHere("This server has no " + missing[seg[1]] + ".")
 	case seg[1] == "drivers" && len(seg) > 3:
 		return notHere("This server has no " + clip(strings.Join(seg[3:], "/")) + " of drivers.")
 	case (seg[1] == "portgroups" || seg[1] == "chassis") && len(seg) == 5 && (seg[3] == "ports" || seg[3] == "nodes"):
 		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/" + seg[3] + "/" + clip(last) + "."}
 	case seg[1] != "nodes" && seg[1] != "ports" && seg[1] != "portgroups" && seg[1] != "chassis" || len(seg) < 4:
 		return notHere("The resource could not be found.")
-	case missing[seg[3]] != "":
-		return notHere("This server has no " + missing[seg[3]] + ".")
-	case (seg[3] == "states" || seg[3] == "management") && len(seg) > 4 && missing[seg[4]] != "":
-		return notHere("This server has no " + missing[seg[4]] + ".")
 	case (seg[3] == "ports" || seg[3] == "portgroups") && len(seg) == 5:
 		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/" + seg[3] + "/" + clip(last) + "."}
 	case seg[3] == "volume" && len(seg) == 6:
