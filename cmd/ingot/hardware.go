@@ -72,7 +72,7 @@ var none = conductor.Part{}
 // parts is the only list of interface implementations. Source of the names: OpenStack Ironic, its entry points
 // ironic.hardware.interfaces.*.
 func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
-	management := conductor.Part{Validator: rf, Boot: rf, Mode: rf, Secure: rf, Facts: rf, Steps: rf}
+	management := conductor.Part{Validator: rf, Boot: rf, Mode: rf, Secure: rf, Facts: rf, Steps: rf, Drives: rf}
 	media := conductor.Part{Validator: rf, Media: rf, Console: rf}
 	return conductor.Parts{
 		"bios": {"no-bios": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, Settings: fk}},

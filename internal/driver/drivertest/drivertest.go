@@ -73,12 +73,13 @@ type Bench struct {
 	Power     Power
 	Boot      Boot
 	Media     Media
+	Drives    Drives
 	Inspector Inspector
 	Console   Console
 	Firmware  Firmware // the bench's machine boots by UEFI, has keys and knows both modes
 
 	Node *metal.Node
-	// Images are two URLs that the machine's BMC can fetch; needed with Media.
+	// Images are two URLs that the machine's BMC can fetch; needed with Media and Drives.
 	Images [2]string
 	// Printed is part of what the machine has printed; needed with Console.
 	Printed string
@@ -94,7 +95,7 @@ func Run(t *testing.T, setup func(t *testing.T) Bench) {
 		run  func(*testing.T, Bench)
 	}{
 		{"type", describes}, {"validate", validates}, {"power", switches}, {"boot", boots},
-		{"media", media}, {"inspect", inspects}, {"console", prints}, {"firmware", firmware}, {"ended context", endedContext},
+		{"media", media}, {"drives", drives}, {"inspect", inspects}, {"console", prints}, {"firmware", firmware}, {"ended context", endedContext},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) { p.run(t, setup(t)) })

@@ -11,8 +11,9 @@ import (
 func TestContract(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Bench {
 		d := fake.New(nil)
-		return drivertest.Bench{Type: metal.HardwareType{Name: "fake-hardware"}, Validator: d, Power: d, Boot: d, Inspector: d, Firmware: d,
-			Node: &metal.Node{UUID: "a5c2a0f2-7d7e-4b43-9f0e-2b9d8a4f3f10"}}
+		return drivertest.Bench{Type: metal.HardwareType{Name: "fake-hardware"}, Validator: d, Power: d, Boot: d, Inspector: d, Firmware: d, Drives: d,
+			Images: [2]string{"http://192.0.2.1/a.iso", "http://192.0.2.1/b.iso"},
+			Node:   &metal.Node{UUID: "a5c2a0f2-7d7e-4b43-9f0e-2b9d8a4f3f10"}}
 	})
 }
 

@@ -99,7 +99,7 @@ func TestContract(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Bench {
 		r := rigOf(t, quick(), func(i *bmc.Inventory) { i.Legacy = true })
 		r.machine.Print("Linux version 6.1\nlogin: ")
-		return drivertest.Bench{Type: metal.HardwareType{Name: "redfish", Fields: redfish.Fields()}, Validator: r, Power: r, Boot: r, Media: r, Inspector: r, Console: r, Firmware: r,
+		return drivertest.Bench{Type: metal.HardwareType{Name: "redfish", Fields: redfish.Fields()}, Validator: r, Power: r, Boot: r, Media: r, Drives: r, Inspector: r, Console: r, Firmware: r,
 			Node: r.node, Printed: "Linux version 6.1",
 			Images: [2]string{"http://192.0.2.1/one.iso?sig=1", "http://192.0.2.1/two.iso?sig=2"}}
 	})
