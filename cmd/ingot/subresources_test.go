@@ -143,6 +143,7 @@ func (r *running) consoles(t *testing.T) {
 	r.call(t, "PUT", path, object{"enabled": "true"}, 202)
 	r.shows(t, path, `{"console_enabled":true,"console_info":{}}`)
 	r.shows(t, "/v1/nodes/n/states", `"console_enabled":true`)
+	r.refused(t, "PATCH", "/v1/nodes/n", []any{object{"op": "replace", "path": "/driver", "value": "redfish"}}, 409, "console is enabled")
 	r.call(t, "PUT", path, object{"enabled": false}, 202)
 	r.shows(t, path, `"console_enabled":false`)
 	for method, body := range map[string]any{"GET": nil, "PUT": object{"enabled": true}} {

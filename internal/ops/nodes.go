@@ -216,6 +216,9 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 		n.InstanceName = n.InstanceInfo.Public("display_name")
 	}
 	driverChanged := n.Driver != before.Driver
+	if driverChanged && before.ConsoleEnabled {
+		return fault.New(fault.Conflict, "Node %s can not have its driver changed while its console is enabled: disable it first.", n.UUID)
+	}
 	if reset && !driverChanged {
 		return fault.New(fault.Invalid, "reset_interfaces can only be used when the driver is changed.")
 	}
