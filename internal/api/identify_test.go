@@ -125,6 +125,9 @@ func TestRate(t *testing.T) {
 	if counts[429] == 0 || counts[200] < 3 {
 		t.Errorf("%v", counts)
 	}
+	if resp, _ := visit(t, http.DefaultClient, r.url+"/v1/nodes", "User-Agent", "python-ironicclient"); resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "" {
+		t.Errorf("python-ironicclient breaks on this: %v", resp.Header)
+	}
 	l := newLimiter(1, 2)
 	now := time.Unix(1000, 0)
 	for i, want := range []bool{true, true, false, false} {

@@ -256,7 +256,11 @@ func (c *call) unstrip(rt route) error {
 // fail answers an error.
 func (c *call) fail(err error) {
 	c.err = err
-	c.send(errorAnswer(err, c.id))
+	a := errorAnswer(err, c.id)
+	if strings.HasPrefix(c.r.UserAgent(), ironicclient) {
+		a.retryAfter = ""
+	}
+	c.send(a)
 }
 
 // send writes an answer. A write that fails means the client is gone; the access log still has the status.
