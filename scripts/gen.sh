@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 go generate ./...
 go test -count=1 -run '^TestDepsAreCommitted$' . -update
 go test -count=1 -run '^TestStatesDoc$' ./internal/metal -update
+go test -count=1 -run '^TestAPIDoc$' ./internal/api -update
 git status --short -- docs

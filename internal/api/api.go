@@ -66,6 +66,7 @@ type Options struct {
 type api struct {
 	s      *ops.Service
 	o      Options
+	table  []route
 	mux    *http.ServeMux
 	agents bool // lookup and heartbeat are served here
 
@@ -126,7 +127,7 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 	}
 	o.Body.fill()
 	o.PublicEndpoint = strings.TrimRight(o.PublicEndpoint, "/")
-	a := &api{s: s, o: o, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers), limiter: newLimiter(o.Rate, o.Burst)}
+	a := &api{s: s, o: o, table: table, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers), limiter: newLimiter(o.Rate, o.Burst)}
 	entries := map[string]entry{}
 	for _, rt := range table {
 		if entries[rt.path] == nil {

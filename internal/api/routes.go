@@ -50,6 +50,8 @@ var discovery = []route{
 // routes is everything operators and their tools may ask for. Paths without /v1 are served as if they had
 // it. Paths that upstream has and this server has not are in absent.go.
 var routes = slices.Concat(discovery, vendorRoutes(), []route{
+	{method: get, path: "/openapi.json", rule: "public_api", do: (*call).openapi},
+
 	{method: get, path: "/v1/nodes", rule: "node:list", takes: chosen + " " + nodeFilters, do: (*call).listNodes},
 	{method: get, path: "/v1/nodes/detail", rule: "node:list", takes: paged + " " + nodeFilters, do: (*call).detailNodes},
 	{method: post, path: "/v1/nodes", rule: "node:create", do: (*call).createNode},

@@ -128,10 +128,10 @@ func (c *call) begin() error {
 		return fault.New(fault.Invalid, "The query string is not valid: %v.", err)
 	}
 	p := path.Clean("/" + c.r.URL.EscapedPath())
-	if s, ok := strings.CutSuffix(p, ".json"); ok && legacy != "" && minor < 91 && !strings.EqualFold(legacy, "latest") {
+	if s, ok := strings.CutSuffix(p, ".json"); ok && p != "/openapi.json" && legacy != "" && minor < 91 && !strings.EqualFold(legacy, "latest") {
 		p, c.stripped = s, true
 	}
-	if first, _, _ := strings.Cut(p[1:], "/"); first != "" && first != "v1" && first != "ingot" {
+	if first, _, _ := strings.Cut(p[1:], "/"); first != "" && first != "v1" && first != "ingot" && first != "openapi.json" {
 		p = "/v1" + p
 	}
 	plain, err := url.PathUnescape(p)
