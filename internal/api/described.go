@@ -169,6 +169,10 @@ var described = withVendor(map[string]description{
 	"GET /v1/nodes/{node}/vendor_passthru/methods":           {about: "Lists the vendor methods of a node.", gives: each(anObject)},
 	"GET /v1/drivers/{driver}/vendor_passthru/methods":       {about: "Lists the vendor methods of a hardware type.", gives: each(anObject)},
 
+	"GET /v1/nodes/{node}/vifs":          {about: "Lists the virtual interfaces attached to a node.", gives: keys("vifs", listOf(keys("id", aText)))},
+	"POST /v1/nodes/{node}/vifs":         {about: "Attaches a virtual interface.", body: anObject, ok: http.StatusNoContent},
+	"DELETE /v1/nodes/{node}/vifs/{vif}": {about: "Detaches a virtual interface."},
+
 	"GET /v1/drivers":                     {about: "Lists the hardware types that live conductors serve.", gives: page("drivers", wire.DriverFields)},
 	"GET /v1/drivers/{driver}":            {about: "Shows a hardware type.", gives: one(wire.DriverFields)},
 	"GET /v1/drivers/{driver}/properties": {about: "Says what a hardware type wants in driver_info.", gives: each(aText)},

@@ -169,6 +169,7 @@ var hangProbes = []probe{
 
 var otherProbes = []probe{
 	{"", get, "/{$}", "", nil},
+	{"", get, "/openapi.json", "", nil},
 	{"public_api", get, "/v1", "", nil},
 	{"allocation:list", get, "/v1/allocations", "", nil},
 	{"allocation:list_all", get, "/v1/allocations", "", listed(`"a2"`)},
