@@ -245,7 +245,7 @@ func (rt route) hidden(c *call, e entry) error {
 	case http.StatusMethodNotAllowed:
 		return e.notAllowed(rt.method)
 	}
-	return notHere(tooOld(c.path, rt.min, c.minor).Public)
+	return fault.New(fault.NotFound, "%s", tooOld(c.path, rt.min, c.minor).Public)
 }
 
 func notHere(text string) error { return &routeError{status: http.StatusNotFound, text: text} }

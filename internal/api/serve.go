@@ -118,8 +118,7 @@ func (c *call) begin() error {
 	legacy := c.r.Header.Get(wire.HeaderVersion)
 	minor, err := wire.Negotiate(c.r.Header.Values(wire.HeaderStandard), legacy)
 	if err != nil {
-		text, _ := fault.PublicOf(err)
-		return &routeError{status: http.StatusNotAcceptable, text: text}
+		return err
 	}
 	c.minor = minor
 	c.w.Header().Set(wire.HeaderVersion, wire.Version(minor))

@@ -105,7 +105,7 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		if err != nil {
 			return err
 		}
-		n.CreatedAt, n.ProvisionUpdatedAt = now, now
+		n.CreatedAt = now // and ProvisionUpdatedAt is zero, as upstream's: no transition has been yet
 		n.ProvisionState = metal.Enroll
 		if c.Minor < 11 { // as Ironic: older clients know no enroll
 			n.ProvisionState = metal.Available
