@@ -200,6 +200,12 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if n.Protected && !before.Protected && state != metal.Active && state != metal.Rescue {
 		return fault.New(fault.Conflict, "Node %s can not be protected in state %q: only an active or rescued node can.", n.UUID, state)
 	}
+	if before.Protected && !n.Protected && n.ProtectedReason == before.ProtectedReason {
+		n.ProtectedReason = "" // it goes with what it is the reason of; as Ironic
+	}
+	if before.Retired && !n.Retired && n.RetiredReason == before.RetiredReason {
+		n.RetiredReason = ""
+	}
 	if n.ProtectedReason != "" && !n.Protected {
 		return fault.New(fault.Invalid, "protected_reason can only be set while the node is protected.")
 	}

@@ -69,6 +69,8 @@ func (s *side) send(ctx context.Context, st step, version string) (answer, error
 		return answer{}, err
 	}
 	r.Header.Set("Accept", "application/json")
+	// Ironic without authentication takes a caller for the administrator of no project, who may own nothing.
+	r.Header.Set("OpenStack-System-Scope", "all")
 	if body != nil {
 		r.Header.Set("Content-Type", st.kind)
 	}
