@@ -67,6 +67,7 @@ func (rq *request) asked() (p ops.Provision, err error) {
 // needs a transaction is checked again by ops. Source: provision verbs reference, "Order of checks".
 var provisionChecks = []func(*request) error{
 	(*request).checkVersion,
+	(*request).checkStepRights,
 	(*request).checkKnown,
 	(*request).checkMaintenance,
 	(*request).checkState,
@@ -74,10 +75,11 @@ var provisionChecks = []func(*request) error{
 	(*request).checkRunbook,
 	(*request).checkRamdisk,
 	(*request).checkSteps,
-	(*request).checkSecrets,
-	(*request).checkRescue,
+	(*request).checkPassword,
 	(*request).checkAbort,
 	(*request).checkService,
+	(*request).checkPresent,
+	(*request).checkSecrets,
 }
 
 func (c *call) readProvision() (*request, error) {
@@ -139,6 +141,25 @@ func (rq *request) checkVersion() error {
 		return wire.TooNew("The provision verb "+string(rq.verb), info.Min, rq.minor)
 	}
 	return nil
+}
+
+// checkStepRights: who may not ask for steps learns that before anything about the node. Entries that are no steps are refused later.
+func (rq *request) checkStepRights() error {
+	if rq.runbook != "" {
+		return nil
+	}
+	return rq.caller().MayStep(rq.node, ops.Provision{CleanSteps: namesOf(rq.cleanSteps), DeploySteps: namesOf(rq.deploySteps), ServiceSteps: namesOf(rq.serviceSteps)})
+}
+
+// namesOf are the steps of a list as far as rights are about them: their names.
+func namesOf(list []any) []metal.Step {
+	out := make([]metal.Step, len(list))
+	for i, v := range list {
+		m, _ := v.(map[string]any)
+		out[i].Interface, _ = m["interface"].(string)
+		out[i].Step, _ = m["step"].(string)
+	}
+	return out
 }
 
 // checkKnown: a verb that is itself too new for the client is refused for that, by a later check.
@@ -205,13 +226,15 @@ func (rq *request) checkConfigDrive() error {
 		}
 		return nil
 	case map[string]any:
+		if err := checkDriveKeys(d); err != nil {
+			return err
+		}
 		if rq.minor < 56 {
 			return invalid("Providing a JSON object for configdrive is only supported starting with API version 1.56.")
 		}
 		if d["vendor_data"] != nil && rq.minor < 59 {
 			return invalid("Providing vendor_data in configdrive is only supported starting with API version 1.59.")
 		}
-		return checkDriveKeys(d)
 	}
 	return nil
 }
@@ -246,6 +269,9 @@ func (rq *request) checkRunbook() error {
 		return err
 	case rq.verb == metal.VerbClean && len(rq.cleanSteps) > 0, rq.verb == metal.VerbService && len(rq.serviceSteps) > 0:
 		return invalid("Give either a runbook or %s_steps, but not both.", rq.verb)
+	}
+	if err := rq.caller().MayStep(rq.node, ops.Provision{Runbook: book, CleanSteps: book.Steps}); err != nil {
+		return err
 	}
 	// What the runbook says replaces what the request says, even where it says no: as upstream, and with its consequences
 	// for the versions and verbs that know disable_ramdisk.
@@ -295,21 +321,24 @@ func (rq *request) checkSteps() error {
 			return invalid("deploy_steps is only valid when setting target provision state to active or rebuild.")
 		}
 	}
-	if rq.verb == metal.VerbClean && len(rq.cleanSteps) == 0 && rq.book == nil {
-		return invalid("clean_steps is required when setting target provision state to clean.")
+	return nil
+}
+
+func (rq *request) checkPassword() error {
+	if rq.hasPassword && rq.verb != metal.VerbRescue {
+		return invalid("rescue_password is only valid when setting target provision state to rescue.")
 	}
 	return nil
 }
 
-func (rq *request) checkRescue() error {
-	if rq.verb != metal.VerbRescue {
-		if rq.hasPassword {
-			return invalid("rescue_password is only valid when setting target provision state to rescue.")
-		}
-		return nil
-	}
-	if strings.TrimSpace(rq.rescuePassword) == "" {
+// checkPresent: what the verb cannot do without.
+func (rq *request) checkPresent() error {
+	switch {
+	case rq.verb == metal.VerbRescue && strings.TrimSpace(rq.rescuePassword) == "":
 		return invalid("A non-empty rescue_password is required when setting target provision state to rescue.")
+	case rq.verb == metal.VerbClean && len(rq.cleanSteps) == 0 && rq.book == nil,
+		rq.verb == metal.VerbService && len(rq.serviceSteps) == 0 && rq.book == nil:
+		return invalid("%s_steps is required when setting target provision state to %[1]s, or a runbook.", rq.verb)
 	}
 	return nil
 }
@@ -332,14 +361,8 @@ func (rq *request) checkService() error {
 	if len(rq.serviceSteps) > 0 && rq.verb != metal.VerbService {
 		return invalid("service_steps is only valid when setting target provision state to service.")
 	}
-	if rq.verb != metal.VerbService {
-		return nil
-	}
-	if rq.minor < min {
+	if rq.verb == metal.VerbService && rq.minor < min {
 		return wire.TooNew("The provision verb service", min, rq.minor)
-	}
-	if len(rq.serviceSteps) == 0 && rq.book == nil {
-		return invalid("service_steps is required when setting target provision state to service.")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -45,26 +46,65 @@ func orDefault(list []string) []string {
 	return list
 }
 
-// readSteps makes steps of the argument called name. The order is the caller's.
+// readSteps makes steps of the argument called name. The order is the caller's. Shapes are judged before what is refused.
 func (c *call) readSteps(name string, list []any, form stepForm) ([]metal.Step, error) {
 	out := make([]metal.Step, 0, len(list))
+	wrong := func(i int, err error) error {
+		text, _ := fault.PublicOf(err)
+		return fault.New(fault.KindOf(err), "Invalid %s: entry %d: %s", name, i+1, text)
+	}
 	for i, v := range list {
 		m, ok := v.(map[string]any)
 		if !ok {
 			return nil, invalid("Invalid %s: entry %d is not an object.", name, i+1)
 		}
 		s, err := readStep(m, form)
-		if err == nil && slices.Contains(form.refused(c.o.Refused), s.Name()) {
-			err = invalid("the step %s is not allowed by this server.", s.Name())
+		if err == nil {
+			err = c.readChildren(m)
 		}
 		if err != nil {
-			text, _ := fault.PublicOf(err)
-			return nil, fault.New(fault.KindOf(err), "Invalid %s: entry %d: %s", name, i+1, text)
+			return nil, wrong(i, err)
 		}
 		out = append(out, s)
 	}
+	for i, s := range out {
+		if slices.Contains(form.refused(c.o.Refused), s.Name()) {
+			return nil, wrong(i, invalid("the step %s is not allowed by this server.", s.Name()))
+		}
+	}
 	return out, nil
 }
+
+// readChildren judges what a step says of child nodes. Running steps on them is not built: who asks for it in a way that would
+// be valid learns that, whoever may not learns only what is wrong.
+func (c *call) readChildren(m map[string]any) error {
+	children, ok := wire.ParseBool(m["execute_on_child_nodes"])
+	limit, isList := m["limit_child_node_execution"].([]any)
+	switch {
+	case m["execute_on_child_nodes"] != nil && !ok:
+		return invalid("execute_on_child_nodes must be true or false.")
+	case m["limit_child_node_execution"] != nil && !isList:
+		return invalid("limit_child_node_execution must be an array of UUIDs of child nodes.")
+	case !children:
+		return nil
+	case len(limit) > maxChildren:
+		return invalid("limit_child_node_execution can name at most %d child nodes.", maxChildren)
+	}
+	for _, v := range limit {
+		if id, ok := v.(string); !ok || !wire.IsUUID(id) {
+			return invalid("limit_child_node_execution must be UUIDs of child nodes; %q is none.", clip(fmt.Sprint(v)))
+		}
+	}
+	for _, v := range limit {
+		if _, err := c.s.Node(c.r.Context(), c.caller(), v.(string), "node:set_provision_state"); err != nil {
+			return err
+		}
+	}
+	return fault.New(fault.NotSupported, "execute_on_child_nodes: this server does not run steps on child nodes yet. Ask for the steps at each child node.")
+}
+
+// maxChildren bounds what one step can make us look up.
+const maxChildren = 1000
 
 func readStep(m map[string]any, form stepForm) (s metal.Step, err error) {
 	if err := unexpected(m, form.keys); err != nil {
@@ -108,13 +148,6 @@ func readStepRest(m map[string]any, s *metal.Step) error {
 	}
 	if s.Interface == "deploy" && s.Step == "deploy" && s.Priority != 0 {
 		return invalid("the core step deploy.deploy can only be given priority 0.")
-	}
-	children, ok := wire.ParseBool(m["execute_on_child_nodes"])
-	switch {
-	case m["execute_on_child_nodes"] != nil && !ok:
-		return invalid("execute_on_child_nodes must be true or false.")
-	case children:
-		return fault.New(fault.NotSupported, "execute_on_child_nodes: this server has no child nodes.")
 	}
 	return nil
 }

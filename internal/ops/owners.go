@@ -1,6 +1,9 @@
 package ops
 
 import (
+	"slices"
+	"strings"
+
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
@@ -49,15 +52,16 @@ func (c Caller) mayGive(before, n *metal.Node) error {
 	return fault.New(fault.Conflict, "Cannot change the owner of node %s while it is active: that needs the right baremetal:node:update_owner_provisioned.", n.UUID)
 }
 
-// mayStep judges the rules of steps that a request names: those of asking for steps at all, and of each that a policy
-// file sets apart. Source: RBAC reference §6.
-// Steps of a runbook were let through with the runbook, unless it is a project's own: whoever may write one could name any step.
-func (c Caller) mayStep(n *metal.Node, p Provision) error {
+// MayStep judges the rules of steps that a request names: those of asking for steps at all, and of each that a policy file sets
+// apart; whoever may not ask for some is told of all of them. Steps of a runbook were let through with the runbook, unless it is
+// a project's own: whoever may write one could name any step. Source: RBAC reference §6.
+func (c Caller) MayStep(n *metal.Node, p Provision) error {
 	t := nodeTarget(n)
 	book := p.Runbook != nil
 	if book && (p.Runbook.Owner == "" || p.Runbook.Public) {
 		return nil
 	}
+	var denied []string
 	for _, list := range []struct {
 		steps []metal.Step
 		rule  policy.Rule
@@ -68,10 +72,13 @@ func (c Caller) mayStep(n *metal.Node, p Provision) error {
 			}
 		}
 		for _, step := range list.steps {
-			if err := c.Rights.Step(step.Name(), t); err != nil {
-				return err
+			if text, bad := fault.PublicOf(c.Rights.Step(step.Name(), t)); bad && !slices.Contains(denied, text) {
+				denied = append(denied, text)
 			}
 		}
+	}
+	if len(denied) > 0 {
+		return fault.New(fault.Forbidden, "%s", strings.Join(denied, "; "))
 	}
 	return nil
 }

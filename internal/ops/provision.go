@@ -99,7 +99,7 @@ func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Pr
 		if err := c.Knows(n); err != nil {
 			return err
 		}
-		if err := c.mayStep(n, p); err != nil {
+		if err := c.MayStep(n, p); err != nil {
 			return err
 		}
 		rq := &request{Service: s, tx: tx, node: n, by: c, Provision: p, id: id, ask: metal.Ask{Secrets: ref}}
