@@ -205,6 +205,8 @@ var otherProbes = []probe{
 	{"driver:get_properties", get, "/v1/drivers/{driver=fake-hardware}/properties", "", nil},
 	{"conductor:get", get, "/v1/conductors", "", nil},
 	{"conductor:get", get, "/v1/conductors/{hostname=c1}", "", nil},
+	{"ingot:policy:list", get, "/ingot/v1/policy", "", nil},
+	{"ingot:policy:explain", get, "/ingot/v1/policy/explain?rule=node:get", "", nil},
 	{"ingot:server:list", get, "/ingot/v1/servers", "", nil},
 	{"ingot:server:revoke", del, "/ingot/v1/servers/{server=gone}", "", nil},
 	{"ingot:operation:list", get, "/v1/operations", "", nil},

@@ -107,6 +107,12 @@ var parameters = []parameter{
 	{name: "agent_status_message", min: 72, bad: true, says: "What the status means."},
 
 	// Ours.
+	{name: "rule", on: "/ingot/v1/policy/explain", need: true, says: "The rule to explain."},
+	{name: "node", on: "/ingot/v1/policy/explain", says: "The node it is judged on, by name or UUID."},
+	{name: "user", on: "/ingot/v1/policy/explain", says: "A user of the local identity file, whose rights are explained."},
+	{name: "roles", on: "/ingot/v1/policy/explain", kind: "list", says: "Roles of a caller who is described."},
+	{name: "project", on: "/ingot/v1/policy/explain", says: "The project of that caller."},
+	{name: "system", on: "/ingot/v1/policy/explain", says: "all: that caller's roles are on the whole system."},
 	{name: "after", says: "The place in the feed to go on from, as next gave it."},
 	{name: "waiting_for", says: "Operations that wait for this event."},
 	{name: "holder", says: "Operations that this conductor holds."},

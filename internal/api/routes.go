@@ -192,6 +192,8 @@ var routes = slices.Concat(discovery, vendorRoutes(), []route{
 	{method: get, path: "/v1/conductors/{hostname}", rule: "conductor:get", min: 49, takes: "fields", do: (*call).showConductor},
 
 	// Ours. Their version is in the path; microversions do not change them.
+	{method: get, path: "/ingot/v1/policy", rule: "ingot:policy:list", do: (*call).listPolicy},
+	{method: get, path: "/ingot/v1/policy/explain", rule: "ingot:policy:explain", takes: "rule node user roles project system", do: (*call).explain},
 	{method: get, path: "/ingot/v1/servers", rule: "ingot:server:list", do: (*call).listServers},
 	{method: del, path: "/ingot/v1/servers/{server}", rule: "ingot:server:revoke", do: (*call).revokeServer},
 	{method: get, path: "/ingot/v1/nodes/{node}/why", rule: "ingot:node:why", do: (*call).why},

@@ -160,7 +160,7 @@ func (doc *Document) person(u User, domain string) (*person, int, error) {
 	if len(u.System) > 0 {
 		c := base
 		c.SystemScope = "all"
-		if c.Roles, err = expand(u.System); err != nil {
+		if c.Roles, err = Expand(u.System); err != nil {
 			return nil, 0, fmt.Errorf("system: %w", err)
 		}
 		p.callers[System] = c
@@ -177,7 +177,7 @@ func (doc *Document) person(u User, domain string) (*person, int, error) {
 		if known, ok := doc.Projects[name]; ok {
 			c.ProjectID = known.ID
 		}
-		if c.Roles, err = expand(roles); err != nil {
+		if c.Roles, err = Expand(roles); err != nil {
 			return nil, 0, fmt.Errorf("projects: %s: %w", name, err)
 		}
 		p.callers[name] = c
@@ -206,8 +206,8 @@ func (u *User) usual(p *person) (string, error) {
 	return "", nil
 }
 
-// expand adds the roles that roles imply.
-func expand(roles []string) ([]string, error) {
+// Expand adds the roles that roles imply.
+func Expand(roles []string) ([]string, error) {
 	var out []string
 	if len(roles) == 0 || len(roles) > rolesLimit {
 		return nil, fmt.Errorf("there must be from 1 to %d roles", rolesLimit)
