@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/wire"
 )
 
@@ -184,6 +185,8 @@ var described = withVendor(map[string]description{
 	"POST /v1/heartbeat/{node}":    {about: "An agent says that it is there. It needs no authentication; the agent's token proves it.", ok: http.StatusAccepted},
 	"POST /v1/continue_inspection": {about: "An agent brings what it found. It needs no authentication.", body: anObject, gives: anObject, ok: http.StatusAccepted},
 
+	"GET /ingot/v1/policy":                   {about: "Lists the rules that are in force.", gives: keys("rules", listOf(like[policy.Listed]()))},
+	"GET /ingot/v1/policy/explain":           {about: "Says whether a caller has a right, and why.", gives: keys("allowed", aBool, "why", listOf(like[policy.Why]()))},
 	"GET /ingot/v1/servers":                  {about: "Lists the servers of this installation.", gives: keys("servers", listOf(like[serverView]()))},
 	"DELETE /ingot/v1/servers/{server}":      {about: "Ends the trust in a server's certificates."},
 	"GET /ingot/v1/nodes/{node}/why":         {about: "Says what a node is doing, and what it waits for.", gives: like[metal.Why]()},

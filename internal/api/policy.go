@@ -9,8 +9,8 @@ import (
 	"ingot/internal/wire"
 )
 
-// named is a Door that knows its users without their passwords.
-type named interface {
+// namer is a Door that knows its users without their passwords.
+type namer interface {
 	Named(user string) (policy.Caller, error)
 }
 
@@ -63,7 +63,7 @@ func (c *call) described() (policy.Caller, error) {
 	case user == "":
 		return c.rights.Who(), nil
 	}
-	door, ok := c.o.Identity.(named)
+	door, ok := c.o.Identity.(namer)
 	if !ok {
 		return policy.Caller{}, invalid("This server has no file of users to find %s in: describe the caller with roles, and project or system.", clip(user))
 	}
