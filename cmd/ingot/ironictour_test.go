@@ -14,7 +14,6 @@ const (
 	tourNode   = "11111111-0000-4000-8000-000000000001"
 	tourSpare  = "11111111-0000-4000-8000-000000000002"
 	tourPort   = "22222222-0000-4000-8000-000000000001"
-	tourGroup  = "33333333-0000-4000-8000-000000000001"
 	tourChass  = "44444444-0000-4000-8000-000000000001"
 	tourConn   = "55555555-0000-4000-8000-000000000001"
 	tourTarget = "66666666-0000-4000-8000-000000000001"
@@ -39,14 +38,14 @@ const tour = `
 	node show tourist --fields owner retired retired_reason -f json -> "owner": "team-a" -> "retired": true
 	node unset tourist --extra a --retired-reason --lessee
 	node unset tourist --retired
-	node show tourist -f json -c driver_info -c extra -c properties -> "fake_password": "******" -> "extra": {} -> "memory_mb": "1024"
+	node show tourist -f json -c driver_info -c extra -c properties -> "fake_password": "******" -> "extra": {} -> "memory_mb": 1024
 	node validate tourist -> power -> True
 	node add trait tourist CUSTOM_A CUSTOM_B -> CUSTOM_A
 	node trait list tourist -> CUSTOM_A -> CUSTOM_B
 	node remove trait tourist CUSTOM_B
 	node maintenance set tourist --reason fans
 	node maintenance unset tourist
-	port group create --node ` + tourNode + ` --uuid ` + tourGroup + ` --name bond0 --mode 802.3ad --property miimon=100 --unsupport-standalone-ports -> bond0
+	port group create --node ` + tourNode + ` --name bond0 --mode 802.3ad --property miimon=100 --unsupport-standalone-ports -> bond0
 	port group list --node tourist -> bond0
 	port group set bond0 --extra a=b --mode active-backup
 	port group unset bond0 --extra a

@@ -125,7 +125,7 @@ func TestSetProvision(t *testing.T) {
 		{80, metal.Available, `{"target": "active", "deploy_steps": [{"interface": "deploy", "step": "deploy", "args": {}, "priority": 5}]}`, 400, "priority 0"},
 		{80, metal.Enroll, `{"target": "manage", "rescue_password": "x"}`, 400, "rescue_password is only valid"},
 		{80, metal.Active, `{"target": "rescue", "rescue_password": " "}`, 400, "non-empty rescue_password"},
-		{80, metal.Active, `{"target": "rescue", "rescue_password": "` + canary + `"}`, 501, "rescue"},
+		{80, metal.Active, `{"target": "rescue", "rescue_password": "` + canary + `"}`, 400, "does not support rescue"},
 		{37, metal.Active, `{"target": "rescue", "rescue_password": "x"}`, 406, "1.38"},
 		{109, metal.DeployWait, `{"target": "abort"}`, 406, "1.110"},
 		{40, metal.InspectWait, `{"target": "abort"}`, 406, "1.41"},

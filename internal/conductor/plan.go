@@ -94,6 +94,8 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanInspect:   &inspectPlan,
 	metal.PlanProbe:     &probePlan,
 	metal.PlanAdopt:     &adoptPlan,
+	metal.PlanRescue:    &rescuePlan,
+	metal.PlanUnrescue:  &unrescuePlan,
 	metal.PlanTearDown:  &tearDownPlan,
 	metal.PlanManual:    &manualPlan,
 	metal.PlanService:   &servicePlan,

@@ -33,6 +33,8 @@ var journeys = append([]journey{
 	{"rebuild", metal.PlanDeploy, metal.Active, metal.EventRebuild, "{}", metal.Active, metal.DeployFailed, true, true, "image " + testHash},
 	{"inspect", metal.PlanInspect, metal.Manageable, metal.EventInspect, "{}", metal.Manageable, metal.InspectFailed, true, false, "user data"},
 	{"inspect out of band", metal.PlanProbe, metal.Manageable, metal.EventInspect, "{}", metal.Manageable, metal.InspectFailed, true, true, "user data"},
+	{"rescue", metal.PlanRescue, metal.Active, metal.EventRescue, "{}", metal.Rescue, metal.RescueFailed, true, true, "user data"},
+	{"unrescue", metal.PlanUnrescue, metal.Rescue, metal.EventUnrescue, "{}", metal.Active, metal.UnrescueFailed, true, true, "user data"},
 	{"adopt", metal.PlanAdopt, metal.Manageable, metal.EventAdopt, "{}", metal.Active, metal.AdoptFailed, true, true, "user data"},
 	{"power on", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power on"}}`, metal.Active, metal.Active, false, true, "user data"},
 	{"power off", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power off"}}`, metal.Active, metal.Active, true, false, "user data"},

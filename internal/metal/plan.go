@@ -12,6 +12,8 @@ const (
 	PlanInspect   Plan = "inspect" // by the agent
 	PlanProbe     Plan = "inspect out of band"
 	PlanAdopt     Plan = "adopt"
+	PlanRescue    Plan = "rescue"
+	PlanUnrescue  Plan = "unrescue"
 	PlanManual    Plan = "manual clean" // the caller's clean steps, in the caller's order
 	PlanService   Plan = "service"
 	PlanRestore   Plan = "restore instance" // after a service that failed: the instance boots again

@@ -159,6 +159,8 @@ func worksWith(n *metal.Node, plan metal.Plan, ramdisk bool) []string {
 		out = []string{"power", "deploy", "network"}
 	case metal.PlanInspect:
 		return []string{"power", "inspect", "boot", "network"}
+	case metal.PlanRescue, metal.PlanUnrescue:
+		return []string{"power", "rescue"}
 	case metal.PlanProbe:
 		return []string{"inspect"}
 	}

@@ -63,6 +63,8 @@ var accepts = map[metal.Verb]struct {
 	metal.VerbService:  {metal.PlanService, (*request).checkService},
 	metal.VerbInspect:  {metal.PlanInspect, (*request).checkInspect},
 	metal.VerbAdopt:    {plan: metal.PlanAdopt},
+	metal.VerbRescue:   {metal.PlanRescue, (*request).checkRescue},
+	metal.VerbUnrescue: {metal.PlanUnrescue, (*request).checkRescue},
 }
 
 // SetProvision accepts a verb: the node's transition and the operation that does the work are written
