@@ -58,6 +58,7 @@ func (g cloud) tour(r *running) {
 	n := g.enrols(ctx)
 	g.wires(ctx, n.UUID)
 	g.moves(ctx, r, n.UUID)
+	g.configures(ctx, r, n.UUID)
 	g.operates(ctx, n.UUID)
 	g.allocates(ctx, n.UUID)
 	g.ok("delete", nodes.Delete(ctx, g.c, n.UUID).ExtractErr())
@@ -273,4 +274,64 @@ func (g cloud) allocates(ctx context.Context, node string) {
 	}
 	g.ok("delete allocation", allocations.Delete(ctx, g.c, "web").ExtractErr())
 	g.until(ctx, "end of the allocation", node, func(n *nodes.Node) bool { return n.AllocationUUID == "" && n.InstanceUUID == "" })
+}
+
+// configures uses what hangs on the machine beside its life; the node comes and goes as available.
+func (g cloud) configures(ctx context.Context, r *running, node string) {
+	g.t.Helper()
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetManage}, nodes.Manageable)
+	size := 100
+	g.ok("RAID", nodes.SetRAIDConfig(ctx, g.c, node, nodes.RAIDConfigOpts{LogicalDisks: []nodes.LogicalDisk{{SizeGB: &size, RAIDLevel: nodes.RAID1}}}).ExtractErr())
+	n, err := nodes.Get(ctx, g.c, node).Extract()
+	g.ok("get", err)
+	if disks, _ := n.TargetRAIDConfig["logical_disks"].([]any); len(disks) != 1 {
+		g.t.Errorf("target RAID configuration %v", n.TargetRAIDConfig)
+	}
+	bad := -1
+	g.refused("RAID of less than nothing", nodes.SetRAIDConfig(ctx, g.c, node, nodes.RAIDConfigOpts{LogicalDisks: []nodes.LogicalDisk{{SizeGB: &bad, RAIDLevel: nodes.RAID1}}}).Err, http.StatusBadRequest)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetClean, CleanSteps: []nodes.CleanStep{{Interface: nodes.InterfaceBIOS, Step: "apply_configuration",
+		Args: map[string]any{"settings": []any{map[string]any{"name": "virtualization", "value": "on"}}}}}}, nodes.Manageable)
+	settings, err := nodes.ListBIOSSettings(ctx, g.c, node, nodes.ListBIOSSettingsOpts{Detail: true}).Extract()
+	g.ok("BIOS settings", err)
+	if len(settings) != 1 || settings[0].Value != "on" {
+		g.t.Errorf("BIOS settings %+v", settings)
+	}
+	if one, err := nodes.GetBIOSSetting(ctx, g.c, node, "virtualization").Extract(); err != nil || one.Name != "virtualization" {
+		g.t.Errorf("BIOS setting %+v %v", one, err)
+	}
+	parts, err := nodes.ListFirmware(ctx, g.c, node).Extract()
+	g.ok("firmware", err)
+	if !slices.ContainsFunc(parts, func(c nodes.FirmwareComponent) bool { return c.Component == "bmc" && c.CurrentVersion != "" }) {
+		g.t.Errorf("firmware %+v", parts)
+	}
+	methods, err := nodes.ListVendorPassthruMethods(ctx, g.c, node).Extract()
+	g.ok("vendor methods", err)
+	if _, ok := methods["third_method_sync"]; !ok {
+		g.t.Errorf("vendor methods %v", methods)
+	}
+	g.refused("a vendor method that is not there", nodes.CallVendorPassthru(ctx, g.c, node, http.MethodPost, nodes.VendorPassthruCallOpts{Method: "nothing"}).Err, http.StatusBadRequest)
+	g.refused("an NMI that the driver cannot send", nodes.InjectNMI(ctx, g.c, node).Err, http.StatusBadRequest)
+	disk, err := drivers.GetDriverDiskProperties(ctx, g.c, "fake-hardware").Extract()
+	g.ok("RAID properties", err)
+	if (*disk)["raid_level"] == "" {
+		g.t.Errorf("RAID properties %v", disk)
+	}
+	g.attaches(ctx, node)
+	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}, nodes.Available)
+}
+
+// attaches puts virtual interfaces and media to the node, and takes them off.
+func (g cloud) attaches(ctx context.Context, node string) {
+	g.t.Helper()
+	g.ok("attach medium", nodes.AttachVirtualMedia(ctx, g.c, node, nodes.AttachVirtualMediaOpts{DeviceType: nodes.VirtualMediaCD,
+		ImageURL: "http://192.0.2.1/rescue.iso", ImageDownloadSource: nodes.ImageDownloadSourceHTTP}).ExtractErr())
+	g.refused("attach a medium by no URL", nodes.AttachVirtualMedia(ctx, g.c, node, nodes.AttachVirtualMediaOpts{DeviceType: nodes.VirtualMediaCD, ImageURL: "nothing"}).Err, http.StatusBadRequest)
+	media := nodes.GetVirtualMedia(ctx, g.c, node)
+	g.ok("media", media.Err)
+	g.ok("detach media", nodes.DetachVirtualMedia(ctx, g.c, node, nodes.DetachVirtualMediaOpts{DeviceTypes: []nodes.VirtualMediaDeviceType{nodes.VirtualMediaCD}}).ExtractErr())
+	vifs, err := nodes.ListVirtualInterfaces(ctx, g.c, node).Extract()
+	g.ok("virtual interfaces", err)
+	if len(vifs) != 0 {
+		g.t.Errorf("virtual interfaces %+v", vifs)
+	}
 }
