@@ -88,8 +88,8 @@ const tour = `
 	node console disable tourist
 	node inject nmi tourist -> (HTTP 400)
 	node passthru list tourist -> third_method_sync
-	node passthru call tourist third_method_sync --http-method POST --arg bar=meow
-	node vif list tourist -> ID
+	node passthru call tourist second_method --http-method POST --arg bar=kazoo
+	node vif list tourist
 	node vif attach tourist ` + tourVIF + `
 	node vif detach tourist ` + tourVIF + `
 	port delete ` + tourPort + `
@@ -148,12 +148,12 @@ const tour = `
 
 // elsewhere are the commands that are shown in another place, or are no part of the API.
 var elsewhere = map[string]string{
-	"complete":               "prints a completion for shells",
-	"help":                   "prints its own help",
-	"conductor show":         "needs the host's name: below",
-	"node history get":       "needs an event's UUID: below",
-	"driver passthru call":   "below: its refusal",
-	"node abort":             "TestDebiansIronicClient",
+	"complete":             "prints a completion for shells",
+	"help":                 "prints its own help",
+	"conductor show":       "needs the host's name: below",
+	"node history get":     "needs an event's UUID: below",
+	"driver passthru call": "below: its refusal",
+	"node abort":           "TestDebiansIronicClient",
 }
 
 // TestDebiansTour: every command that Debian's client has is in the tour, in TestDebiansIronicClient or in
