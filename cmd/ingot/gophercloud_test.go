@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,12 +12,14 @@ import (
 
 	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/apiversions"
+	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/httpbasic"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/noauth"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/allocations"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/conductors"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/drivers"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/nodes"
 	"github.com/gophercloud/gophercloud/v2/openstack/baremetal/v1/ports"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // cloud is gophercloud, unmodified, as a client of a running server. Its calls must succeed unless a test says
@@ -41,24 +45,55 @@ func (g cloud) refused(what string, err error, status int) {
 	}
 }
 
-// TestGophercloud is the tour of a client that baremetal-operator and others are built on.
+// TestGophercloud is the tour of a client that baremetal-operator and others are built on: as nobody in particular, and as
+// a user with a password.
 func TestGophercloud(t *testing.T) {
-	r := serving(t, t.TempDir())
-	c, err := noauth.NewBareMetalNoAuth(noauth.EndpointOpts{IronicEndpoint: r.url + "/v1/"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Microversion = "1.99"
-	cloud{t, c}.tour(r)
+	t.Run("noauth", func(t *testing.T) {
+		r := serving(t, t.TempDir())
+		c, err := noauth.NewBareMetalNoAuth(noauth.EndpointOpts{IronicEndpoint: r.url + "/v1/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cloud{t, c}.tour()
+	})
+	t.Run("http_basic", func(t *testing.T) {
+		hash, err := bcrypt.GenerateFromPassword([]byte("a password"), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		users, conf := filepath.Join(dir, "htpasswd"), filepath.Join(dir, "ingot.conf")
+		for path, text := range map[string]string{users: "gopher:" + string(hash) + "\n",
+			conf: "[DEFAULT]\nauth_strategy = http_basic\nhttp_basic_auth_user_file = " + users + "\n"} {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := serving(t, dir, "--config", conf)
+		for password, allowed := range map[string]bool{"a password": true, "another": false} {
+			c, err := httpbasic.NewBareMetalHTTPBasic(httpbasic.EndpointOpts{IronicEndpoint: r.url + "/v1/", IronicUser: "gopher", IronicUserPassword: password})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := cloud{t, c}
+			if allowed {
+				g.tour()
+				continue
+			}
+			_, err = nodes.List(g.c, nodes.ListOpts{}).AllPages(t.Context())
+			g.refused("a wrong password", err, http.StatusUnauthorized)
+		}
+	})
 }
 
-func (g cloud) tour(r *running) {
+func (g cloud) tour() {
 	ctx := g.t.Context()
+	g.c.Microversion = "1.99"
 	g.discovers(ctx)
 	n := g.enrols(ctx)
 	g.wires(ctx, n.UUID)
-	g.moves(ctx, r, n.UUID)
-	g.configures(ctx, r, n.UUID)
+	g.moves(ctx, n.UUID)
+	g.configures(ctx, n.UUID)
 	g.operates(ctx, n.UUID)
 	g.allocates(ctx, n.UUID)
 	g.ok("delete", nodes.Delete(ctx, g.c, n.UUID).ExtractErr())
@@ -174,19 +209,19 @@ func (g cloud) wires(ctx context.Context, node string) {
 }
 
 // moves takes the node through its life, and back.
-func (g cloud) moves(ctx context.Context, r *running, node string) {
+func (g cloud) moves(ctx context.Context, node string) {
 	g.t.Helper()
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetManage}, nodes.Manageable)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetInspect}, nodes.Manageable)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetManage}, nodes.Manageable)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetInspect}, nodes.Manageable)
 	inv, err := nodes.GetInventory(ctx, g.c, node).Extract()
 	g.ok("inventory", err)
 	if inv.Inventory.CPU.Count != 2 || len(inv.Inventory.Interfaces) == 0 {
 		g.t.Errorf("inventory %+v", inv.Inventory)
 	}
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetClean,
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetClean,
 		CleanSteps: []nodes.CleanStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset"}}}, nodes.Manageable)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}, nodes.Available)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetActive,
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}, nodes.Available)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetActive,
 		ConfigDrive: nodes.ConfigDrive{MetaData: map[string]any{"hostname": "web-1"}, UserData: "#cloud-config\n"},
 		DeploySteps: []nodes.DeployStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset", Priority: 90, Args: map[string]any{}}}}, nodes.Active)
 	n, err := nodes.Get(ctx, g.c, node).Extract()
@@ -196,14 +231,14 @@ func (g cloud) moves(ctx context.Context, r *running, node string) {
 	}
 	g.refused("delete of an active node", nodes.Delete(ctx, g.c, node).Err, http.StatusConflict)
 	g.refused("a verb that leads nowhere", nodes.ChangeProvisionState(ctx, g.c, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}).Err, http.StatusBadRequest)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetService,
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetService,
 		ServiceSteps: []nodes.ServiceStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset"}}}, nodes.Active)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetRebuild}, nodes.Active)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetDeleted}, nodes.Available)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetRebuild}, nodes.Active)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetDeleted}, nodes.Available)
 }
 
 // to asks for a verb and waits for the state in which it ends.
-func (g cloud) to(ctx context.Context, r *running, node string, opts nodes.ProvisionStateOpts, end nodes.ProvisionState) {
+func (g cloud) to(ctx context.Context, node string, opts nodes.ProvisionStateOpts, end nodes.ProvisionState) {
 	g.t.Helper()
 	err := nodes.ChangeProvisionState(ctx, g.c, node, opts).ExtractErr()
 	for gophercloud.ResponseCodeIs(err, http.StatusConflict) && ctx.Err() == nil { // something still holds it: as every client does
@@ -281,9 +316,9 @@ func (g cloud) allocates(ctx context.Context, node string) {
 }
 
 // configures uses what hangs on the machine beside its life; the node comes and goes as available.
-func (g cloud) configures(ctx context.Context, r *running, node string) {
+func (g cloud) configures(ctx context.Context, node string) {
 	g.t.Helper()
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetManage}, nodes.Manageable)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetManage}, nodes.Manageable)
 	size := 100
 	g.ok("RAID", nodes.SetRAIDConfig(ctx, g.c, node, nodes.RAIDConfigOpts{LogicalDisks: []nodes.LogicalDisk{{SizeGB: &size, RAIDLevel: nodes.RAID1}}}).ExtractErr())
 	n, err := nodes.Get(ctx, g.c, node).Extract()
@@ -293,7 +328,7 @@ func (g cloud) configures(ctx context.Context, r *running, node string) {
 	}
 	bad := -1
 	g.refused("RAID of less than nothing", nodes.SetRAIDConfig(ctx, g.c, node, nodes.RAIDConfigOpts{LogicalDisks: []nodes.LogicalDisk{{SizeGB: &bad, RAIDLevel: nodes.RAID1}}}).Err, http.StatusBadRequest)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetClean, CleanSteps: []nodes.CleanStep{{Interface: nodes.InterfaceBIOS, Step: "apply_configuration",
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetClean, CleanSteps: []nodes.CleanStep{{Interface: nodes.InterfaceBIOS, Step: "apply_configuration",
 		Args: map[string]any{"settings": []any{map[string]any{"name": "virtualization", "value": "on"}}}}}}, nodes.Manageable)
 	settings, err := nodes.ListBIOSSettings(ctx, g.c, node, nodes.ListBIOSSettingsOpts{Detail: true}).Extract()
 	g.ok("BIOS settings", err)
@@ -323,7 +358,7 @@ func (g cloud) configures(ctx context.Context, r *running, node string) {
 		g.t.Errorf("RAID properties %v", disk)
 	}
 	g.attaches(ctx, node)
-	g.to(ctx, r, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}, nodes.Available)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}, nodes.Available)
 }
 
 // attaches puts virtual interfaces and media to the node, and takes them off.
