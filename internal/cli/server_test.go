@@ -24,6 +24,7 @@ type server struct {
 	bodies []string // of every request that had one: "METHOD path body"
 	old    bool     // answer as an upstream Ironic: no /ingot paths
 	gone   int      // answers to hang up on, to play a restart
+	wishes
 }
 
 type machine struct {
@@ -92,6 +93,7 @@ func (s *server) handler() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/ports", s.createPort)
 	mux.HandleFunc("DELETE /v1/ports/{port}", func(w http.ResponseWriter, _ *http.Request) { s.ports = nil; w.WriteHeader(204) })
+	s.wishes.routes(mux)
 	mux.HandleFunc("GET /v1/drivers", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"drivers": [{"name": "redfish", "hosts": ["rack1", "rack2"]}]}`)
 	})

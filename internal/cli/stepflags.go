@@ -89,6 +89,8 @@ func (a *app) stepping(v metal.Verb, c cobra.Command, want ...metal.State) *cobr
 	var w waiting
 	var s stepFlags
 	var noRamdisk bool
+	var runbook string
+	c.Flags().StringVar(&runbook, "runbook", "", "run the steps of this runbook, in place of --steps")
 	c.Flags().BoolVar(&noRamdisk, "disable-ramdisk", false, "run the steps without booting the ramdisk; those that need its agent are refused")
 	c.Args = exactly("NODE")
 	c.ValidArgsFunction = a.completeNodes
@@ -97,11 +99,16 @@ func (a *app) stepping(v metal.Verb, c cobra.Command, want ...metal.State) *cobr
 		if err != nil {
 			return err
 		}
-		if len(steps) == 0 {
-			return usagef("--steps is missing")
+		switch {
+		case len(steps) == 0 && runbook == "":
+			return usagef("--steps or --runbook is missing")
+		case len(steps) > 0 && runbook != "":
+			return usagef("--steps and --runbook exclude each other")
+		case noRamdisk && runbook != "":
+			return usagef("--disable-ramdisk does not go with --runbook: the runbook says whether its steps need the ramdisk")
 		}
 		return a.start(cmd, cl, args[0], cmd.Name(), w, rest{want}, func(ctx context.Context) error {
-			return cl.SetProvision(ctx, args[0], client.Provision{Verb: v, Steps: steps, NoRamdisk: noRamdisk, Secrets: values})
+			return cl.SetProvision(ctx, args[0], client.Provision{Verb: v, Steps: steps, Runbook: runbook, NoRamdisk: noRamdisk, Secrets: values})
 		})
 	})
 	w.flags(&c)
@@ -111,16 +118,18 @@ func (a *app) stepping(v metal.Verb, c cobra.Command, want ...metal.State) *cobr
 
 func (a *app) nodeClean() *cobra.Command {
 	return a.stepping(metal.VerbClean, cobra.Command{
-		Use:     "clean NODE --steps FILE",
-		Short:   "Run clean steps, in this order, on a manageable node",
-		Example: `  ingot node clean rack1-u3 --steps raid.yaml --wait`,
+		Use:   "clean NODE --steps FILE",
+		Short: "Run clean steps, in this order, on a manageable node",
+		Example: `  ingot node clean rack1-u3 --steps raid.yaml --wait
+  ingot node clean rack1-u3 --runbook wipe --wait`,
 	}, metal.Manageable)
 }
 
 func (a *app) nodeService() *cobra.Command {
 	return a.stepping(metal.VerbService, cobra.Command{
-		Use:     "service NODE --steps FILE",
-		Short:   "Run service steps, in this order, on an active node",
-		Example: `  ingot node service rack1-u3 --steps firmware.yaml --secret bmc=bmc-password --wait`,
+		Use:   "service NODE --steps FILE",
+		Short: "Run service steps, in this order, on an active node",
+		Example: `  ingot node service rack1-u3 --steps firmware.yaml --secret bmc=bmc-password --wait
+  ingot node service rack1-u3 --runbook firmware --wait`,
 	}, metal.Active)
 }

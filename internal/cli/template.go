@@ -11,7 +11,7 @@ import (
 
 func (a *app) template() *cobra.Command {
 	return a.online(a.group("template", "Deploy steps under the name of a trait",
-		a.templateList(), a.templateCreate(), a.templateDelete()))
+		a.templateList(), a.templateShow(), a.templateCreate(), a.templateDelete()))
 }
 
 func (a *app) templateList() *cobra.Command {
@@ -37,6 +37,22 @@ func (a *app) templateList() *cobra.Command {
 				rows[i] = []string{d.UUID, d.Name, names}
 			}
 			return a.print(cmd, all, func(w io.Writer) { table(w, []string{"uuid", "name", "steps"}, rows) })
+		}),
+	}
+}
+
+func (a *app) templateShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show TEMPLATE",
+		Short:   "Show a deploy template with its steps",
+		Example: `  ingot template show CUSTOM_RAID1`,
+		Args:    exactly("TEMPLATE"),
+		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
+			d, err := c.Template(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.document(cmd, d.All)
 		}),
 	}
 }

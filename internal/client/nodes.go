@@ -171,6 +171,8 @@ type Provision struct {
 	ConfigDrive any
 	// Steps are clean, deploy or service steps, as the verb takes them: a list of objects.
 	Steps []any
+	// Runbook is the name or UUID of one whose clean or service steps are run, in place of Steps.
+	Runbook string
 	// NoRamdisk has clean and service steps run without the ramdisk.
 	NoRamdisk bool
 	// Secrets are the values that arguments of the steps name as {"secret": "NAME"}.
@@ -193,6 +195,9 @@ func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) er
 			key = "service_steps"
 		}
 		body[key] = p.Steps
+	}
+	if p.Runbook != "" {
+		body["runbook"] = p.Runbook
 	}
 	if p.NoRamdisk {
 		body["disable_ramdisk"] = true

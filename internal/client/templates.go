@@ -22,6 +22,15 @@ func (c *Client) Templates(ctx context.Context) ([]Template, error) {
 	return list[Template](ctx, c, "/v1/deploy_templates", "deploy_templates", url.Values{"detail": {"true"}}, 0)
 }
 
+// Template shows one deploy template; fault.NotFound if there is none.
+func (c *Client) Template(ctx context.Context, ident string) (*Template, error) {
+	if ident == "" {
+		return nil, missing("deploy template")
+	}
+	var d Template
+	return &d, c.get(ctx, "/v1/deploy_templates/"+seg(ident), nil, &d)
+}
+
 // CreateTemplate keeps a deploy template; fault.Conflict if the name is taken.
 func (c *Client) CreateTemplate(ctx context.Context, name string, steps []any) (*Template, error) {
 	var d Template
