@@ -283,7 +283,27 @@ func (parts Parts) compose(d Design, enabled map[string][]string, defaults map[s
 		}
 		h.Type.Defaults[kind] = firstChoice(h.Type, kind, defaults[kind])
 	}
+	h.Type.Steps = h.Parts.steps()
 	return h, nil
+}
+
+// steps is what the implementations offer out of band, whatever the node.
+func (parts Parts) steps() map[metal.StepKind]map[string][]string {
+	out := map[metal.StepKind]map[string][]string{metal.CleanSteps: {}, metal.DeploySteps: {}, metal.ServiceSteps: {}}
+	for kind, named := range parts {
+		for name, p := range named {
+			if p.Steps == nil {
+				continue
+			}
+			n := &metal.Node{Interfaces: map[string]string{kind: name}}
+			for steps, at := range out {
+				for _, one := range (manySteps{{kind, p.Steps}}).Steps(n, steps) {
+					at[metal.Implements(kind, name)] = append(at[metal.Implements(kind, name)], one.Name())
+				}
+			}
+		}
+	}
+	return out
 }
 
 // firstChoice is what a node gets that names none: what the operator said, "" where the type does not take that; else the

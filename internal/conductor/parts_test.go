@@ -81,3 +81,37 @@ func TestComposition(t *testing.T) {
 		t.Errorf("with an instance's own: %+v", own.Part)
 	}
 }
+
+// onlySteps is a Stepper that is asked what it offers.
+type onlySteps struct{ Stepper }
+
+func (onlySteps) Steps(n *metal.Node, kind metal.StepKind) []metal.Step {
+	if kind != metal.CleanSteps || n.Interface("bios") != "b" {
+		return nil
+	}
+	return []metal.Step{{Interface: "bios", Step: "x"}, {Interface: "raid", Step: "y"}}
+}
+
+// What a type announces of its steps is per implementation, and only of its own kind.
+func TestStepsAreAnnounced(t *testing.T) {
+	t.Parallel()
+	parts := Parts{}
+	design := Design{Name: "t", Supports: map[string][]string{}}
+	for _, k := range metal.InterfaceKinds {
+		parts[k.Name] = map[string]Part{"none": {}}
+		design.Supports[k.Name] = []string{"none"}
+	}
+	parts["bios"]["b"] = Part{Steps: onlySteps{}}
+	design.Supports["bios"] = []string{"none", "b"}
+	types, err := parts.Compose([]Design{design}, Enabled{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &metal.Node{Interfaces: map[string]string{"bios": "b"}}
+	if names, known := types["t"].Type.OutOfBand(n, metal.CleanSteps); !known || len(names) != 1 || names[0] != "bios.x" {
+		t.Errorf("clean steps %v, %v", names, known)
+	}
+	if names, known := types["t"].Type.OutOfBand(n, metal.ServiceSteps); !known || len(names) != 0 {
+		t.Errorf("service steps %v, %v", names, known)
+	}
+}

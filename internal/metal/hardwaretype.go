@@ -20,6 +20,20 @@ type HardwareType struct {
 	Defaults map[string]string `json:",omitempty"`
 	// Unbuilt has those that nodes may name while their work is not built: verbs that need it are refused.
 	Unbuilt map[string][]string `json:",omitempty"`
+	// Steps has, per kind of steps and per implementation (Implements), what it offers out of band, by Step.Name; nil where
+	// that is not known.
+	Steps map[StepKind]map[string][]string `json:",omitempty"`
+}
+
+// Implements is how Steps calls an implementation of an interface kind.
+func Implements(kind, name string) string { return kind + "/" + name }
+
+// OutOfBand lists the names of the steps that a node's driver offers without the agent; known is false where nobody said.
+func (h HardwareType) OutOfBand(n *Node, kind StepKind) (names []string, known bool) {
+	for _, k := range InterfaceKinds {
+		names = append(names, h.Steps[kind][Implements(k.Name, n.Interface(k.Name))]...)
+	}
+	return names, h.Steps != nil
 }
 
 // Field is one key of driver_info that a driver understands.
@@ -91,7 +105,29 @@ func Unbuilt(n *Node, h HardwareType, kind string) error {
 // With is what h and t, one driver on two servers, offer between them.
 func (h HardwareType) With(t HardwareType) HardwareType {
 	h.Interfaces, h.Others, h.Unbuilt = merged(h.Interfaces, t.Interfaces), merged(h.Others, t.Others), merged(h.Unbuilt, t.Unbuilt)
+	h.Steps = eitherSteps(h, t)
 	return h
+}
+
+// eitherSteps is what one of two offers out of band; nothing is known where one does not say.
+func eitherSteps(h, t HardwareType) map[StepKind]map[string][]string {
+	if h.Steps == nil || t.Steps == nil {
+		return nil
+	}
+	out := map[StepKind]map[string][]string{}
+	for _, from := range []map[StepKind]map[string][]string{h.Steps, t.Steps} {
+		for kind, parts := range from {
+			if out[kind] == nil {
+				out[kind] = map[string][]string{}
+			}
+			for part, names := range parts {
+				all := slices.Concat(out[kind][part], names)
+				slices.Sort(all)
+				out[kind][part] = slices.Compact(all)
+			}
+		}
+	}
+	return out
 }
 
 func merged(a, b map[string][]string) map[string][]string {
@@ -113,7 +149,7 @@ func merged(a, b map[string][]string) map[string][]string {
 // Both is what h and t, one driver on two servers, offer each. Defaults are h's where t has them.
 func (h HardwareType) Both(t HardwareType) HardwareType {
 	out := HardwareType{Name: h.Name, Fields: h.Fields, Interfaces: map[string][]string{}, Others: map[string][]string{}, Defaults: map[string]string{},
-		Unbuilt: merged(h.Unbuilt, t.Unbuilt)}
+		Unbuilt: merged(h.Unbuilt, t.Unbuilt), Steps: eitherSteps(h, t)}
 	for _, k := range InterfaceKinds {
 		kind := k.Name
 		here := func(name string) bool { return !t.Takes(kind, name) }

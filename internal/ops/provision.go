@@ -151,6 +151,9 @@ func (rq *request) canWork() error {
 	if err != nil || rq.plan == "" {
 		return nil //nolint:nilerr // as said
 	}
+	if err := rq.knownSteps(hw); err != nil {
+		return err
+	}
 	ramdisk := rq.plan == metal.PlanDeploy || rq.plan == metal.PlanClean && !(rq.node.AutomatedClean != nil && !*rq.node.AutomatedClean)
 	return built(rq.node, hw, worksWith(rq.node, rq.plan, ramdisk)...)
 }
