@@ -156,8 +156,7 @@ func testAllocateBusy(t *testing.T, open func() *store.DB) {
 	}
 }
 
-// TestAllocateRace: several conductors give every node once, and nobody two, while callers take nodes away and allocations are
-// deleted.
+// TestAllocateRace: several conductors, two of a name among them, give every node once and nobody two.
 func TestAllocateRace(t *testing.T) { storetest.Each(t, testAllocateRace) }
 
 func testAllocateRace(t *testing.T, open func() *store.DB) {
