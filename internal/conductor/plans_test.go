@@ -25,7 +25,7 @@ type journey struct {
 	disk   string // at the end
 }
 
-var journeys = append([]journey{
+var journeys = slices.Concat([]journey{
 	{"manage", metal.PlanVerify, metal.Enroll, metal.EventManage, "{}", metal.Manageable, metal.Enroll, true, true, "user data"},
 	{"provide", metal.PlanClean, metal.Manageable, metal.EventProvide, "{}", metal.Available, metal.CleanFailed, true, false, "erased"},
 	{"deploy", metal.PlanDeploy, metal.Available, metal.EventDeploy, "{}", metal.Active, metal.DeployFailed, false, true, "image " + testHash},
@@ -47,7 +47,7 @@ var journeys = append([]journey{
 	{"deploy with steps", metal.PlanDeploy, metal.Available, metal.EventDeploy, deploySteps, metal.Active, metal.DeployFailed, false, true, "image " + testHash},
 	{"restore", metal.PlanRestore, metal.Active, "", "{}", metal.Active, metal.Active, false, true, "user data"},
 	{"soft reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"soft rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
-}, firmwareJourneys...)
+}, firmwareJourneys, peripheralJourneys)
 
 // The steps that callers give in these journeys: each kind of step, in every plan that takes any.
 const (
@@ -72,7 +72,8 @@ func (j journey) begin(t *testing.T) *world {
 func (j journey) start(w *world) *world {
 	w.t.Helper()
 	w.node.ProvisionState = j.from
-	w.on = j.on
+	w.on, w.side = j.on, newPeripherals(j)
+	w.node.ConsoleEnabled = w.side.console
 	if wish := wishes[j.name]; wish != "" {
 		w.node.InstanceInfo = w.node.InstanceInfo.With("capabilities", wish)
 		w.firm = firmware{legacy: j.event == metal.EventDeploy, secure: j.event == metal.EventDelete}
@@ -91,6 +92,7 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 	if wishes[j.name] != "" && (w.firm.secure != (j.event == metal.EventDeploy) || w.firm.legacy) {
 		t.Errorf("%s: firmware %+v", label, w.firm)
 	}
+	w.peripheralsArrived(j, n, label)
 	if w.on != j.runs || w.media != "" || a != nil || w.disk != j.disk {
 		t.Errorf("%s: on %v, media %q, agent row %v, disk %q", label, w.on, w.media, a != nil, w.disk)
 	}
@@ -156,17 +158,18 @@ func testEachStepFailing(t *testing.T) {
 				w := j.begin(t)
 				defer w.close()
 				c := w.conductor("c1", nil)
-				c.tamper = func(steps []step) {
-					for i := range steps {
-						if steps[i].name == name {
-							steps[i].run, steps[i].verify = failing, failing
-						}
-					}
-				}
+				c.tamper = breaking(name)
 				w.run(c)
 				n, a := w.state()
-				if n.ProvisionState != j.failed || !strings.Contains(n.LastError, name) || !strings.Contains(n.LastError, "broken on purpose") {
-					t.Fatalf("state %q, last_error %q; want %q and the cause", n.ProvisionState, n.LastError, j.failed)
+				why := n.LastError
+				if plans[j.plan].quiet && name == "check" { // who asked waits for it
+					why = w.refusal()
+					if n.LastError != "" {
+						t.Errorf("last_error %q of what its caller was told", n.LastError)
+					}
+				}
+				if n.ProvisionState != j.failed || !strings.Contains(why, name) || !strings.Contains(why, "broken on purpose") {
+					t.Fatalf("state %q, told %q; want %q and the cause", n.ProvisionState, why, j.failed)
 				}
 				if w.media != "" || a != nil {
 					t.Errorf("left behind: media %q, agent row %v", w.media, a != nil)
@@ -195,6 +198,17 @@ func testEachStepFailing(t *testing.T) {
 
 func failing(*runner, context.Context, *Op) (Outcome, error) {
 	return Outcome{}, fault.New(fault.Invalid, "broken on purpose")
+}
+
+// breaking fails one step.
+func breaking(name string) func([]step) {
+	return func(steps []step) {
+		for i := range steps {
+			if steps[i].name == name {
+				steps[i].run, steps[i].verify = failing, failing
+			}
+		}
+	}
 }
 
 // save writes the node as the test changed it.

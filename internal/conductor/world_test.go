@@ -53,6 +53,7 @@ type world struct {
 	silent   bool           // the agent never calls back
 	onWait   func(*world)   // what happens to a machine whose agent does not call, once
 	firm     firmware
+	side     peripherals
 	tune     func(*Config)     // what the test configures, for every conductor
 	later    func(*Config)     // what the operator changed while no conductor ran
 	stepsRun map[string]bool   // by key: what the driver has done
@@ -85,6 +86,7 @@ func newWorld(t *testing.T) *world {
 // make gives the world its machine; it has its database.
 func (w *world) make() *world {
 	w.t.Helper()
+	w.side = newPeripherals(journey{})
 	w.disk, w.counters, w.stepsRun, w.versions = "user data", map[string]int{}, map[string]bool{}, "1"
 	w.write(func(tx *store.Tx) (err error) { w.node, err = tx.Node("n1"); return err })
 	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
@@ -99,7 +101,8 @@ func (w *world) make() *world {
 // createNode makes the machine's node.
 func createNode(tx *store.Tx) error {
 	return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
-		DriverInfo: secret.NewMap(nil), Interfaces: map[string]string{"deploy": "direct"},
+		DriverInfo: secret.NewMap(nil),
+		Interfaces: map[string]string{"deploy": "direct", "management": "test", "console": "test", "bios": "test", "firmware": "test", "vendor": "test"},
 		InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://127.0.0.1:1/i.raw", "image_os_hash_value": testHash,
 			"configdrive": map[string]any{"user_data": "#cloud-config\n"}})})
 }
@@ -135,7 +138,8 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if host == "successor" && w.later != nil {
 		w.later(&c)
 	}
-	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: Part{Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w}}},
+	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: Part{Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w,
+		Settings: w, Components: w, Drives: w, Terminal: w, Vendor: w}}},
 		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
 	cond.crash = crash
 	if w.host != nil {
