@@ -24,6 +24,7 @@ var statuses = map[fault.Kind]int{
 	fault.NotSupported:    http.StatusNotImplemented,
 	fault.Unauthenticated: http.StatusUnauthorized,
 	fault.TooMany:         http.StatusTooManyRequests,
+	fault.NoHost:          http.StatusNotFound, // but see hostless
 }
 
 // routeError is a failure before any handler ran. Its body has another inner form than a fault's.
@@ -66,6 +67,14 @@ func errorAnswer(err error, id string) answer {
 		a.retryAfter = tm.seconds()
 	}
 	return a
+}
+
+// hostless is err, or a wrong request where the route's callers expect one for a node that no conductor serves.
+func (c *call) hostless(err error) error {
+	if text, _ := fault.PublicOf(err); c.hosted && fault.KindOf(err) == fault.NoHost {
+		return fault.Wrap(fault.Invalid, err, "%s", text)
+	}
+	return err
 }
 
 // orLate is err, or what a caller is told of a request whose time was up.

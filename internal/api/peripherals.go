@@ -11,8 +11,8 @@ import (
 	"ingot/internal/wire"
 )
 
-// mediaSchemes are those of images for virtual drives. Source: rest-api reference §3.7.
-var mediaSchemes = []string{"http", "https", "nfs", "cifs", "smb"}
+// shares are schemes of images that upstream hands to a BMC, too. Source: rest-api reference §3.7.
+var shares = []string{"nfs", "cifs", "smb"}
 
 func (c *call) attachMedia() (answer, error) {
 	args, err := c.object()
@@ -33,18 +33,15 @@ func (c *call) attachMedia() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if u, err := url.Parse(image); err != nil || !slices.Contains(mediaSchemes, strings.ToLower(u.Scheme)) || u.Host == "" {
-		return answer{}, invalid("Invalid input for image_url: it must be a URL whose scheme is one of %s.", strings.Join(mediaSchemes, ", "))
+	if err := checkMediaURL(image); err != nil {
+		return answer{}, err
 	}
 	source, err := textArg(args, "image_download_source", false)
 	if err != nil {
 		return answer{}, err
 	}
 	switch source {
-	case "http":
-	case "", "local":
-		return answer{}, fault.New(fault.NotSupported, "This server does not fetch images for virtual media itself yet: "+
-			"give image_download_source http, and the BMC fetches image_url by itself.")
+	case "http", "", "local": // the BMC fetches the image in each case
 	case "swift":
 		return answer{}, invalid("Invalid input for image_download_source: this server has no Swift; use http or local.")
 	default:
@@ -54,6 +51,19 @@ func (c *call) attachMedia() (answer, error) {
 		return answer{}, err
 	}
 	return answer{status: http.StatusNoContent}, nil
+}
+
+func checkMediaURL(image string) error {
+	u, err := url.Parse(image)
+	switch {
+	case err != nil || u.Host == "":
+	case strings.EqualFold(u.Scheme, "http"), strings.EqualFold(u.Scheme, "https"):
+		return nil
+	case slices.Contains(shares, strings.ToLower(u.Scheme)):
+		return fault.New(fault.NotSupported, "This server does not attach images from %s shares: put the image on a web server and give its http or https URL.",
+			strings.ToLower(u.Scheme))
+	}
+	return invalid("Invalid input for image_url: it must be an http or https URL that the machine's BMC can fetch.")
 }
 
 func badKind(kind string) error {

@@ -17,6 +17,7 @@ type route struct {
 	below  int    // status for older requests; 0 is 404
 	takes  string // query parameters; for actions, keys of the body as well
 	limit  size   // of the body
+	hosted bool   // that no live conductor serves the node is 400 instead of 404; source: rest-api reference, "Status codes" and §3
 	untold bool   // the body is JSON although the request does not say so
 	do     func(*call) (answer, error)
 }
@@ -54,10 +55,10 @@ var routes = slices.Concat(discovery, vendorRoutes(), []route{
 
 	{method: get, path: "/v1/nodes", rule: "node:list", takes: chosen + " " + nodeFilters, do: (*call).listNodes},
 	{method: get, path: "/v1/nodes/detail", rule: "node:list", takes: paged + " " + nodeFilters, do: (*call).detailNodes},
-	{method: post, path: "/v1/nodes", rule: "node:create", do: (*call).createNode},
+	{method: post, path: "/v1/nodes", rule: "node:create", hosted: true, do: (*call).createNode},
 	{method: get, path: "/v1/nodes/validate", rule: "node:validate", takes: "node node_uuid", do: (*call).validateNamed},
 	{method: get, path: "/v1/nodes/{node}", rule: "node:get", takes: "fields", do: (*call).showNode},
-	{method: patch, path: "/v1/nodes/{node}", rule: "node:update", takes: "reset_interfaces", do: (*call).patchNode},
+	{method: patch, path: "/v1/nodes/{node}", rule: "node:update", takes: "reset_interfaces", hosted: true, do: (*call).patchNode},
 	{method: del, path: "/v1/nodes/{node}", rule: "node:delete", do: (*call).deleteNode},
 	{method: get, path: "/v1/nodes/{node}/validate", rule: "node:validate", do: (*call).validateNode},
 
@@ -78,12 +79,12 @@ var routes = slices.Concat(discovery, vendorRoutes(), []route{
 	{method: get, path: "/v1/nodes/{node}/management/indicators", rule: "node:get_indicator_state", do: (*call).listIndicators},
 	{method: get, path: "/v1/nodes/{node}/management/indicators/{indicator}", rule: "node:get_indicator_state", do: (*call).showIndicator},
 	{method: put, path: "/v1/nodes/{node}/management/indicators/{indicator}", rule: "node:set_indicator_state", takes: "state", do: (*call).setIndicator},
-	{method: get, path: "/v1/nodes/{node}/vifs", rule: "node:vif:list", min: 28, do: (*call).listVIFs},
-	{method: post, path: "/v1/nodes/{node}/vifs", rule: "node:vif:attach", min: 28, do: (*call).attachVIF},
-	{method: del, path: "/v1/nodes/{node}/vifs/{vif}", rule: "node:vif:detach", min: 28, do: (*call).detachVIF},
-	{method: get, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:get", min: 93, do: (*call).listMedia},
-	{method: post, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:attach", min: 89, do: (*call).attachMedia},
-	{method: del, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:detach", min: 89, takes: "device_types", do: (*call).detachMedia},
+	{method: get, path: "/v1/nodes/{node}/vifs", rule: "node:vif:list", min: 28, hosted: true, do: (*call).listVIFs},
+	{method: post, path: "/v1/nodes/{node}/vifs", rule: "node:vif:attach", min: 28, hosted: true, do: (*call).attachVIF},
+	{method: del, path: "/v1/nodes/{node}/vifs/{vif}", rule: "node:vif:detach", min: 28, hosted: true, do: (*call).detachVIF},
+	{method: get, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:get", min: 93, hosted: true, do: (*call).listMedia},
+	{method: post, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:attach", min: 89, hosted: true, do: (*call).attachMedia},
+	{method: del, path: "/v1/nodes/{node}/vmedia", rule: "node:vmedia:detach", min: 89, takes: "device_types", hosted: true, do: (*call).detachMedia},
 	{method: get, path: "/v1/nodes/{node}/bios", rule: "node:bios:get", min: 40, takes: "fields detail", do: (*call).listBIOS},
 	{method: get, path: "/v1/nodes/{node}/bios/{setting}", rule: "node:bios:get", min: 40, do: (*call).showBIOS},
 	{method: get, path: "/v1/nodes/{node}/firmware", rule: "node:firmware:get", min: 86, takes: "fields detail", do: (*call).listFirmware},

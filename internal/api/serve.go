@@ -31,6 +31,7 @@ type call struct {
 	id       string         // request id
 	trace    string         // where the request is in a trace, as W3C\'s traceparent; "" for nowhere
 	route    string         // the template of the route that took it, "" for none
+	hosted   bool           // as of the route
 	minor    int            // microversion in effect
 	who      policy.Caller  // who asks; nobody on public paths
 	rights   *policy.Rights // what the caller may do; set once the route is known
@@ -167,7 +168,7 @@ func (e entry) serve(c *call) (answer, error) {
 	if !ok {
 		return answer{}, e.notAllowed(c.r.Method)
 	}
-	c.route = rt.path
+	c.route, c.hosted = rt.path, rt.hosted
 	if c.minor < rt.min {
 		return answer{}, rt.hidden(c, e)
 	}
@@ -255,7 +256,7 @@ func (c *call) unstrip(rt route) error {
 // fail answers an error.
 func (c *call) fail(err error) {
 	c.err = err
-	a := errorAnswer(err, c.id)
+	a := errorAnswer(c.hostless(err), c.id)
 	if strings.HasPrefix(c.r.UserAgent(), ironicclient) {
 		a.retryAfter = ""
 	}

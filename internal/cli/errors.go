@@ -91,6 +91,8 @@ func explain(err error) (text, tip string, code int) {
 		}
 	case flt.Kind == fault.Unauthenticated:
 		tip = "log in with --user NAME and --password-file FILE (INGOT_USER, INGOT_PASSWORD_FILE), or with --token-file FILE (OS_TOKEN) where the server asks Keystone"
+	case flt.Kind == fault.NoHost:
+		tip = "ingot conductor list shows who is alive, and ingot driver list what they serve"
 	case flt.Kind == fault.NotFound:
 		code = exitNotFound
 	case flt.Kind == fault.Locked:

@@ -57,6 +57,9 @@ func refused(resp *http.Response) error {
 	return fault.Wrap(kindOf(r.Status, text), r, "%s", text)
 }
 
+// noHost begins what is said of a node that no live conductor serves.
+const noHost = "No valid host was found."
+
 // kindOf reads the kind back from what the wire keeps of it. Two kinds share 400 and two share 409: there
 // the documented texts decide. Source: rest-api reference §16.
 func kindOf(status int, text string) fault.Kind {
@@ -64,6 +67,9 @@ func kindOf(status int, text string) fault.Kind {
 	case http.StatusBadRequest:
 		if strings.Contains(text, "can not be performed on node") || strings.Contains(text, "can't be performed on node") {
 			return fault.BadState
+		}
+		if strings.HasPrefix(text, noHost) {
+			return fault.NoHost
 		}
 		return fault.Invalid
 	case http.StatusConflict:
@@ -78,6 +84,9 @@ func kindOf(status int, text string) fault.Kind {
 	case http.StatusTooManyRequests:
 		return fault.TooMany
 	case http.StatusNotFound:
+		if strings.HasPrefix(text, noHost) {
+			return fault.NoHost
+		}
 		return fault.NotFound
 	case http.StatusMethodNotAllowed:
 		return fault.NotSupported

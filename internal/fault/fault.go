@@ -29,10 +29,11 @@ const (
 	NotSupported                // 501: a feature this server does not have
 	Unauthenticated             // 401: nobody knows who asks; other credentials may help
 	TooMany                     // 429: this client asks too often; it may ask again later
+	NoHost                      // 404, or 400 where the route says so: no live conductor serves the node
 )
 
 var kindNames = [...]string{"internal", "invalid", "bad state", "forbidden", "not found", "not acceptable",
-	"locked", "conflict", "too large", "unavailable", "not supported", "unauthenticated", "too many"}
+	"locked", "conflict", "too large", "unavailable", "not supported", "unauthenticated", "too many", "no host"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {

@@ -47,7 +47,7 @@ func (s *Service) Drivers(ctx context.Context) ([]Driver, error) {
 }
 
 // hardware finds the type of a driver among live conductors: what all of its group offer, for any of them may work on
-// the node. Nobody at all is fault.Unavailable, nobody for this driver fault.Invalid.
+// the node. Nobody at all is fault.Unavailable, nobody for this driver fault.NoHost.
 func (s *Service) hardware(tx *store.Tx, driver, group string) (metal.HardwareType, error) {
 	conductors, err := tx.Conductors(s.config.ConductorAliveLimit)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Service) hardware(tx *store.Tx, driver, group string) (metal.HardwareTy
 	case !alive:
 		return metal.HardwareType{}, fault.New(fault.Unavailable, "No conductor is running; please retry when one is.")
 	}
-	return metal.HardwareType{}, fault.New(fault.Invalid, "No valid host was found. Reason: No conductor service registered "+
+	return metal.HardwareType{}, fault.New(fault.NoHost, "No valid host was found. Reason: No conductor service registered "+
 		"which supports driver %s for conductor group %q.", driver, group)
 }
 

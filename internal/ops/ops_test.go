@@ -80,7 +80,7 @@ func TestCreateFillsAndRefuses(t *testing.T) {
 	_, err := s.CreateNode(t.Context(), caller, &metal.Node{Name: "n-redfish", Driver: "redfish"})
 	wantKind(t, err, fault.Conflict)
 	_, err = s.CreateNode(t.Context(), caller, &metal.Node{Driver: "nobody"})
-	wantKind(t, err, fault.Invalid)
+	wantKind(t, err, fault.NoHost)
 	_, err = s.CreateNode(t.Context(), caller, &metal.Node{Driver: "redfish", Name: "states"})
 	wantKind(t, err, fault.Invalid)
 	_, err = s.CreateNode(t.Context(), caller, &metal.Node{Driver: "redfish", Interfaces: map[string]string{"deploy": "fake"}})

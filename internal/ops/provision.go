@@ -144,12 +144,18 @@ func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Pr
 	})
 }
 
-// canWork refuses a verb whose work needs an interface that is not built. Where nobody serves the node nothing is known;
-// the operation waits then for somebody who does.
+// canWork refuses a verb whose work needs an interface that is not built, or a driver that nobody serves. While no conductor
+// lives at all nothing is known; the operation waits then for one.
 func (rq *request) canWork() error {
+	if rq.plan == "" {
+		return nil
+	}
 	hw, err := rq.hardware(rq.tx, rq.node.Driver, rq.node.ConductorGroup)
-	if err != nil || rq.plan == "" {
-		return nil //nolint:nilerr // as said
+	if fault.KindOf(err) == fault.Unavailable {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	if err := rq.knownSteps(hw); err != nil {
 		return err
@@ -309,10 +315,12 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 		if live != nil {
 			return locked(n, live)
 		}
-		if hw, err := s.hardware(tx, n.Driver, n.ConductorGroup); err == nil {
-			if err := built(n, hw, "power"); err != nil {
-				return err
-			}
+		hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)
+		if err == nil {
+			err = built(n, hw, "power")
+		}
+		if err != nil && fault.KindOf(err) != fault.Unavailable { // while no conductor lives at all, it waits for one
+			return err
 		}
 		if n.DisablePowerOff && shown == metal.PowerOff {
 			return fault.New(fault.Conflict, "Node %s must not be powered off: disable_power_off is set.", n.UUID)
