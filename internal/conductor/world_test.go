@@ -100,7 +100,7 @@ func (w *world) make() *world {
 
 // createNode makes the machine's node.
 func createNode(tx *store.Tx) error {
-	return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll,
+	return tx.CreateNode(&metal.Node{UUID: "11111111-1111-4111-8111-111111111111", Name: "n1", Driver: "test", ProvisionState: metal.Enroll, ConsoleEnabled: true,
 		DriverInfo: secret.NewMap(nil),
 		Interfaces: map[string]string{"deploy": "direct", "management": "test", "console": "test", "bios": "test", "firmware": "test", "vendor": "test"},
 		InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://127.0.0.1:1/i.raw", "image_os_hash_value": testHash,
