@@ -78,9 +78,18 @@ type Bench struct {
 	Console   Console
 	Firmware  Firmware // the bench's machine boots by UEFI, has keys and knows both modes
 
+	Settings   Settings
+	Components Components
+	Terminal   Terminal
+	Lights     Lights
+	Vendor     Vendor
+
 	Node *metal.Node
 	// Images are two URLs that the machine's BMC can fetch; needed with Media and Drives.
 	Images [2]string
+	// Call is a vendor method's, and Answer what it gives; needed with Vendor.
+	Call   metal.VendorCall
+	Answer any
 	// Printed is part of what the machine has printed; needed with Console.
 	Printed string
 }
@@ -95,7 +104,9 @@ func Run(t *testing.T, setup func(t *testing.T) Bench) {
 		run  func(*testing.T, Bench)
 	}{
 		{"type", describes}, {"validate", validates}, {"power", switches}, {"boot", boots},
-		{"media", media}, {"drives", drives}, {"inspect", inspects}, {"console", prints}, {"firmware", firmware}, {"ended context", endedContext},
+		{"media", media}, {"drives", drives}, {"inspect", inspects}, {"console", prints}, {"firmware", firmware},
+		{"settings", settings}, {"components", components}, {"terminal", terminal}, {"lights", lights}, {"vendor", vendor},
+		{"ended context", endedContext},
 	}
 	for _, p := range parts {
 		t.Run(p.name, func(t *testing.T) { p.run(t, setup(t)) })
@@ -277,6 +288,16 @@ func endedContext(t *testing.T, b Bench) {
 		t.Errorf("boot device: %v", err)
 	}
 	is(t, b, metal.PowerOff)
+}
+
+// ended: a call whose caller is gone says so.
+func ended(t *testing.T, do func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := do(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call whose caller is gone: %v", err)
+	}
 }
 
 // Clean fails the test if err shows the Canary in any form it can be printed in.

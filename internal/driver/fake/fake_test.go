@@ -10,10 +10,18 @@ import (
 
 func TestContract(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Bench {
-		d := fake.New(nil)
+		d, n := fake.New(nil), &metal.Node{UUID: "a5c2a0f2-7d7e-4b43-9f0e-2b9d8a4f3f10"}
+		bios := metal.Step{Interface: "bios", Step: "apply_configuration", Args: map[string]any{
+			"settings": []any{map[string]any{"name": "turbo", "value": "on"}, map[string]any{"name": "smt", "value": "off"}}}}
+		if _, err := d.RunStep(t.Context(), n, metal.CleanSteps, bios, "key"); err != nil { // a machine that was told none has none
+			t.Fatal(err)
+		}
 		return drivertest.Bench{Type: metal.HardwareType{Name: "fake-hardware"}, Validator: d, Power: d, Boot: d, Inspector: d, Firmware: d, Drives: d,
+			Settings: d, Components: d, Terminal: d, Lights: d, Vendor: d,
+			Call:   metal.VendorCall{Method: "third_method_sync", HTTP: "POST", Args: map[string]any{"bar": "meow"}},
+			Answer: true,
 			Images: [2]string{"http://192.0.2.1/a.iso", "http://192.0.2.1/b.iso"},
-			Node:   &metal.Node{UUID: "a5c2a0f2-7d7e-4b43-9f0e-2b9d8a4f3f10"}}
+			Node:   n}
 	})
 }
 
