@@ -123,3 +123,33 @@ func TestStepsOnChildNodes(t *testing.T) {
 		m.as(c.who, put, m.url+m.fill("/v1/nodes/<node>/states/provision"), body).want(t, c.status, c.says)
 	}
 }
+
+// TestWhatTheConductorWouldSay: what is judged last, by what it is answered with. Source: provision verbs reference,
+// "Conductor-side synchronous errors".
+func TestWhatTheConductorWouldSay(t *testing.T) {
+	r := newRig(t)
+	protected := func(n *metal.Node) { n.Protected = true }
+	retired := func(n *metal.Node) { n.Retired = true }
+	for _, c := range []struct {
+		state  metal.State
+		change func(*metal.Node)
+		body   string
+		status int
+		says   string
+	}{
+		{metal.Active, protected, `{"target": "rebuild"}`, 403, "is protected"},
+		{metal.Active, protected, `{"target": "deleted"}`, 403, "is protected"},
+		{metal.Active, protected, `{"target": "undeploy"}`, 403, "is protected"},
+		{metal.Active, protected, `{"target": "rescue", "rescue_password": ""}`, 400, "non-empty rescue_password"},
+		{metal.Enroll, protected, `{"target": "deleted"}`, 400, "can not be performed"},
+		{metal.Manageable, retired, `{"target": "provide"}`, 400, "is retired"},
+		{metal.Available, retired, `{"target": "active"}`, 202, ""},
+	} {
+		id := r.node("")
+		r.force(id, func(n *metal.Node) { n.ProvisionState = c.state; c.change(n) })
+		r.do(put, "/v1/nodes/"+id+"/states/provision", 110, c.body).want(t, c.status, c.says)
+	}
+	id := r.node("")
+	r.do(put, "/v1/nodes/"+id+"/states/provision", 110, `{"target": "manage"}`).want(t, 202)
+	r.do(put, "/v1/nodes/"+id+"/states/provision", 110, `{"target": "manage", "rescue_password": "x"}`).want(t, 400, "can not be performed")
+}
