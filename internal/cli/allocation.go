@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -138,7 +139,8 @@ func (a *app) allocated(ctx context.Context, c *client.Client, al *client.Alloca
 		gap = min(2*gap, a.Poll)
 	}
 	if al.State == string(metal.AllocationError) {
-		return nil, hint(operationFailed("allocation %s has got no node: %s", al.Label(), al.LastError), "forget it with ingot allocation delete %s, and ask again", uuid)
+		why := strings.TrimPrefix(al.LastError, "Failed to process allocation "+uuid+": ")
+		return nil, hint(operationFailed("allocation %s has got no node: %s", al.Label(), why), "forget it with ingot allocation delete %s, and ask again", uuid)
 	}
 	return al, nil
 }

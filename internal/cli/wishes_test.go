@@ -40,7 +40,7 @@ func (s *wishes) routes(mux *http.ServeMux) {
 				continue
 			}
 			if a.State = string(metal.Allocated); a.ResourceClass == "none" {
-				a.State, a.LastError = string(metal.AllocationError), "no node has resource class none"
+				a.State, a.LastError = string(metal.AllocationError), "Failed to process allocation "+a.UUID+": no node has resource class none."
 			} else {
 				a.NodeUUID = "00000000-0000-4000-8000-000000000002"
 			}
