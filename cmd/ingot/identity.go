@@ -70,7 +70,7 @@ func openCallers(data string, c config.Config, log *slog.Logger) (identity.Door,
 	case identity.ByHtpasswd:
 		d, err := identity.NewHtpasswd(c.Access.HTTPBasicAuthUserFile, log)
 		if err != nil {
-			return nil, cli.Hint(fmt.Errorf("[DEFAULT] http_basic_auth_user_file: %w", err), "htpasswd -B -c FILE NAME makes one")
+			return nil, cli.Hint(fmt.Errorf("[DEFAULT] http_basic_auth_user_file: %w", err), "htpasswd -B -c FILE NAME makes one (Debian's package apache2-utils)")
 		}
 		return d, nil
 	case identity.ByLocal:

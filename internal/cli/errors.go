@@ -84,13 +84,17 @@ func explain(err error) (text, tip string, code int) {
 	switch {
 	case errors.As(err, &far):
 		text += ": " + rootCause(far.Cause)
-		tip, code = `start a server with "ingot serve", or name one with --endpoint or INGOT_ENDPOINT`, exitUnreachable
+		tip, code = unreachableTip(far.Cause), exitUnreachable
 	case flt == nil:
 		if isLibraryUsage(text) {
 			tip, code = "ingot --help lists the commands", exitUsage
 		}
 	case flt.Kind == fault.Unauthenticated:
-		tip = "log in with --user NAME and --password-file FILE (INGOT_USER, INGOT_PASSWORD_FILE), or with --token-file FILE (OS_TOKEN) where the server asks Keystone"
+		tip = loginTip(text)
+	case flt.Kind == fault.Invalid && strings.Contains(text, "has several projects"):
+		tip = loginTip(text)
+	case flt.Kind == fault.Forbidden:
+		tip = forbiddenTip(text)
 	case flt.Kind == fault.NoHost:
 		tip = "ingot conductor list shows who is alive, and ingot driver list what they serve"
 	case flt.Kind == fault.NotFound:

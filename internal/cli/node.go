@@ -136,7 +136,7 @@ func (a *app) nodeDelete() *cobra.Command {
 			for _, ident := range args {
 				err := c.DeleteNode(cmd.Context(), ident)
 				if fault.KindOf(err) == fault.Conflict {
-					err = hint(err, "undeploy it first, or put it into maintenance: ingot node set %s --maintenance on", ident)
+					err = hint(err, "undeploy it first, or delete its allocation (ingot allocation list), or put it into maintenance: ingot node set %s --maintenance on", ident)
 				}
 				if err != nil {
 					return fmt.Errorf("delete %s: %w", ident, err)

@@ -44,11 +44,14 @@ func (a *app) policyExplain() *cobra.Command {
 		Short: "Tell whether somebody has a right, and why",
 		Long: `Tell whether somebody has a right on a node, and why: the rule, its check string, where that is from, and which parts
 of it hold. --user names a user of the server's identity file (NAME or NAME@PROJECT); --roles with --project or --system
-describes anybody else; with neither, it is about yourself.`,
+describes anybody else; with neither, it is about yourself. Log in with INGOT_USER here, as --user is whom you ask about.`,
 		Example: `  ingot policy explain --user ann --rule node:set_power_state --node web-1
   ingot policy explain --roles member --project p1 --rule node:update --node web-1`,
 		Args: exactly(),
 		RunE: a.run(func(cmd *cobra.Command, c *client.Client, _ []string) error {
+			if rule == "" {
+				return hint(usagef("--rule is missing"), "ingot policy list shows the rules")
+			}
 			q := url.Values{"rule": {rule}}
 			for key, v := range map[string]string{"user": user, "node": node, "project": project, "roles": strings.Join(roles, ",")} {
 				if v != "" {
@@ -72,13 +75,16 @@ describes anybody else; with neither, it is about yourself.`,
 	f.StringVar(&project, "project", "", "project of the described caller")
 	f.StringSliceVar(&roles, "roles", nil, "roles of the described caller")
 	f.BoolVar(&system, "system", false, "the described caller's roles are on the whole system")
-	_ = c.MarkFlagRequired("rule") // the flag is there
 	return c
 }
 
 func tellExplanation(w io.Writer, found client.Explanation) {
 	for _, why := range found.Why {
-		fmt.Fprintf(w, "%s: %s (%s)\n", oneLine(string(why.Rule)), verdict(why.Allowed), oneLine(why.Source))
+		fmt.Fprintf(w, "%s: %s", oneLine(string(why.Rule)), verdict(why.Allowed))
+		if why.Source != "" {
+			fmt.Fprintf(w, " (%s)", oneLine(why.Source))
+		}
+		fmt.Fprintln(w)
 		if why.Said != "" {
 			fmt.Fprintf(w, "  %s\n", oneLine(why.Said))
 		}

@@ -27,7 +27,7 @@ func (a *app) runbookCreate() *cobra.Command {
 		Long: `Keep clean or service steps under a name. A runbook is for the nodes that have one of its traits; it is used with
 ingot node clean NODE --runbook NAME and ingot node service NODE --runbook NAME. Steps without an order run as the file has them.`,
 		Example: `  ingot runbook create firmware --steps firmware.yaml --trait CUSTOM_MODEL_B1
-  ingot runbook create CUSTOM_WIPE --steps wipe.yaml --public`,
+  ingot runbook create wipe --steps wipe.yaml --trait CUSTOM_NVME --public`,
 		Args: exactly("NAME"),
 		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
 			steps, _, err := s.read(cmd)

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -211,8 +212,11 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fault.Wrap(fault.Unavailable, ctx.Err(), "no answer from %s in time", c.Endpoint())
 	}
-	return fault.Wrap(fault.Unavailable, &Unreachable{Endpoint: c.Endpoint(), Cause: err},
-		"no server answers at %s", c.Endpoint())
+	said := "no server answers at %s"
+	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
+		said = "the certificate of the server at %s is not trusted"
+	}
+	return fault.Wrap(fault.Unavailable, &Unreachable{Endpoint: c.Endpoint(), Cause: err}, said, c.Endpoint())
 }
 
 // broken explains an answer that could not be read to its end or understood.

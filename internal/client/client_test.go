@@ -71,6 +71,7 @@ func TestRefusals(t *testing.T) {
 		{413, `{"faultcode": "Client", "faultstring": "Request body is too large"}`, fault.TooLarge, "Request body is too large"},
 		{401, `{"error": {"message": "Authorization required", "code": 401}}`, fault.Unauthenticated, "Authorization required"},
 		{500, `<html>proxy</html>`, fault.Internal, "the server answered 500 Internal Server Error without saying why"},
+		{400, "Client sent an HTTP request to an HTTPS server.\n", fault.Invalid, "the server speaks TLS: give an endpoint with https://"},
 		{501, ``, fault.NotSupported, "the server answered 501 Not Implemented without saying why"},
 	} {
 		c, _, _ := server(t, func(w http.ResponseWriter, _ *http.Request) {

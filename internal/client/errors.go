@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,9 @@ func refused(resp *http.Response) error {
 	}
 	if text == "" {
 		text = fmt.Sprintf("the server answered %d %s without saying why", r.Status, http.StatusText(r.Status))
+	}
+	if bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("HTTP request was sent to HTTPS port")) {
+		text = "the server speaks TLS: give an endpoint with https://" // what Go's servers and nginx answer
 	}
 	if to := resp.Header.Get("Location"); r.Status < 400 && to != "" {
 		text = fmt.Sprintf("the server says it moved to %s: give that as the endpoint", to)

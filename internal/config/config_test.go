@@ -70,6 +70,18 @@ host = %(not)s-interpolated
 }
 
 // Everything that is wrong is told, each with what would be right.
+// A line that is none is told by its number: what is in it may be a secret.
+func TestLineThatIsNone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ingot.conf")
+	if err := os.WriteFile(file, []byte("[api]\n\n  hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(file, nil)
+	if err == nil || !strings.Contains(err.Error(), "line 3 is neither [section] nor option = value") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWrong(t *testing.T) {
 	for _, tc := range []struct{ text, want string }{
 		{"[api]\nprot = 1", "[api] prot: there is no such option; the nearest is [api] port"},
@@ -86,7 +98,7 @@ func TestWrong(t *testing.T) {
 		{"[conductor]\npower_state_change_timeout = 0.5", "0.5 is less than 1"},
 		{"[deploy]\nhttp_url = 192.0.2.1:6387", "is no URL"},
 		{"[deploy]\nhttp_url = http://u:p@h", "must not hold a user name"},
-		{"[api]\nport", "port"},
+		{"[api]\nport", "line 2 is neither"},
 	} {
 		_, err := Load(write(t, tc.text), nil)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

@@ -101,7 +101,7 @@ func (l *Loaded) readFile(name string) []error {
 	}
 	doc, err := ini.LoadSources(ini.LoadOptions{IgnoreInlineComment: true, IgnoreContinuation: true}, text)
 	if err != nil {
-		return []error{fmt.Errorf("%s: %w", name, err)}
+		return []error{fmt.Errorf("%s: %w", name, misread(text, err))}
 	}
 	all := options(&l.Config)
 	var wrong []error
@@ -118,6 +118,20 @@ func (l *Loaded) readFile(name string) []error {
 		}
 	}
 	return wrong
+}
+
+// misread says which line is none of a configuration file, and not what is in it: that may be a password.
+func misread(text []byte, err error) error {
+	var odd ini.ErrDelimiterNotFound
+	if !errors.As(err, &odd) {
+		return err
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.TrimSpace(line) == strings.TrimSpace(odd.Line) {
+			return fmt.Errorf("line %d is neither [section] nor option = value", i+1)
+		}
+	}
+	return errors.New("a line is neither [section] nor option = value")
 }
 
 // readEnvironment reads INGOT_SECTION__OPTION=value.
