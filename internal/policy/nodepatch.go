@@ -45,7 +45,7 @@ func falsy(v any) bool {
 	case bool:
 		return !v
 	case string:
-		switch strings.ToLower(v) {
+		switch strings.ToLower(strings.TrimSpace(v)) {
 		case "0", "f", "false", "off", "n", "no":
 			return true
 		}

@@ -120,3 +120,17 @@ func facts(t *testing.T) map[Rule]fact {
 	}
 	return out
 }
+
+// TestFalseIsFalse: no spelling of false that clients may send goes around the rule of switching cleaning off.
+func TestFalseIsFalse(t *testing.T) {
+	for _, v := range []any{false, "false", "FALSE", " false", "no\n", "\u00a0off", "\t0", "N", 0.0} {
+		if r := OfNodeField("automated_clean", v); r != "node:disable_cleaning" {
+			t.Errorf("%q is under %s", v, r)
+		}
+	}
+	for _, v := range []any{true, " yes ", nil} {
+		if r := OfNodeField("automated_clean", v); r != "node:update" {
+			t.Errorf("%q is under %s", v, r)
+		}
+	}
+}
