@@ -59,8 +59,8 @@ func (s *Service) Children(ctx context.Context, c Caller, ident string) (parent 
 }
 
 // refer finishes a filter by what a list's query says of other resources: a chassis that is not there is fault.NotFound, a
-// parent may be named.
-func (q NodeQuery) refer(tx *store.Tx, f *store.NodeFilter) error {
+// parent that the caller may see may be named.
+func (q NodeQuery) refer(tx *store.Tx, c Caller, f *store.NodeFilter) error {
 	if q.ChassisUUID != "" {
 		if _, err := tx.Chassis(q.ChassisUUID); err != nil {
 			return err
@@ -74,7 +74,7 @@ func (q NodeQuery) refer(tx *store.Tx, f *store.NodeFilter) error {
 	if _, err := uuid.Parse(q.ParentNode); err == nil {
 		return nil
 	}
-	n, err := tx.Node(q.ParentNode)
+	n, err := c.node(tx, q.ParentNode)
 	if fault.KindOf(err) == fault.NotFound { // then nothing is a part of it
 		return nil
 	}

@@ -54,7 +54,7 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 	}
 	var out []*metal.Node
 	err = s.db.Read(ctx, func(tx *store.Tx) (err error) {
-		if err := q.refer(tx, &f); err != nil {
+		if err := q.refer(tx, c, &f); err != nil {
 			return err
 		}
 		out, err = tx.Nodes(f, q.Page)

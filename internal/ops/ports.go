@@ -70,7 +70,7 @@ func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*met
 			return err
 		}
 		p.NodeUUID = n.UUID
-		if err := mayJoin(tx, p); err != nil {
+		if err := c.mayJoin(tx, p); err != nil {
 			return err
 		}
 		if p.CreatedAt, err = tx.Now(); err != nil {
@@ -88,12 +88,13 @@ func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*met
 	return p, nil
 }
 
-// mayJoin judges a port of a port group, if it is in one. Source: rest-api reference §4.
-func mayJoin(tx *store.Tx, p *metal.Port) error {
+// mayJoin judges a port of a port group, if it is in one; a port group that the caller may not see is not there. Source:
+// rest-api reference §4.
+func (c Caller) mayJoin(tx *store.Tx, p *metal.Port) error {
 	if p.PortgroupUUID == "" {
 		return nil
 	}
-	g, err := tx.Portgroup(p.PortgroupUUID)
+	g, _, err := c.portgroup(tx, p.PortgroupUUID, "portgroup:get")
 	switch {
 	case fault.KindOf(err) == fault.NotFound:
 		return fault.Wrap(fault.Invalid, err, "Portgroup %s could not be found.", p.PortgroupUUID)
@@ -176,7 +177,7 @@ func (c Caller) mayReplug(tx *store.Tx, n *metal.Node, before, p *metal.Port) er
 		p.NodeUUID = to.UUID
 	}
 	if plugged || moved {
-		return mayJoin(tx, p)
+		return c.mayJoin(tx, p)
 	}
 	return nil
 }

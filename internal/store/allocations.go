@@ -85,10 +85,13 @@ func (t *Tx) Allocations(f AllocationFilter, p Page) ([]*metal.Allocation, error
 	if f.NodeID != 0 {
 		w.add("a.node_id = ?", f.NodeID)
 	}
-	for _, c := range [][2]string{{"resource_class", f.ResourceClass}, {"owner", f.Owner}, {"state", string(f.State)}} {
+	for _, c := range [][2]string{{"resource_class", f.ResourceClass}, {"state", string(f.State)}} {
 		if c[1] != "" {
 			w.add("a."+c[0]+" = ?", c[1])
 		}
+	}
+	if f.Owner != "" {
+		w.only("a.owner = ?", f.Owner)
 	}
 	tail, err := t.page(&w, "allocations", "a", allocationColumns, p)
 	if err != nil {

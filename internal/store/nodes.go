@@ -160,7 +160,7 @@ func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 		w.add("n.retired = ?", number(*f.Retired))
 	}
 	if f.Project != "" {
-		w.add("(n.owner = ? OR n.lessee = ?)", f.Project, f.Project)
+		w.only("(n.owner = ? OR n.lessee = ?)", f.Project, f.Project)
 	}
 	if f.Contains != "" {
 		w.add(`n.description {{like}} ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")

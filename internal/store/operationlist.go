@@ -40,6 +40,15 @@ func (t *Tx) LiveOperations(q OperationQuery) ([]OperationOf, error) {
 		if err != nil {
 			return nil, fault.Wrap(fault.KindOf(err), err, "The marker %s could not be found.", q.Marker)
 		}
+		if q.Owner != "" { // a page begins after nothing that its reader may not see
+			n, err := t.NodeByID(o.NodeID)
+			if err != nil {
+				return nil, err
+			}
+			if n.Owner != q.Owner {
+				return nil, fault.New(fault.NotFound, "The marker %s could not be found.", q.Marker)
+			}
+		}
 		w.add("o.id > ?", o.ID)
 	}
 	if q.Limit <= 0 {

@@ -23,11 +23,21 @@ func marks(n int) string {
 type where struct {
 	terms []string
 	args  []any
+	// seen is the condition of what whoever lists may see at all, and with whose table; "" for everything. A page begins
+	// after nothing else: where an item lies in an order tells what is in it.
+	seen, with string
+	seenArgs   []any
 }
 
 func (w *where) add(term string, args ...any) {
 	w.terms = append(w.terms, term)
 	w.args = append(w.args, args...)
+}
+
+// only adds a condition of what whoever lists may see at all.
+func (w *where) only(term string, args ...any) {
+	w.add(term, args...)
+	w.seen, w.seenArgs = term, args
 }
 
 // among adds that a column has one of some values; none of them does not narrow.
@@ -47,7 +57,8 @@ func (w *where) ofNode(shards, groups []string, project string) {
 	w.among("n.shard", shards)
 	w.among("n.conductor_group", groups)
 	if project != "" {
-		w.add("(n.owner = ? OR n.lessee = ?)", project, project)
+		w.only("(n.owner = ? OR n.lessee = ?)", project, project)
+		w.with = " JOIN nodes n ON n.id = node_id"
 	}
 }
 
@@ -78,7 +89,11 @@ func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (stri
 	}
 	if p.Marker != "" {
 		var id int64
-		err := t.row("SELECT id FROM "+table+" WHERE uuid = ?", p.Marker).Scan(&id)
+		query, args := "SELECT "+alias+".id FROM "+table+" "+alias+w.with+" WHERE "+alias+".uuid = ?", []any{p.Marker}
+		if w.seen != "" {
+			query, args = query+" AND "+w.seen, append(args, w.seenArgs...)
+		}
+		err := t.row(query, args...).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return "", fault.New(fault.NotFound, "The marker %s could not be found.", p.Marker)
 		}

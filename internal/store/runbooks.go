@@ -72,7 +72,7 @@ func (t *Tx) Runbook(ident string) (*metal.Runbook, error) {
 func (t *Tx) Runbooks(project string, p Page) ([]*metal.Runbook, error) {
 	var w where
 	if project != "" {
-		w.add("(r.owner = ? OR r.public = 1)", project)
+		w.only("(r.owner = ? OR r.public = 1)", project)
 	}
 	tail, err := t.page(&w, "runbooks", "r", runbookColumns, p)
 	if err != nil {
