@@ -35,6 +35,11 @@ if [ $lab_only = no ]; then
 	go test -tags otel -run 'Trace|Span' ./internal/telemetry ./cmd/ingot # docs/decisions/0023-traces-behind-a-build-tag.md
 fi
 
+if [ $lab_only = no ]; then
+	say "fuzzing what strangers write: patches, queries, policy files, version headers"
+	scripts/fuzz.sh 10s FuzzPatch FuzzQuery FuzzFile FuzzCheck FuzzNegotiate
+fi
+
 if [ -n "$why_no_lab" ]; then
 	say "SKIPPED: the lab's tests (${lab[*]}): $why_no_lab"
 	[ $lab_only = no ] || exit 1
