@@ -20,7 +20,8 @@ func testNodeKeepsEveryField(t *testing.T, open opener) {
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.Node(n.Name) }), n)
 
 	empty := &metal.Node{ID: n.ID, UUID: n.UUID, Properties: map[string]any{}, Extra: map[string]any{}, InternalInfo: map[string]any{},
-		NetworkData: map[string]any{}, Interfaces: map[string]string{}, CleanStep: map[string]any{}, DeployStep: map[string]any{}, ServiceStep: map[string]any{}}
+		NetworkData: map[string]any{}, Interfaces: map[string]string{}, CleanStep: map[string]any{}, DeployStep: map[string]any{}, ServiceStep: map[string]any{},
+		RAIDConfig: map[string]any{}, TargetRAIDConfig: map[string]any{}}
 	write(t, db, func(tx *Tx) error { return tx.SaveNode(empty) })
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.NodeByID(n.ID) }), empty)
 

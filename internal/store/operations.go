@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -168,7 +170,7 @@ func (t *Tx) SaveOperation(o *Operation) error {
 		WHERE id = ? AND generation = ? AND status = 'live' RETURNING abort`,
 		string(o.Status), o.Step, o.StepName, o.StepsTotal, number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner,
 		o.LeaseOwner, micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit),
-		o.Error, o.Result, o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
+		o.Error, t.sealResult(o), o.Progress, micros(o.FinishedAt), o.Plan, o.PlanVersion, o.Worker, o.ID, o.Generation)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrFenced
 	}
@@ -293,10 +295,35 @@ func (t *Tx) opOrNil(where string, args ...any) (*Operation, error) {
 
 func (t *Tx) sealRecord(o *Operation) []byte { return t.db.key.seal(o.Record, o.UUID, "record") }
 
+// sealedText begins a sealed value in a column of text. JSON does not begin so.
+const sealedText = "sealed:"
+
+// sealResult is the answer for its column: a machine's answer may tell how to log in somewhere.
+func (t *Tx) sealResult(o *Operation) string {
+	if o.Result == "" {
+		return ""
+	}
+	return sealedText + base64.StdEncoding.EncodeToString(t.db.key.seal([]byte(o.Result), o.UUID, "result"))
+}
+
+// openResult turns the column into the answer. Those of older servers are not sealed.
+func (t *Tx) openResult(o *Operation) error {
+	text, sealed := strings.CutPrefix(o.Result, sealedText)
+	if !sealed {
+		return nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err == nil {
+		raw, err = t.db.key.open(raw, o.UUID, "result")
+	}
+	o.Result = string(raw)
+	return err
+}
+
 func (t *Tx) opValues(o *Operation) []any {
 	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName, o.StepsTotal,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
-		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, o.Result,
+		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, t.sealResult(o),
 		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt), o.TraceParent}
 }
 
@@ -317,6 +344,9 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	o.CreatedAt, o.FinishedAt = fromMicros(created), fromMicros(finished)
 	if o.Record, err = t.db.key.open(record, o.UUID, "record"); err != nil {
 		o.Broken = fmt.Errorf("operation %s: %w", o.UUID, err)
+	}
+	if err := t.openResult(&o); err != nil {
+		o.Broken = cmp.Or(o.Broken, fmt.Errorf("the answer of operation %s: %w", o.UUID, err))
 	}
 	return &o, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -391,5 +392,40 @@ func testSavingKeepsARenewedLease(t *testing.T, open opener) {
 	write(t, db, func(tx *Tx) error { return tx.SaveOperation(o) })
 	if other := claim(t, db, "c2", time.Hour); other == nil || other.TakenOverFrom != "" {
 		t.Errorf("a lease that was given back: %+v", other)
+	}
+}
+
+// TestAnswersAreSealed: what a machine answered may hold a password, as may the requests.
+func TestAnswersAreSealed(t *testing.T) { each(t, testAnswersAreSealed) }
+
+func testAnswersAreSealed(t *testing.T, open opener) {
+	db := open(t)
+	ask(t, db, addNode(t, db, 1), 2)
+	o := claim(t, db, "c1", lease)
+	o.Result = `[{"image": "https://user:canary@images.example.org/x.iso"}]`
+	want := o.Result
+	write(t, db, func(tx *Tx) error { return tx.SaveOperation(o) })
+	raw := read(t, db, func(tx *Tx) (s string, err error) {
+		return s, tx.row("SELECT result FROM operations WHERE uuid = ?", o.UUID).Scan(&s)
+	})
+	if strings.Contains(raw, "canary") || raw == "" {
+		t.Errorf("the database has %q", raw)
+	}
+	if got := stored(t, db, o.UUID).Result; got != want {
+		t.Errorf("read again it is %q", got)
+	}
+	write(t, db, func(tx *Tx) error { // as servers wrote it before
+		_, err := tx.exec("UPDATE operations SET result = ? WHERE uuid = ?", want, o.UUID)
+		return err
+	})
+	if got := stored(t, db, o.UUID); got.Result != want || got.Broken != nil {
+		t.Errorf("an old one reads %q, %v", got.Result, got.Broken)
+	}
+	write(t, db, func(tx *Tx) error {
+		_, err := tx.exec("UPDATE operations SET result = ? WHERE uuid = ?", raw[:len(raw)-8]+"AAAAAAA=", o.UUID)
+		return err
+	})
+	if got := stored(t, db, o.UUID); got.Result != "" || got.Broken == nil {
+		t.Errorf("a forged one reads %q, %v", got.Result, got.Broken)
 	}
 }
