@@ -137,6 +137,8 @@ func (s *Service) CreateAllocation(ctx context.Context, c Caller, a *metal.Alloc
 func (c Caller) ownAllocation(a *metal.Allocation) error {
 	own := c.project()
 	switch {
+	case c.nobody():
+		return c.Rights.Check("allocation:create_restricted", policy.Target{})
 	case own == "" || a.Owner == own:
 		return nil
 	case a.Owner == "":

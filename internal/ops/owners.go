@@ -13,11 +13,11 @@ import (
 // mayCreate judges the rules of enrolling a node: one for nodes of anybody and, where projects manage their own, one
 // for those. What a project enrols is its own, and nobody else's. Source: RBAC reference §6.
 func (s *Service) mayCreate(c Caller, n *metal.Node) error {
-	denied := c.Rights.Check("node:create", policy.Target{})
-	if denied != nil && !(s.config.OwnNodes && c.Rights.Allows("node:create:self_owned_node", policy.Target{})) {
+	denied, who := c.Rights.Check("node:create", policy.Target{}), c.Rights.Who()
+	own := s.config.OwnNodes && !c.nobody()
+	if denied != nil && !(own && c.Rights.Allows("node:create:self_owned_node", policy.Target{})) {
 		return denied
 	}
-	who := c.Rights.Who()
 	if who.System() || who.ProjectID == "" {
 		return nil
 	}

@@ -14,6 +14,13 @@ func (c Caller) project() string {
 	return who.ProjectID
 }
 
+// nobody tells whether the caller speaks neither for a project nor for the system, as with a token of a domain: then what they
+// make would be anybody's.
+func (c Caller) nobody() bool {
+	who := c.Rights.Who()
+	return !who.System() && who.ProjectID == ""
+}
+
 // allocationTarget is what rules know of an allocation.
 func allocationTarget(a *metal.Allocation) policy.Target {
 	return policy.Target{AllocationOwner: a.Owner}

@@ -61,6 +61,11 @@ func (c Caller) runbook(tx *store.Tx, ident string, rules ...policy.Rule) (*meta
 
 // CreateRunbook keeps a runbook, without traits; a taken name is fault.Conflict. A project's runbook is its own, and not public.
 func (s *Service) CreateRunbook(ctx context.Context, c Caller, r *metal.Runbook) (*metal.Runbook, error) {
+	if c.nobody() {
+		if err := c.Rights.Check("runbook:update:owner", policy.Target{}); err != nil {
+			return nil, err
+		}
+	}
 	if own := c.project(); own != "" {
 		switch {
 		case r.Owner != "" && r.Owner != own:
