@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -96,13 +97,26 @@ func (c *call) follow(q ops.FeedQuery) (answer, error) {
 			return over, nil
 		}
 		changed = c.s.Changed()
-		if page, err = c.s.Feed(ctx, c.caller(), q); err != nil {
+		if page, err = c.more(ctx, q); err != nil {
 			if ctx.Err() == nil {
 				c.o.Log.Warn("the feed of events cannot be read", "request", c.id, "error", err)
 			}
 			return over, nil // the client asks again, and then is told
 		}
 	}
+}
+
+// more reads on. What is to be sent is read with the rights of this moment, which are asked for only then: an idle stream costs
+// one look at the history.
+func (c *call) more(ctx context.Context, q ops.FeedQuery) (ops.FeedPage, error) {
+	page, err := c.s.Feed(ctx, c.caller(), q)
+	if err != nil || len(page.Events) == 0 {
+		return page, err
+	}
+	if err := c.again(); err != nil {
+		return ops.FeedPage{}, err
+	}
+	return c.s.Feed(ctx, c.caller(), q)
 }
 
 // awaitMore returns when there may be more events; false when the stream ends.

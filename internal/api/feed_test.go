@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/store"
 )
 
@@ -188,5 +191,55 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	close(ending)
 	if s.lines.Scan() {
 		t.Errorf("the stream went on: %q", s.lines.Text())
+	}
+}
+
+// fickle lets everybody in until it does not.
+type fickle struct{ shut atomic.Bool }
+
+func (*fickle) Challenge() string { return "" }
+
+func (f *fickle) Identify(context.Context, *http.Request) (policy.Caller, error) {
+	if f.shut.Load() {
+		return policy.Caller{}, fault.New(fault.Unauthenticated, "Log in.")
+	}
+	return policy.Caller{Trusted: true}, nil
+}
+
+// TestFollowersAreAskedAgain: a stream tells nothing to who was shut out after it began, and no more than the rules of the
+// moment allow.
+func TestFollowersAreAskedAgain(t *testing.T) {
+	for name, shut := range map[string]func(*fickle, *atomic.Pointer[policy.Set]){
+		"log-in": func(f *fickle, _ *atomic.Pointer[policy.Set]) { f.shut.Store(true) },
+		"rules": func(_ *fickle, rules *atomic.Pointer[policy.Set]) {
+			none, err := policy.New(policy.Defaults(), policy.File{Name: "p", Text: []byte(`{"ingot:events:list_all": "!", "ingot:events": "!"}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rules.Store(none)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var door fickle
+			var rules atomic.Pointer[policy.Set]
+			rules.Store(policy.BuiltIn())
+			r := newRig(t, func(o *Options) { o.Identity, o.Rules = &door, rules.Load })
+			r.node("n1")
+			s := r.followed(t, "/v1/events?after=now", "")
+			r.happens("n1", "before")
+			for data := ""; !strings.Contains(data, "before"); {
+				_, data = s.next()
+			}
+			shut(&door, &rules)
+			r.happens("n1", "after")
+			for s.lines.Scan() { // until the server ends it
+				if strings.Contains(s.lines.Text(), "after") && strings.HasPrefix(s.lines.Text(), "data: ") {
+					t.Errorf("who was shut out is told %s", s.lines.Text())
+				}
+			}
+			if err := s.lines.Err(); err != nil {
+				t.Errorf("the stream did not end by itself: %v", err)
+			}
+		})
 	}
 }

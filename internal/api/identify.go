@@ -34,6 +34,20 @@ func (c *call) identify() error {
 	return nil
 }
 
+// again asks anew who sends a request whose answer goes on, and what they may do: who was shut out meanwhile learns no more.
+func (c *call) again() error {
+	if c.o.Identity != nil {
+		who, err := c.o.Identity.Identify(c.whole.Context(), c.r)
+		if err != nil {
+			return err
+		}
+		who.IsPublicAPI = c.who.IsPublicAPI
+		c.who = who
+	}
+	c.rights = c.o.Rules().For(c.who)
+	return nil
+}
+
 // loginError is a refusal before anybody knows who asks. Its body has a form of its own.
 type loginError struct {
 	error
