@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"ingot/internal/identity"
@@ -72,6 +73,9 @@ type api struct {
 
 	limiter   *limiter      // nil: no limit
 	followers chan struct{} // a place for each client that follows events
+
+	large      atomic.Int64 // bytes of large bodies that requests hold
+	largeLimit int64
 }
 
 // New is the handler for operators and their tools. Without an Identity whoever reaches it is the operator, so it belongs on
@@ -127,7 +131,7 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 	}
 	o.Body.fill()
 	o.PublicEndpoint = strings.TrimRight(o.PublicEndpoint, "/")
-	a := &api{s: s, o: o, table: table, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers), limiter: newLimiter(o.Rate, o.Burst)}
+	a := &api{s: s, o: o, table: table, mux: http.NewServeMux(), agents: agents, followers: make(chan struct{}, o.MaxFollowers), limiter: newLimiter(o.Rate, o.Burst), largeLimit: o.Body.together()}
 	entries := map[string]entry{}
 	for _, rt := range table {
 		if entries[rt.path] == nil {

@@ -31,6 +31,9 @@ func (l *BodyLimits) fill() {
 	l.Size, l.Provision, l.Inspection = cmp.Or(l.Size, int64(maxBody)), cmp.Or(l.Provision, agentapi.MaxConfigDrive), cmp.Or(l.Inspection, agentapi.MaxReport)
 }
 
+// together is how much of large bodies all requests of a door may hold at a time.
+func (l *BodyLimits) together() int64 { return 4 * max(l.Size, l.Provision, l.Inspection) }
+
 // of is the limit of one route.
 func (l *BodyLimits) of(c size) int64 {
 	switch c {
@@ -61,9 +64,11 @@ func (c *call) readBody(rt route) error {
 	if c.r.ContentLength > limit {
 		return tooLarge(limit)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
+	body, err := c.readWithin(http.MaxBytesReader(c.w, c.r.Body, limit))
 	var over *http.MaxBytesError
 	switch {
+	case errors.Is(err, errCrowded):
+		return fault.Wrap(fault.Unavailable, err, "Too many large requests are in work; try again in a moment.")
 	case errors.As(err, &over):
 		return tooLarge(limit)
 	case err != nil:
@@ -82,6 +87,26 @@ func (c *call) readBody(rt route) error {
 	}
 	c.body = body
 	return nil
+}
+
+// errCrowded: what is large of all requests together would be too much.
+var errCrowded = errors.New("no room for another large body")
+
+// readWithin reads a body. What is beyond a usual one's size is counted for all requests of this door together, until each is
+// answered: strangers with large bodies take memory from each other, not from the machine.
+func (c *call) readWithin(r io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r, maxBody))
+	for read := len(body); err == nil && read == maxBody; {
+		if c.large.Add(maxBody) > c.largeLimit {
+			c.large.Add(-maxBody)
+			return nil, errCrowded
+		}
+		c.held += maxBody
+		var more []byte
+		more, err = io.ReadAll(io.LimitReader(r, maxBody))
+		read, body = len(more), append(body, more...)
+	}
+	return body, err
 }
 
 func tooLarge(limit int64) error {

@@ -39,6 +39,7 @@ type call struct {
 	stripped bool           // a ".json" was taken off the path
 	query    url.Values
 	body     []byte // empty if there is none
+	held     int64  // bytes of it that count as large
 	status   int
 	err      error // what the access log tells besides the status
 
@@ -87,6 +88,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				c.send(answer{status: http.StatusInternalServerError, json: wire.NewError(http.StatusInternalServerError, internalText(c.id))})
 			}
 		}
+		a.large.Add(-c.held)
 		c.log(time.Since(start))
 		answered(c.route, c.status)
 	}()
