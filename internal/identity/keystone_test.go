@@ -39,6 +39,7 @@ type cloud struct {
 	validated atomic.Int32 // questions about a token
 	hold      atomic.Pointer[chan struct{}]
 	stop      func()
+	dir       string
 }
 
 // keystone starts one, or skips. It makes users of the system (root, watch) and of the project blue (boss, worker, guest),
@@ -54,18 +55,10 @@ func keystone(t *testing.T) *cloud {
 	conf := filepath.Join(dir, "keystone.conf")
 	write(t, conf, fmt.Sprintf("[DEFAULT]\nlog_file = %[1]s/log\n[database]\nconnection = sqlite:///%[1]s/db\n[fernet_tokens]\nkey_repository = %[1]s/fernet\n"+
 		"[credential]\nkey_repository = %[1]s/credential\n[token]\nprovider = fernet\nallow_expired_window = 3600\n[identity]\npassword_hash_rounds = 4\n", dir))
-	for _, d := range []string{"fernet", "credential"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range []string{"0", "1"} { // the next key and the one in use
-			key := make([]byte, 32)
-			_, _ = rand.Read(key)
-			write(t, filepath.Join(dir, d, name), base64.URLEncoding.EncodeToString(key))
-		}
-	}
+	newKeys(t, filepath.Join(dir, "fernet"))
+	newKeys(t, filepath.Join(dir, "credential"))
 	port := freePort(t)
-	k := &cloud{t: t, url: "http://127.0.0.1:" + port}
+	k := &cloud{t: t, url: "http://127.0.0.1:" + port, dir: dir}
 	db, err := sql.Open("sqlite", filepath.Join(dir, "db"))
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +74,19 @@ func keystone(t *testing.T) *cloud {
 	k.admin = k.token("root", "system")
 	k.people()
 	return k
+}
+
+// newKeys makes a folder with the next key and the one in use.
+func newKeys(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"0", "1"} {
+		key := make([]byte, 32)
+		_, _ = rand.Read(key)
+		write(t, filepath.Join(dir, name), base64.URLEncoding.EncodeToString(key))
+	}
 }
 
 func freePort(t *testing.T) string {
@@ -267,6 +273,8 @@ func TestKeystone(t *testing.T) {
 	t.Run("cache", func(t *testing.T) { keystoneCache(t, k) })
 	t.Run("revoked", func(t *testing.T) { keystoneRevoked(t, k) })
 	t.Run("service", func(t *testing.T) { keystoneService(t, k) })
+	t.Run("foreign", func(t *testing.T) { keystoneForeign(t, k) })
+	t.Run("expired", func(t *testing.T) { keystoneExpired(t, k) })
 	t.Run("at once", func(t *testing.T) { keystoneAtOnce(t, k) })
 	t.Run("wrong login", func(t *testing.T) {
 		d := k.door(func(c *KeystoneConfig) { c.Password = secret.New("wrong") })
@@ -399,6 +407,51 @@ func keystoneService(t *testing.T, k *cloud) {
 	is(t, err, fault.Unauthenticated)
 	if c, err := d.Identify(t.Context(), with(user)); err != nil || c.Service.UserID != "" {
 		t.Errorf("what a service showed is remembered for others: %+v, %v", c, err)
+	}
+}
+
+// A token that another Keystone has made, of the same users, is as good as none: its keys are others.
+func keystoneForeign(t *testing.T, k *cloud) {
+	keys, own := filepath.Join(k.dir, "fernet"), filepath.Join(k.dir, "own")
+	swap := func(to, from string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap(own, keys)
+	newKeys(t, keys)
+	foreign := k.token("boss", "blue") // Keystone reads its keys anew for each token
+	swap(filepath.Join(k.dir, "foreign"), keys)
+	swap(keys, own)
+	d := k.door(nil)
+	_, err := d.Identify(t.Context(), with(foreign))
+	is(t, err, fault.Unauthenticated)
+	if _, err := d.Identify(t.Context(), with(k.token("boss", "blue"))); err != nil {
+		t.Errorf("a token of its own: %v", err)
+	}
+}
+
+// A token that Keystone itself calls expired is refused, unless a service passes it on.
+func keystoneExpired(t *testing.T, k *cloud) {
+	text, err := os.ReadFile(filepath.Join(k.dir, "keystone.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, port := filepath.Join(k.dir, "hasty.conf"), freePort(t)
+	write(t, conf, strings.Replace(string(text), "[token]\n", "[token]\nexpiration = 2\n", 1))
+	hasty := &cloud{t: t, url: "http://127.0.0.1:" + port, dir: k.dir}
+	hasty.start(conf, port) // on the same database and keys: its tokens live for two seconds
+	defer hasty.stop()
+	d := k.door(func(c *KeystoneConfig) { c.TokenCacheTime = 0 })
+	service := k.token("ingot", "service")
+	token := hasty.token("worker", "blue")
+	for err = nil; err == nil; {
+		_, err = d.Identify(t.Context(), with(token))
+	}
+	is(t, err, fault.Unauthenticated)
+	if c, err := d.Identify(t.Context(), with(token, service)); err != nil || c.UserName != "worker" {
+		t.Errorf("passed on by a service: %+v, %v", c, err)
 	}
 }
 
