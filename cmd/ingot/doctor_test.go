@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/config"
 	"ingot/internal/metal"
 	"ingot/internal/peer"
 )
@@ -47,5 +48,32 @@ func TestDataThatIsWrong(t *testing.T) {
 		if got[check] != want {
 			t.Errorf("%s: %q, want %s", check, got[check], want)
 		}
+	}
+}
+
+// The file of users may be missing, right, open to others, or no such file at all.
+func TestUsersThatAreWrong(t *testing.T) {
+	dir := t.TempDir()
+	if got := examineUsers(dir, config.Defaults()); len(got) != 0 {
+		t.Errorf("none: %+v", got)
+	}
+	file := filepath.Join(dir, "identity.yaml")
+	const right = "users: [{name: bob, password: $2a$04$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW, system: [reader]}]\n"
+	for text, want := range map[string]metal.Level{right: metal.Fine, right + "usres: []\n": metal.Fail} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := examineUsers(dir, config.Defaults()); len(got) != 1 || got[0].Level != want {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+	if err := os.WriteFile(file, []byte(right), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := examineUsers(dir, config.Defaults()); len(got) != 1 || got[0].Level != metal.Fail {
+		t.Errorf("open to others: %+v", got)
 	}
 }
