@@ -87,7 +87,7 @@ func refusedVerb(ctx context.Context, c *client.Client, ident string, err error)
 
 // unknownDriver adds to a refusal of a node's driver the drivers there are.
 func unknownDriver(ctx context.Context, c *client.Client, driver string, err error) error {
-	if fault.KindOf(err) != fault.Invalid {
+	if k := fault.KindOf(err); k != fault.Invalid && k != fault.NoHost {
 		return err
 	}
 	drivers, looked := c.Drivers(ctx)
