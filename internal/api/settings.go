@@ -38,15 +38,15 @@ func (c *call) listBIOS() (answer, error) {
 
 // always is the shape that a request asks of a list without pages, which has these fields too whatever it asks for.
 func always[T any](c *call, fields []wire.Field[T], these []string) (wire.Shape[T], error) {
-	shape, err := shaping(c, fields, rules{}, false)
-	if err != nil || c.fieldNames() == nil {
-		return shape, err
-	}
 	names := c.fieldNames()
 	for _, n := range names {
 		if f, known := wire.Find(fields, n); known && f.Min > c.minor {
 			return nil, invalid("Field %s needs API version %s or newer.", n, wire.Version(f.Min))
 		}
+	}
+	shape, err := shaping(c, fields, rules{}, false)
+	if err != nil || names == nil {
+		return shape, err
 	}
 	for _, n := range these {
 		if !slices.Contains(names, n) {
