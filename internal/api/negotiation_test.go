@@ -162,6 +162,11 @@ func fieldsAreTheFacts(t *testing.T, facts []fact) {
 			}
 		}
 	}
+	for _, k := range metal.InterfaceKinds {
+		if known["node "+k.Name+"_interface"] != k.Min {
+			t.Errorf("%s_interface is from 1.%d in metal.InterfaceKinds, and the facts do not know that", k.Name, k.Min)
+		}
+	}
 }
 
 func routesAreTheFacts(t *testing.T, facts []fact) {

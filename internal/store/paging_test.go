@@ -17,6 +17,7 @@ var sortable = map[string]func(a, b *metal.Node) int{
 	"":                func(a, b *metal.Node) int { return 0 },
 	"id":              func(a, b *metal.Node) int { return 0 },
 	"uuid":            func(a, b *metal.Node) int { return cmp.Compare(a.UUID, b.UUID) },
+	"power_interface": func(a, b *metal.Node) int { return cmp.Compare(a.Interfaces["power"], b.Interfaces["power"]) },
 	"name":            func(a, b *metal.Node) int { return cmp.Compare(a.Name, b.Name) },
 	"driver":          func(a, b *metal.Node) int { return cmp.Compare(a.Driver, b.Driver) },
 	"instance_uuid":   func(a, b *metal.Node) int { return cmp.Compare(a.InstanceUUID, b.InstanceUUID) },
@@ -42,6 +43,9 @@ func testPagesAreTheList(t *testing.T, open opener) {
 	for i := range 40 {
 		all = append(all, addNode(t, db, i*7919%97, func(n *metal.Node) {
 			n.Driver, n.Maintenance, n.CreatedAt = []string{"a", "b", "c"}[i%3], i%4 == 0, fromMicros(int64(i%5))
+			if i%4 > 0 {
+				n.Interfaces = map[string]string{"power": []string{"a", "B-b", "c"}[i%3]}
+			}
 			if i%3 > 0 {
 				n.Name = fmt.Sprintf("n%02d", (i*31)%40)
 			}
@@ -120,7 +124,7 @@ func testEveryColumnSorts(t *testing.T, open opener) {
 	db := open(t)
 	n := addNode(t, db, 1)
 	addNode(t, db, 2)
-	for _, column := range nodeColumns {
+	for _, column := range append([]string{"deploy_interface", "vendor_interface"}, nodeColumns...) {
 		for _, dir := range []string{"asc", "desc"} {
 			err := db.Read(t.Context(), func(tx *Tx) error {
 				_, err := tx.Nodes(NodeFilter{}, Page{Marker: n.UUID, SortKey: column, SortDir: dir, Limit: 1})

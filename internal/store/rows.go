@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 )
 
 // marks is n placeholders, for none what equals nothing.
@@ -77,7 +78,7 @@ func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (stri
 	if key == "" {
 		key = "id"
 	}
-	if key != "id" && (!slices.Contains(columns, key) || slices.Contains(unsortable, key)) {
+	if key != "id" && !(table == "nodes" && isInterface(key)) && (!slices.Contains(columns, key) || slices.Contains(unsortable, key)) {
 		return "", fault.New(fault.Invalid, "The sort_key value %q is an invalid field for sorting", p.SortKey)
 	}
 	switch strings.ToLower(p.SortDir) {
@@ -103,20 +104,38 @@ func (t *Tx) page(w *where, table, alias string, columns []string, p Page) (stri
 		if key == "id" {
 			w.add(alias+".id "+than+" ?", id)
 		} else {
-			column := notNull(key, alias+"."+key)
-			seen := notNull(key, "(SELECT "+key+" FROM "+table+" WHERE id = ?)")
+			column := t.ordered(key, alias+".")
+			seen := "(SELECT " + t.ordered(key, "") + " FROM " + table + " WHERE id = ?)"
 			w.add("("+column+" "+than+" "+seen+" OR ("+column+" = "+seen+" AND "+alias+".id "+than+" ?))", id, id, id)
 		}
 	}
 	order := " ORDER BY " + alias + ".id " + dir
 	if key != "id" {
-		order = " ORDER BY " + notNull(key, alias+"."+key) + " " + dir + ", " + alias + ".id " + dir
+		order = " ORDER BY " + t.ordered(key, alias+".") + " " + dir + ", " + alias + ".id " + dir
 	}
 	if p.Limit > 0 {
 		order += " LIMIT ?"
 		w.args = append(w.args, p.Limit)
 	}
 	return order, nil
+}
+
+// isInterface tells whether a sort key is one of a node's interfaces, which are in one column.
+func isInterface(key string) bool {
+	for _, k := range metal.InterfaceKinds {
+		if key == k.Name+"_interface" {
+			return true
+		}
+	}
+	return false
+}
+
+// ordered is what a list is ordered by; prefix is the table's alias with its dot.
+func (t *Tx) ordered(key, prefix string) string {
+	if isInterface(key) {
+		return fmt.Sprintf(t.db.dialect.pick, prefix+"interfaces", strings.TrimSuffix(key, "_interface"))
+	}
+	return notNull(key, prefix+key)
 }
 
 // notNull makes a nullable column comparable: no name sorts before every name.

@@ -15,6 +15,7 @@ var sqliteDialect = dialect{
 	name:    "sqlite3",
 	serial:  "INTEGER PRIMARY KEY AUTOINCREMENT",
 	bytes:   "BLOB",
+	pick:    "COALESCE(%[1]s ->> '%[2]s', '')",
 	text:    "TEXT",
 	now:     "CAST(unixepoch('subsec') * 1000000 AS INTEGER)", // subsec: SQLite 3.42
 	catalog: sqliteCatalog,
