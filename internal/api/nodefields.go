@@ -1,6 +1,7 @@
 package api
 
 import (
+	"reflect"
 	"strings"
 
 	"ingot/internal/metal"
@@ -158,10 +159,13 @@ func after[T any](s setter[T], then func(*T) error) setter[T] {
 // that is stored keeps the value, over nothing it is refused.
 func refuseMasked(m, stored map[string]any, field string) error {
 	for k, v := range m {
+		old, ok := stored[k]
 		if v != secret.Mask {
+			if ok && reflect.DeepEqual(v, maskValue(old)) { // a mask inside is how it was shown
+				m[k] = old
+			}
 			continue
 		}
-		old, ok := stored[k]
 		if !ok {
 			return invalid("The value of %s in %s is the mask that stands for a secret, and not a secret.", clip(k), field)
 		}

@@ -68,7 +68,11 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		if v.c.rights.Allows("show_password", policy.Target{}) {
 			shows = everything
 		}
-		w.DriverInfo = n.DriverInfo.Masked(shows)
+		if w.DriverInfo = n.DriverInfo.Masked(shows); !v.c.rights.Allows("show_password", policy.Target{}) {
+			for key, value := range w.DriverInfo {
+				w.DriverInfo[key] = maskValue(value)
+			}
+		}
 	}
 	if v.instance {
 		shows := showsInstance
@@ -155,6 +159,9 @@ func secretKey(key string) bool {
 
 var userInfo = regexp.MustCompile(`://([^/@\s:]*):[^/@\s]+@`)
 
+// inline is a secret inside a text: password=x, "token": "x", --secret x. Source: RBAC reference, "Masking".
+var inline = regexp.MustCompile(`(?i)((?:` + strings.Join(secretWords, "|") + `)[\w-]*["']?(?:\s*[=:]\s*["']?|[ \t]+["']))[^\s"'&,;}]+`)
+
 // maskSecrets gives a copy of m with the values of secret-looking keys masked, at any depth, and passwords
 // in URLs, which upstream shows.
 func maskSecrets(m map[string]any) map[string]any {
@@ -181,8 +188,12 @@ func maskValue(v any) any {
 		return out
 	case string:
 		if strings.Contains(v, "://") && strings.Contains(v, "@") {
-			return userInfo.ReplaceAllString(v, "://${1}:"+secret.Mask+"@")
+			v = userInfo.ReplaceAllString(v, "://${1}:"+secret.Mask+"@")
 		}
+		if secretKey(v) {
+			v = inline.ReplaceAllString(v, "${1}"+secret.Mask)
+		}
+		return v
 	}
 	return v
 }
