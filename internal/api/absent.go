@@ -32,18 +32,20 @@ func (c *call) absent(seg []string) error {
 	}
 	last := seg[len(seg)-1]
 	switch {
+	case seg[1] == "drivers" && len(seg) == 4 && c.r.Method == http.MethodGet:
+		// Upstream's router takes one more segment as the argument fields; of nodes, below, as well.
+		return invalid("Field %s is not a valid field.", clip(last))
 	case seg[1] == "drivers" && len(seg) > 3:
 		return notHere("This server has no " + clip(strings.Join(seg[3:], "/")) + " of drivers.")
 	case (seg[1] == "portgroups" || seg[1] == "chassis") && len(seg) == 5 && (seg[3] == "ports" || seg[3] == "nodes"):
-		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/" + seg[3] + "/" + clip(last) + "."}
+		return invalid("Malformed request URI: ask for it itself at /v1/%s/%s.", seg[3], clip(last))
 	case seg[1] != "nodes" && seg[1] != "ports" && seg[1] != "portgroups" && seg[1] != "chassis" || len(seg) < 4:
 		return notHere("The resource could not be found.")
 	case (seg[3] == "ports" || seg[3] == "portgroups") && len(seg) == 5:
-		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/" + seg[3] + "/" + clip(last) + "."}
+		return invalid("Malformed request URI: ask for it itself at /v1/%s/%s.", seg[3], clip(last))
 	case seg[3] == "volume" && len(seg) == 6:
-		return &routeError{status: http.StatusBadRequest, text: "Malformed request URI: ask for it itself at /v1/volume/" + clip(seg[4]) + "/" + clip(last) + "."}
+		return invalid("Malformed request URI: ask for it itself at /v1/volume/%s/%s.", clip(seg[4]), clip(last))
 	case len(seg) == 4 && c.r.Method == http.MethodGet:
-		// Upstream's router takes one more segment as the argument fields.
 		return invalid("Field %s is not a valid field.", clip(last))
 	}
 	return notHere("The resource could not be found.")
@@ -52,5 +54,5 @@ func (c *call) absent(seg []string) error {
 // malformed answers a POST to a collection inside another resource, which upstream refuses by this name.
 func (c *call) malformed() (answer, error) {
 	_, inner, _ := strings.Cut(strings.TrimPrefix(c.route, "/v1/"), "}/")
-	return answer{}, &routeError{status: http.StatusBadRequest, text: "Malformed request URI: create them at /v1/" + inner + ", and say in the body what they are of."}
+	return answer{}, invalid("Malformed request URI: create them at /v1/%s, and say in the body what they are of.", inner)
 }

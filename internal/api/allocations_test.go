@@ -54,7 +54,7 @@ func TestCreateAllocation(t *testing.T) {
 		status int
 		says   string
 	}{
-		{51, `{"resource_class": "x"}`, 405, "not allowed"},
+		{51, `{"resource_class": "x"}`, 405, "needs API version 1.52"},
 		{52, `{}`, 400, "resource_class"},
 		{52, `{"resource_class": "x", "bogus": 1}`, 400, "bogus"},
 		{52, `{"resource_class": "x", "state": "active"}`, 400, "state"},

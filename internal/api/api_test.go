@@ -276,7 +276,7 @@ func TestRouting(t *testing.T) {
 		{get, "/v1/nodes/web-1/portgroups", 23, 404, "1.24"},
 		{get, "/v1/nodes/web-1/traits", 36, 406, "1.37"},
 		{get, "/v1/deploy_templates", 54, 404, "1.55"},
-		{post, "/v1/deploy_templates", 54, 405, "Allowed"},
+		{post, "/v1/deploy_templates", 54, 405, "needs API version 1.55"},
 		{put, "/v1/nodes/web-1/states/raid", 11, 406, "1.12"},
 		{put, "/v1/nodes/web-1/management/inject_nmi", 28, 404, "1.29"},
 		{get, "/v1/volume/connectors", 31, 404, "1.32"},

@@ -32,6 +32,7 @@ type routeError struct {
 	status int
 	text   string
 	allow  string // for 405: the methods there are
+	known  bool   // the path is there, for newer clients: the body has the form of a fault's
 }
 
 func (e *routeError) Error() string { return e.text }
@@ -53,6 +54,9 @@ func errorAnswer(err error, id string) answer {
 	}
 	var re *routeError
 	if errors.As(err, &re) {
+		if re.known {
+			return answer{status: re.status, json: wire.NewError(re.status, re.text), allow: re.allow}
+		}
 		return answer{status: re.status, json: wire.NewRouteError(re.status, http.StatusText(re.status), re.text), allow: re.allow}
 	}
 	err = orLate(err)

@@ -246,7 +246,9 @@ func (rt route) hidden(c *call, e entry) error {
 	case http.StatusNotAcceptable:
 		return tooOld(c.path, rt.min, c.minor)
 	case http.StatusMethodNotAllowed:
-		return e.notAllowed(rt.method)
+		no := e.notAllowed(rt.method)
+		no.text, no.known = tooOld(c.path, rt.min, c.minor).Public, true
+		return no
 	}
 	return fault.New(fault.NotFound, "%s", tooOld(c.path, rt.min, c.minor).Public)
 }

@@ -19,7 +19,7 @@ func TestRunbooks(t *testing.T) {
 		status int
 		says   string
 	}{
-		{91, `{"name": "CUSTOM_A", "steps": ` + bookSteps + `}`, 405, "not allowed"},
+		{91, `{"name": "CUSTOM_A", "steps": ` + bookSteps + `}`, 405, "needs API version 1.92"},
 		{92, `{"name": "CUSTOM_A", "steps": ` + bookSteps + `, "extra": {"a": 1}, "disable_ramdisk": "true"}`, 201, `"disable_ramdisk":true`},
 		{92, `{"name": "CUSTOM_A", "steps": ` + bookSteps + `}`, 409, "already exists"},
 		{92, `{"name": "lower", "steps": ` + bookSteps + `}`, 400, "must be a trait"},

@@ -197,7 +197,7 @@ func (e entry) serve(c *call) (answer, error) {
 	return a, err
 }
 
-func (e entry) notAllowed(method string) error {
+func (e entry) notAllowed(method string) *routeError {
 	allow := make([]string, 0, len(e)+1)
 	for m := range e {
 		allow = append(allow, m)
@@ -220,8 +220,12 @@ func (c *call) checkIdent(rt route) error {
 		}
 		v := c.r.PathValue(key)
 		switch {
-		case key == "uuid" && !wire.IsUUID(v), !wire.IsIdent(v):
+		case key == "node" && !wire.IsIdent(v):
 			return &routeError{status: http.StatusBadRequest, text: "Expected a UUID or name, and got " + strconv.Quote(clip(v)) + "."}
+		case key == "uuid" && !wire.IsUUID(v):
+			return invalid("Expected a UUID, and got %q.", clip(v))
+		case !wire.IsIdent(v):
+			return invalid("Expected a UUID or name, and got %q.", clip(v))
 		case key == "node" && c.minor < 5 && !wire.IsUUID(v) && !strings.HasPrefix(string(rt.rule), "ingot:"):
 			return fault.New(fault.NotFound, "Node %s could not be found. Names of nodes need API version 1.5 or newer.", v)
 		}

@@ -42,8 +42,8 @@ var targets = resource[metal.VolumeTarget, wire.VolumeTarget]{
 
 func setBootIndex(v *metal.VolumeTarget, value any) error {
 	n, ok := value.(int)
-	if !ok || n < 0 {
-		return invalid("Schema error for volume target: boot_index must be a whole number, 0 or more.")
+	if !ok { // below zero: never booted from; Nova passes on what its block device mappings have
+		return invalid("Schema error for volume target: boot_index must be a whole number.")
 	}
 	v.BootIndex = n
 	return nil

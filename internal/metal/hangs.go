@@ -79,7 +79,7 @@ type VolumeTarget struct {
 	NodeUUID   string
 	VolumeType string     // "iscsi", "fibre_channel", …
 	VolumeID   string     // as the storage calls it
-	BootIndex  int        // 0: it is booted from; unique within the node
+	BootIndex  int        // 0: it is booted from; below: never; unique within the node
 	Properties secret.Map // how to reach it and log in; sealed at rest, shown only masked
 	Extra      map[string]any
 	CreatedAt  time.Time

@@ -18,16 +18,8 @@ const Host = "localhost"
 // ErrNoIronic means that Debian's package is not installed.
 var ErrNoIronic = errors.New("Debian's package ironic-common is not installed: scripts/oracle.sh and scripts/bench.sh install it")
 
-// ironicConf is Ironic's configuration: its defaults but for what keeps it on loopback, on a file and on fake hardware.
-var ironicConf = template.Must(template.New("").Parse(`[DEFAULT]
-auth_strategy = noauth
-host = {{.Host}}
-my_ip = 127.0.0.1
-rpc_transport = json-rpc
-use_stderr = true
-tempdir = {{.Dir}}
-state_path = {{.Dir}}
-enabled_hardware_types = fake-hardware
+// interfaces are those that both enable: defaults differ.
+const interfaces = `enabled_hardware_types = fake-hardware
 enabled_bios_interfaces = fake,no-bios
 enabled_boot_interfaces = fake
 enabled_console_interfaces = fake,no-console
@@ -40,7 +32,18 @@ enabled_raid_interfaces = fake,no-raid
 enabled_rescue_interfaces = fake,no-rescue
 enabled_storage_interfaces = fake,noop
 enabled_vendor_interfaces = fake,no-vendor
-[api]
+`
+
+// ironicConf is Ironic's configuration: its defaults but for what keeps it on loopback, on a file and on fake hardware.
+var ironicConf = template.Must(template.New("").Parse(`[DEFAULT]
+auth_strategy = noauth
+host = {{.Host}}
+my_ip = 127.0.0.1
+rpc_transport = json-rpc
+use_stderr = true
+tempdir = {{.Dir}}
+state_path = {{.Dir}}
+{{.Interfaces}}[api]
 host_ip = 127.0.0.1
 port = {{.Port}}
 [json_rpc]
@@ -66,7 +69,7 @@ func StartIronic(ctx context.Context, dir string) (*Server, error) {
 		return nil, err
 	}
 	var conf bytes.Buffer
-	if err := ironicConf.Execute(&conf, map[string]any{"Dir": dir, "Host": Host, "Port": ports[0], "RPC": ports[1]}); err != nil {
+	if err := ironicConf.Execute(&conf, map[string]any{"Dir": dir, "Host": Host, "Port": ports[0], "RPC": ports[1], "Interfaces": interfaces}); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "ironic.conf")
@@ -96,8 +99,7 @@ func StartIronic(ctx context.Context, dir string) (*Server, error) {
 // ingotConf is ours, alike.
 const ingotConf = `[DEFAULT]
 host = ` + Host + `
-enabled_hardware_types = fake-hardware
-`
+` + interfaces
 
 // StartIngot starts our program in dir, which must be empty. More is put behind the configuration.
 func StartIngot(ctx context.Context, program, dir, more string) (*Server, error) {
