@@ -11,13 +11,13 @@ import (
 func TestMasksInsideTexts(t *testing.T) {
 	for in, want := range map[string]string{
 		"console=ttyS0 ipa-password=hunter2 quiet": "console=ttyS0 ipa-password=****** quiet",
-		`{"auth_token": "hunter2", "a": 1}`:         `{"auth_token": "******", "a": 1}`,
-		"https://h/i?x=1&token=hunter2&y=2":         "https://h/i?x=1&token=******&y=2",
-		"adminPass: hunter2":                        "adminPass: ******",
-		"http://u:hunter2@h/token=hunter2":          "http://u:******@h/token=******",
-		"the token is in the drawer":                "the token is in the drawer",
-		"secret":                                    "secret",
-		"nofb nomodeset":                            "nofb nomodeset",
+		`{"auth_token": "hunter2", "a": 1}`:        `{"auth_token": "******", "a": 1}`,
+		"https://h/i?x=1&token=hunter2&y=2":        "https://h/i?x=1&token=******&y=2",
+		"adminPass: hunter2":                       "adminPass: ******",
+		"http://u:hunter2@h/token=hunter2":         "http://u:******@h/token=******",
+		"the token is in the drawer":               "the token is in the drawer",
+		"secret":                                   "secret",
+		"nofb nomodeset":                           "nofb nomodeset",
 	} {
 		if got := maskValue(in); got != want {
 			t.Errorf("%q is shown as %q, want %q", in, got, want)
