@@ -173,9 +173,14 @@ func (a reply) json(t testing.TB) map[string]any {
 	return m
 }
 
+// node enrols a node, without a name if that is empty.
 func (r *rig) node(name string) string {
 	r.t.Helper()
-	a := r.do(post, "/v1/nodes", 80, map[string]any{"name": name, "driver": "fake-hardware", "extra": map[string]any{"rack": "r1", "list": []int{1, 2}}})
+	body := map[string]any{"name": name, "driver": "fake-hardware", "extra": map[string]any{"rack": "r1", "list": []int{1, 2}}}
+	if name == "" {
+		delete(body, "name")
+	}
+	a := r.do(post, "/v1/nodes", 80, body)
 	id, _ := a.want(r.t, 201).json(r.t)["uuid"].(string)
 	return id
 }

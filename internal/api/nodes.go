@@ -186,7 +186,7 @@ func (c *call) readNode(body map[string]any) (*metal.Node, error) {
 			}
 		}
 	}
-	if n.Name != "" {
+	if n.Name != "" || body["name"] == "" {
 		if err := wire.CheckNodeName(n.Name, c.minor); err != nil {
 			return nil, err
 		}

@@ -118,7 +118,6 @@ func TestPatchNode(t *testing.T) {
 		{80, `[{"op": "replace", "path": "/maintenance", "value": "true"}]`, 200, `"maintenance":true`},
 		{80, `[{"op": "remove", "path": "/maintenance"}]`, 200, `"maintenance":false`},
 		{50, `[{"op": "add", "path": "/description", "value": "x"}]`, 406, "1.51"},
-		{24, `[{"op": "remove", "path": "/chassis_uuid"}]`, 406, "1.25"},
 		{25, `[{"op": "remove", "path": "/chassis_uuid"}]`, 200, ""},
 		{80, `[{"op": "add", "path": "/instance_info/image_source", "value": "https://u:` + canary + `@h/i.raw"}]`, 200, `"image_source":"https://u:******@h/i.raw"`},
 		{80, `[{"op": "add", "path": "/instance_info/configdrive", "value": "` + canary + `"}]`, 200, `"configdrive":"******"`},
@@ -156,6 +155,7 @@ func TestPatchNode(t *testing.T) {
 	}
 	r.do(patch, "/v1/nodes/"+id+"?reset_interfaces=true", 80, `[{"op": "replace", "path": "/driver", "value": "redfish"}]`).want(t, 200, `"deploy_interface":"direct"`)
 	r.do(patch, "/v1/nodes/"+id+"?reset_interfaces=true", 80, `[{"op": "remove", "path": "/extra"}]`).want(t, 400, "reset_interfaces")
+	r.do(patch, "/v1/nodes/"+id+"?reset_interfaces=true", 80, `[{"op": "replace", "path": "/driver", "value": "redfish"}]`).want(t, 200, `"driver":"redfish"`) // the same again
 	r.do(patch, "/v1/nodes/"+id+"?reset_interfaces=true", 44, `[]`).want(t, 406, "1.45")
 	r.force(id, func(n *metal.Node) { n.ProvisionState, n.TargetProvisionState = metal.Deploying, metal.Active })
 	r.do(patch, "/v1/nodes/"+id, 80, `[{"op": "remove", "path": "/extra"}]`).want(t, 409, "in progress")

@@ -140,9 +140,13 @@ func oneShape[T any](c *call, fields []wire.Field[T], fieldsMin int) (wire.Shape
 	return wire.Full(fields, c.minor), nil
 }
 
-// fieldNames is the list in fields=, lower case and without doubles; nil if it is absent.
+// fieldNames is the list in fields=, lower case and without doubles; nil if it is absent. One that is there and empty
+// asks for no field, as upstream's does: what is left are links.
 func (c *call) fieldNames() []string {
-	var out []string
+	if !c.has("fields") {
+		return nil
+	}
+	out := []string{}
 	for _, v := range c.query["fields"] {
 		for n := range strings.SplitSeq(strings.ToLower(v), ",") {
 			if n = strings.TrimSpace(n); n != "" && !slices.Contains(out, n) {

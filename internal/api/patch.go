@@ -46,6 +46,9 @@ func parsePatch[T any](body []byte, fields []wire.Field[T], minor int) ([]operat
 		}
 		return nil, badJSON(err)
 	}
+	if raw == nil {
+		return nil, invalid("A PATCH needs a JSON array of operations as its body, and not null.")
+	}
 	if len(raw) > maxOps {
 		return nil, invalid("The patch has %d operations, and at most %d are taken at once.", len(raw), maxOps)
 	}
@@ -86,9 +89,6 @@ func parseOp[T any](entry map[string]any, fields []wire.Field[T], minor int) (op
 	}
 	if f.Min > minor {
 		return o, wire.TooNew("Field "+f.Name, f.Min, minor)
-	}
-	if o.root == "chassis_uuid" && o.op == "remove" && minor < 25 {
-		return o, wire.TooNew("Unsetting chassis_uuid", 25, minor)
 	}
 	return o, nil
 }
@@ -259,7 +259,7 @@ func (c *call) patchNode() (answer, error) {
 		if n.ProvisionState == metal.Inspecting && c.minor >= 39 {
 			return fault.New(fault.Conflict, "Cannot update node %s while it is in state %q.", n.UUID, n.ProvisionState)
 		}
-		name := n.Name
+		name, chassis := n.Name, n.ChassisUUID
 		if err := applyPatch(n, ops, wire.NodeFields, nodeSetters); err != nil {
 			return err
 		}
@@ -268,7 +268,10 @@ func (c *call) patchNode() (answer, error) {
 				return err
 			}
 		}
-		if n.Name != name && n.Name != "" {
+		if chassis != "" && n.ChassisUUID == "" && c.minor < 25 {
+			return wire.TooNew("Unsetting chassis_uuid", 25, c.minor)
+		}
+		if n.Name != name && n.Name != "" || slices.ContainsFunc(ops, emptyName) {
 			return wire.CheckNodeName(n.Name, c.minor)
 		}
 		return nil
@@ -278,6 +281,9 @@ func (c *call) patchNode() (answer, error) {
 	}
 	return c.oneNode(200, changed, wire.Full(wire.NodeFields, c.minor))
 }
+
+// emptyName tells whether an operation gives a node the name "". Who wants none removes it.
+func emptyName(o operation) bool { return o.path == "/name" && o.op != "remove" && o.value == "" }
 
 // intOf reads a whole number as the API's clients send it: a JSON number or digits in a string.
 func intOf(v any) (int, bool) {

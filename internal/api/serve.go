@@ -228,6 +228,8 @@ func (c *call) checkIdent(rt route) error {
 			return invalid("Expected a UUID or name, and got %q.", clip(v))
 		case key == "node" && c.minor < 5 && !wire.IsUUID(v) && !strings.HasPrefix(string(rt.rule), "ingot:"):
 			return fault.New(fault.NotFound, "Node %s could not be found. Names of nodes need API version 1.5 or newer.", v)
+		case key == "node" && !wire.IsUUID(v) && !wire.IsNodeName(v, c.minor) && !strings.HasPrefix(string(rt.rule), "ingot:"):
+			return invalid("Expected a UUID or name of a node, and got %q. Before API version 1.10 names are like those of hosts.", clip(v))
 		}
 	}
 	if c.stripped {

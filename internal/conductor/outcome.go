@@ -261,7 +261,7 @@ func (r *runner) move(tx *store.Tx, n *metal.Node, op *Op, e metal.Event, why st
 		return err
 	}
 	from := n.ProvisionState
-	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, r.plan.want), now
+	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt, n.UpdatedAt = to, metal.Target(to, r.plan.want), now, now
 	n.StampInspection(from, now)
 	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: op.row.UUID, Kind: "transition", Who: r.c.config.Host, Verb: op.row.Verb,
 		Step: op.row.StepName, From: from, To: to, Why: why})

@@ -225,9 +225,6 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if driverChanged && before.ConsoleEnabled {
 		return fault.New(fault.Conflict, "Node %s can not have its driver changed while its console is enabled: disable it first.", n.UUID)
 	}
-	if reset && !driverChanged {
-		return fault.New(fault.Invalid, "reset_interfaces can only be used when the driver is changed.")
-	}
 	interfacesChanged := !sameStrings(n.Interfaces, before.Interfaces)
 	if !driverChanged && !interfacesChanged && n.ConductorGroup == before.ConductorGroup {
 		return nil
@@ -235,7 +232,7 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 	if !quiet && !n.Maintenance && (driverChanged || interfacesChanged) {
 		return fault.New(fault.Conflict, "Node %s can not have its driver or interfaces changed while in state %q.", n.UUID, state)
 	}
-	if reset {
+	if reset && driverChanged {
 		for kind, was := range before.Interfaces {
 			if n.Interfaces[kind] == was {
 				delete(n.Interfaces, kind)
@@ -281,12 +278,12 @@ func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error 
 		switch {
 		case err != nil:
 			return err
+		case n.InstanceUUID != "" && !n.Maintenance: // the first that is said, as upstream
+			return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
 		case n.Protected:
 			return fault.New(fault.Forbidden, "Node %s is protected and cannot be undeployed, rebuilt or deleted", n.UUID)
 		case live != nil: // its undo would be lost with it, and the machine left as it is
 			return locked(n, live)
-		case n.InstanceUUID != "" && !n.Maintenance:
-			return fault.New(fault.Conflict, "Node %s is associated with instance %s.", n.UUID, n.InstanceUUID)
 		case s.config.KeepAvailable && n.ProvisionState == metal.Available && !n.Maintenance:
 			return fault.New(fault.Conflict, "Can not delete node %q while it is available: the configuration of this server forbids it. Manage it first, or set it to maintenance.", n.UUID)
 		case !metal.States[n.ProvisionState].Deletion && !n.Maintenance:

@@ -106,7 +106,7 @@ func transition(tx *store.Tx, n *metal.Node, e metal.Event, want metal.State, c 
 		return err
 	}
 	from := n.ProvisionState
-	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt = to, metal.Target(to, want), now
+	n.ProvisionState, n.TargetProvisionState, n.ProvisionUpdatedAt, n.UpdatedAt = to, metal.Target(to, want), now, now
 	n.StampInspection(from, now)
 	return tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: operation, Kind: "transition", Who: c.who(), Verb: verb,
 		From: from, To: to, Why: why})

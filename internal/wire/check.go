@@ -135,11 +135,16 @@ func CheckNodeName(name string, minor int) error {
 	switch {
 	case reserved[name]:
 		return fault.New(fault.Invalid, "Cannot create node with invalid name %q: it is a reserved word of the API.", name)
-	case !IsName(name), minor < 10 && !hostForm.MatchString(name):
+	case !IsNodeName(name, minor):
 		return fault.New(fault.Invalid,
 			"Cannot create node with invalid name %q: use letters, digits and . _ ~ -, at most 255, and nothing that looks like a UUID.", clip(name))
 	}
 	return nil
+}
+
+// IsNodeName tells whether name has the form of a node's at a minor version: before 1.10 it is that of a host's.
+func IsNodeName(name string, minor int) bool {
+	return IsName(name) && (minor >= 10 || hostForm.MatchString(name))
 }
 
 // IsName tells whether s can be the name of a resource, and so cannot be mistaken for a UUID.
