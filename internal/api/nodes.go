@@ -44,6 +44,7 @@ func (c *call) nodes(all bool) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	q.Plain = !slices.ContainsFunc(shape, ofObject)
 	found, err := c.s.Nodes(c.r.Context(), c.caller(), q)
 	if err != nil {
 		return answer{}, err

@@ -23,6 +23,8 @@ type nodeView struct {
 	internal   bool
 	showTraits bool
 	traits     map[int64][]string // by the node's row
+	passwords  bool               // the caller may see those in driver_info
+	secrets    bool               // and those in instance_info
 }
 
 // load reads once for all nodes what is not in their rows.
@@ -34,9 +36,15 @@ func (v *nodeView) load(nodes ...*metal.Node) (err error) {
 }
 
 func (c *call) newNodeView(shape wire.Shape[wire.Node]) *nodeView {
-	return &nodeView{c: c, base: c.base(), links: shape.Has("links"), subLinks: shape.Has("ports"),
+	return &nodeView{c: c, base: c.base(), passwords: c.rights.Allows("show_password", policy.Target{}),
+		secrets: c.rights.Allows("show_instance_secrets", policy.Target{}), links: shape.Has("links"), subLinks: shape.Has("ports"),
 		conductor: shape.Has("conductor") || c.param("conductor") != "", driverInfo: shape.Has("driver_info"),
 		instance: shape.Has("instance_info"), internal: shape.Has("driver_internal_info"), showTraits: shape.Has("traits")}
+}
+
+// ofObject tells whether a field shows an object of the node, or something that is kept in one.
+func ofObject(f wire.Field[wire.Node]) bool {
+	return f.Type == wire.Object || strings.HasSuffix(f.Name, "_interface")
 }
 
 // of is the node as the caller may see it, with every secret masked from who may not.
@@ -65,7 +73,7 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 			return w, err
 		}
 		shows := v.c.shows(n.Driver)
-		if v.c.rights.Allows("show_password", policy.Target{}) {
+		if v.passwords {
 			shows = everything
 		}
 		if w.DriverInfo = n.DriverInfo.Masked(shows); !v.c.rights.Allows("show_password", policy.Target{}) {
@@ -75,21 +83,25 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 		}
 	}
 	if v.instance {
-		shows := showsInstance
-		if v.c.rights.Allows("show_instance_secrets", policy.Target{}) {
-			shows = everything
+		if v.secrets {
+			w.InstanceInfo = n.InstanceInfo.Masked(everything)
+		} else {
+			w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance))
 		}
-		w.InstanceInfo = v.c.maskedUnless("show_instance_secrets", n.InstanceInfo.Masked(shows))
 	}
 	if v.internal {
-		w.DriverInternalInfo = v.c.maskedUnless("show_password", n.InternalInfo)
+		w.DriverInternalInfo = n.InternalInfo
+		if !v.passwords {
+			w.DriverInternalInfo = maskSecrets(n.InternalInfo)
+		}
 	}
+	path := "nodes/" + n.UUID
 	if v.links {
-		w.Links = wire.Links(v.base, "nodes/"+n.UUID)
+		w.Links = wire.Links(v.base, path)
 	}
 	if v.subLinks {
-		w.Ports, w.States = wire.Links(v.base, "nodes/"+n.UUID+"/ports"), wire.Links(v.base, "nodes/"+n.UUID+"/states")
-		w.Portgroups, w.Volume = wire.Links(v.base, "nodes/"+n.UUID+"/portgroups"), wire.Links(v.base, "nodes/"+n.UUID+"/volume")
+		w.Ports, w.States = wire.Links(v.base, path+"/ports"), wire.Links(v.base, path+"/states")
+		w.Portgroups, w.Volume = wire.Links(v.base, path+"/portgroups"), wire.Links(v.base, path+"/volume")
 	}
 	if v.conductor {
 		name, err := v.c.conductorOf(n)

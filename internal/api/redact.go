@@ -37,11 +37,3 @@ func redact(r *policy.Rights, n *metal.Node, w *wire.Node) {
 
 // everything is for callers who may see secrets.
 func everything(string) bool { return true }
-
-// maskedUnless gives what is to be seen of an object with secrets: all of it to whoever the rule allows.
-func (c *call) maskedUnless(rule policy.Rule, m map[string]any) map[string]any {
-	if c.rights.Allows(rule, policy.Target{}) {
-		return m
-	}
-	return maskSecrets(m)
-}

@@ -189,13 +189,13 @@ func shown(v any) doc {
 		return doc{"type": []string{"integer", "null"}}
 	case int:
 		return doc{"type": "integer"}
-	case wire.Time:
+	case wire.Time, *wire.Time:
 		return doc{"type": []string{"string", "null"}, "format": "date-time"}
 	case *map[string]any:
 		return doc{"type": "object"}
-	case []string:
+	case []string, *[]string:
 		return doc{"type": "array", "items": doc{"type": "string"}}
-	case []wire.Link:
+	case []wire.Link, *[]wire.Link:
 		return links.doc
 	}
 	return doc{}

@@ -26,6 +26,7 @@ type NodeQuery struct {
 	Shards                                                                             []string // any of these
 	ParentNode                                                                         string   // UUID or name
 	Children                                                                           bool     // nodes that are parts of others, too
+	Plain                                                                              bool     // objects of the nodes (properties, driver_info, interfaces, …) are not asked for, and come empty
 }
 
 // Nodes lists nodes: to a project, those it owns or leases. An unknown provision state or sort key is fault.Invalid, an unknown marker NotFound.
@@ -34,7 +35,7 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 		return nil, fault.New(fault.Invalid, "Provision state %q is not known.", q.ProvisionState)
 	}
 	f := store.NodeFilter{Equal: map[string]string{}, Associated: q.Associated, Maintenance: q.Maintenance,
-		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains, Shards: q.Shards, Sharded: q.Sharded}
+		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains, Shards: q.Shards, Sharded: q.Sharded, Plain: q.Plain}
 	for column, value := range map[string]string{"instance_uuid": q.InstanceUUID, "provision_state": q.ProvisionState,
 		"driver": q.Driver, "resource_class": q.ResourceClass, "fault": q.Fault, "owner": q.Owner, "lessee": q.Lessee,
 		"chassis_uuid": q.ChassisUUID, "instance_name": q.InstanceName} {

@@ -36,7 +36,9 @@ type dialect struct {
 // sql gives a query in the engine's own words.
 func (d *dialect) sql(query string) string {
 	if strings.Contains(query, "{{") {
-		query = strings.NewReplacer("{{now}}", d.now, "{{skip}}", d.skip, "{{like}}", d.like, "{{hold}}", d.hold).Replace(query)
+		for _, t := range [...]struct{ token, word string }{{"{{now}}", d.now}, {"{{skip}}", d.skip}, {"{{like}}", d.like}, {"{{hold}}", d.hold}} {
+			query = strings.ReplaceAll(query, t.token, t.word)
+		}
 	}
 	if !d.dollars {
 		return query

@@ -14,7 +14,7 @@ import (
 	"ingot/internal/metal"
 )
 
-// nodeColumns are the columns of a node after id, in the order of nodeValues and nodeRow.
+// nodeColumns are the columns of a node after id, in the order of nodeValues and nodeRow.into.
 var nodeColumns = []string{
 	"uuid", "name", "driver", "driver_info", "instance_info", "properties", "extra", "internal_info",
 	"network_data", "interfaces", "resource_class", "conductor_group", "owner", "lessee", "description",
@@ -33,10 +33,17 @@ var unsortable = []string{"driver_info", "instance_info", "properties", "extra",
 	"interfaces", "clean_step", "deploy_step", "service_step", "steps", "body",
 	"raid_config", "target_raid_config"}
 
-var nodeSelect = "SELECT n.id, n." + strings.Join(nodeColumns, ", n.") + `,
+// plainColumns are nodeColumns without objects.
+var plainColumns = slices.DeleteFunc(slices.Clone(nodeColumns), func(c string) bool { return slices.Contains(unsortable, c) })
+
+var nodeSelect, plainSelect = selectNodes(nodeColumns), selectNodes(plainColumns)
+
+func selectNodes(columns []string) string {
+	return "SELECT n.id, n." + strings.Join(columns, ", n.") + `,
 	COALESCE((SELECT o.lease_owner FROM operations o WHERE o.node_id = n.id AND o.status = 'live'
 	AND o.exclusive = 1 AND o.lease_until > {{now}}), ''),
 	COALESCE((SELECT al.uuid FROM allocations al WHERE al.node_id = n.id), '') FROM nodes n `
+}
 
 // CreateNode inserts a node; its UUID, states and times must be set. A taken UUID, name or instance is a
 // fault.Conflict.
@@ -97,11 +104,15 @@ func (t *Tx) NodeByID(id int64) (*metal.Node, error) {
 }
 
 func (t *Tx) nodeWhere(ident, where string, args ...any) (*metal.Node, error) {
-	n, err := t.nodeRow(t.row(nodeSelect+where, args...))
+	var r nodeRow
+	err := t.row(nodeSelect+where, args...).Scan(r.into()...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fault.New(fault.NotFound, "Node %s could not be found.", ident)
 	}
-	return n, err
+	if err != nil {
+		return nil, err
+	}
+	return r.node(t.db.key)
 }
 
 // NodesByMAC finds the nodes that own ports with any of these addresses.
@@ -138,10 +149,14 @@ type NodeFilter struct {
 	Shards      []string // any of these
 	Sharded     *bool
 	TopOnly     bool // none that is a part of another
+	Plain       bool // objects are not read: the nodes given have empty ones, and are only to be looked at
 }
 
 // Nodes lists nodes. An unknown or unsortable key is fault.Invalid, an unknown marker fault.NotFound.
 func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
+	if f.Plain && t.writes {
+		return nil, errors.New("plain nodes are read by who writes: saving one would empty its objects")
+	}
 	var w where
 	for _, column := range slices.Sorted(maps.Keys(f.Equal)) { // sorted: the same filter is the same statement
 		value := f.Equal[column]
@@ -176,20 +191,31 @@ func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.Plain {
+		return t.scanNodes(&nodeRow{plain: true}, plainSelect+w.String()+tail, w.args...)
+	}
 	return t.nodes(nodeSelect+w.String()+tail, w.args...)
 }
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 func (t *Tx) nodes(query string, args ...any) ([]*metal.Node, error) {
+	return t.scanNodes(&nodeRow{}, query, args...)
+}
+
+func (t *Tx) scanNodes(r *nodeRow, query string, args ...any) ([]*metal.Node, error) {
 	rows, err := t.rows(query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
 	var out []*metal.Node
+	into := r.into()
 	for rows.Next() {
-		n, err := t.nodeRow(rows)
+		if err := rows.Scan(into...); err != nil {
+			return nil, err
+		}
+		n, err := r.node(t.db.key)
 		if err != nil {
 			return nil, err
 		}
@@ -218,49 +244,4 @@ func (t *Tx) nodeValues(n *metal.Node) ([]any, error) {
 		micros(n.InspectionStartedAt), micros(n.InspectionFinishedAt), object(n.ServiceStep),
 		n.Shard, n.ParentNode, n.Health,
 		number(n.ConsoleEnabled), object(n.RAIDConfig), object(n.TargetRAIDConfig)}, nil
-}
-
-type scanner interface{ Scan(...any) error }
-
-func (t *Tx) nodeRow(row scanner) (*metal.Node, error) {
-	var (
-		n                              metal.Node
-		name, instance                 sql.NullString
-		driverInfo, instanceInfo       []byte
-		automated, secureBoot          sql.NullBool
-		provisioned, created, updated  int64
-		inspecting, inspected          int64
-		objects                        [10]string
-		maintenance, protected, retire bool
-	)
-	err := row.Scan(&n.ID, &n.UUID, &name, &n.Driver, &driverInfo, &instanceInfo, &objects[0], &objects[1], &objects[2],
-		&objects[3], &objects[4], &n.ResourceClass, &n.ConductorGroup, &n.Owner, &n.Lessee, &n.Description, &instance,
-		&n.InstanceName, &n.ChassisUUID, &automated, &n.ProvisionState, &n.TargetProvisionState, &provisioned,
-		&n.PowerState, &n.TargetPowerState, &n.LastError, &maintenance, &n.MaintenanceReason, &n.Fault, &protected,
-		&n.ProtectedReason, &retire, &n.RetiredReason, &n.DisablePowerOff, &objects[5], &objects[6], &n.BootMode,
-		&secureBoot, &created, &updated, &inspecting, &inspected, &objects[7],
-		&n.Shard, &n.ParentNode, &n.Health,
-		&n.ConsoleEnabled, &objects[8], &objects[9], &n.Reservation, &n.AllocationUUID)
-	if err != nil {
-		return nil, err
-	}
-	n.Name, n.InstanceUUID = name.String, instance.String
-	n.Maintenance, n.Protected, n.Retired = maintenance, protected, retire
-	n.AutomatedClean, n.SecureBoot = boolOrNil(automated), boolOrNil(secureBoot)
-	n.ProvisionUpdatedAt, n.CreatedAt, n.UpdatedAt = fromMicros(provisioned), fromMicros(created), fromMicros(updated)
-	n.InspectionStartedAt, n.InspectionFinishedAt = fromMicros(inspecting), fromMicros(inspected)
-	err = errors.Join(decode(objects[0], &n.Properties), decode(objects[1], &n.Extra), decode(objects[2], &n.InternalInfo),
-		decode(objects[3], &n.NetworkData), decode(objects[4], &n.Interfaces), decode(objects[5], &n.CleanStep), decode(objects[6], &n.DeployStep),
-		decode(objects[7], &n.ServiceStep),
-		decode(objects[8], &n.RAIDConfig), decode(objects[9], &n.TargetRAIDConfig))
-	if err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
-	}
-	if n.DriverInfo, err = t.db.key.openMap(driverInfo, n.UUID, "driver_info"); err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
-	}
-	if n.InstanceInfo, err = t.db.key.openMap(instanceInfo, n.UUID, "instance_info"); err != nil {
-		return nil, fmt.Errorf("node %s: %w", n.UUID, err)
-	}
-	return &n, nil
 }

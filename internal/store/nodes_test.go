@@ -6,6 +6,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/secret"
 )
 
 func TestNodeKeepsEveryField(t *testing.T) { each(t, testNodeKeepsEveryField) }
@@ -29,6 +30,29 @@ func testNodeKeepsEveryField(t *testing.T, open opener) {
 	n.UUID, n.AutomatedClean = empty.UUID, new(bool)
 	write(t, db, func(tx *Tx) error { return tx.SaveNode(n) })
 	same(t, read(t, db, func(tx *Tx) (*metal.Node, error) { return tx.NodeByID(n.ID) }), n)
+}
+
+func TestPlainNodesLackOnlyObjects(t *testing.T) { each(t, testPlainNodesLackOnlyObjects) }
+
+func testPlainNodesLackOnlyObjects(t *testing.T, open opener) {
+	db := open(t)
+	n := &metal.Node{}
+	fill(t, n, "Reservation", "AllocationUUID")
+	n.UUID = id(1)
+	write(t, db, func(tx *Tx) error { return tx.CreateNode(n) })
+	plain := func(tx *Tx) ([]*metal.Node, error) { return tx.Nodes(NodeFilter{Plain: true}, Page{}) }
+	found := read(t, db, plain)
+	if len(found) != 1 {
+		t.Fatalf("%d nodes", len(found))
+	}
+	want := *n
+	want.Properties, want.Extra, want.InternalInfo, want.NetworkData, want.Interfaces = nil, nil, nil, nil, nil
+	want.CleanStep, want.DeployStep, want.ServiceStep, want.RAIDConfig, want.TargetRAIDConfig = nil, nil, nil, nil, nil
+	want.DriverInfo, want.InstanceInfo = secret.Map{}, secret.Map{}
+	same(t, found[0], &want)
+	if err := db.Write(t.Context(), func(tx *Tx) error { _, err := plain(tx); return err }); err == nil {
+		t.Error("who writes was given nodes without their objects")
+	}
 }
 
 func TestPortKeepsEveryField(t *testing.T) { each(t, testPortKeepsEveryField) }

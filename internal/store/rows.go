@@ -200,3 +200,6 @@ func boolOrNil(b sql.NullBool) *bool {
 	}
 	return &b.Bool
 }
+
+// scanner is a row, alone or of many.
+type scanner interface{ Scan(...any) error }

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"ingot/internal/secret"
 )
@@ -135,7 +136,7 @@ func (k Key) open(sealed []byte, row, field string) ([]byte, error) {
 }
 
 func associated(row, field string) []byte {
-	return fmt.Appendf(nil, "%d\x00%s\x00%s", sealVersion, row, field)
+	return []byte(strconv.Itoa(sealVersion) + "\x00" + row + "\x00" + field)
 }
 
 func (k Key) sealMap(m secret.Map, row, field string) ([]byte, error) {

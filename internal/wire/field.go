@@ -45,8 +45,10 @@ type Field[T any] struct {
 	Min   int // the minor of the first microversion that has it
 	Type  Type
 	Flags Flag
-	Max   int          // longest text in bytes; 0 means 255
-	Value func(*T) any // what is shown: nil, *string ("" is null), string, bool, *bool, Time, *map, []string, []Link
+	Max   int // longest text in bytes; 0 means 255
+	// Value is what is shown: nil, *string ("" is null), string, bool, *bool, Time, *map, []string, []Link; the last
+	// also behind a pointer, which costs nothing to hand on.
+	Value func(*T) any
 }
 
 // Is tells whether all of f are set.
@@ -195,30 +197,44 @@ func appendValue(b []byte, v any) []byte {
 		return strconv.AppendInt(b, int64(v), 10)
 	case Time:
 		return appendTime(b, v)
+	case *Time:
+		return appendTime(b, *v)
 	case *map[string]any:
 		if len(*v) == 0 {
 			return append(b, "{}"...)
 		}
 		return appendJSON(b, *v)
 	case []string:
-		if len(v) == 0 {
-			return append(b, "[]"...)
-		}
-		return appendJSON(b, v)
+		return appendStrings(b, v)
+	case *[]string:
+		return appendStrings(b, *v)
 	case []Link:
-		b = append(b, '[')
-		for i, l := range v {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendText(append(b, `{"href":`...), l.Href)
-			b = appendText(append(b, `,"rel":`...), l.Rel)
-			b = append(b, '}')
-		}
-		return append(b, ']')
+		return appendLinks(b, v)
+	case *[]Link:
+		return appendLinks(b, *v)
 	default:
 		return appendJSON(b, v)
 	}
+}
+
+func appendStrings(b []byte, v []string) []byte {
+	if len(v) == 0 {
+		return append(b, "[]"...)
+	}
+	return appendJSON(b, v)
+}
+
+func appendLinks(b []byte, links []Link) []byte {
+	b = append(b, '[')
+	for i, l := range links {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendText(append(b, `{"href":`...), l.Href)
+		b = appendText(append(b, `,"rel":`...), l.Rel)
+		b = append(b, '}')
+	}
+	return append(b, ']')
 }
 
 // appendJSON is for values that are maps and lists; a value that JSON cannot say becomes null, because the

@@ -217,6 +217,9 @@ func AppendList[T any](b []byte, key string, items []T, shape Shape[T], next str
 		if i > 0 {
 			b = append(b, ',')
 		}
+		if i == 1 { // the others are about as long as the first: growing step by step copies a long list many times
+			b = slices.Grow(b, (len(items)-1)*(len(b)+len(b)/8))
+		}
 		b = shape.Append(b, &items[i])
 	}
 	b = append(b, ']')
