@@ -19,11 +19,8 @@ const (
 var allocationStates = []metal.AllocationState{metal.Allocating, metal.Allocated, metal.AllocationError}
 
 func (c *call) listAllocations() (answer, error) {
-	page, shape, err := listing(c, wire.AllocationFields, rules{fieldsMin: 52}, false)
+	page, shape, err := listing(c, wire.AllocationFields, false)
 	if err != nil {
-		return answer{}, err
-	}
-	if err := c.since("owner", 60); err != nil {
 		return answer{}, err
 	}
 	q := ops.AllocationQuery{Page: page, Node: c.param("node"), ResourceClass: c.param("resource_class"), Owner: c.param("owner"),
@@ -74,7 +71,7 @@ func (c *call) nodeAllocation() (answer, error) {
 }
 
 func (c *call) showAllocationBy(find func() (*metal.Allocation, error)) (answer, error) {
-	shape, err := oneShape(c, wire.AllocationFields, 52)
+	shape, err := oneShape(c, wire.AllocationFields)
 	if err != nil {
 		return answer{}, err
 	}
@@ -156,7 +153,7 @@ func (c *call) createAllocation() (answer, error) {
 	switch {
 	case err != nil:
 		return answer{}, err
-	case body["node"] != nil && c.minor < 58:
+	case body["node"] != nil && c.minor < metal.SinceBackfill:
 		return answer{}, invalid("Cannot backfill an allocation with the field node in this API version: it came with 1.58.")
 	case node != "" && !wire.IsIdent(node):
 		return answer{}, invalid("Expected a UUID or name for node.")

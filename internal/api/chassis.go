@@ -8,7 +8,7 @@ import (
 )
 
 var chassis = resource[metal.Chassis, wire.Chassis]{
-	word: "chassis", key: "chassis", path: "chassis", fields: wire.ChassisFields, view: (*call).chassisView, rules: listRules,
+	word: "chassis", key: "chassis", path: "chassis", fields: wire.ChassisFields, view: (*call).chassisView,
 	uuid: func(v *metal.Chassis) *string { return &v.UUID },
 	setters: map[string]setter[metal.Chassis]{
 		"uuid":        text(func(v *metal.Chassis) *string { return &v.UUID }), // ops refuses another one
@@ -28,7 +28,7 @@ func (c *call) listChassis() (answer, error) { return c.chassis(false) }
 func (c *call) detailChassis() (answer, error) { return c.chassis(true) }
 
 func (c *call) chassis(all bool) (answer, error) {
-	page, shape, err := listing(c, wire.ChassisFields, chassis.rules, all)
+	page, shape, err := listing(c, wire.ChassisFields, all)
 	if err != nil {
 		return answer{}, err
 	}

@@ -18,7 +18,7 @@ func (c *call) driverView(d ops.Driver) wire.Driver {
 }
 
 func (c *call) listDrivers() (answer, error) {
-	shape, err := shaping(c, wire.DriverFields, rules{fieldsMin: 77, detailMin: 30, detailCode: fault.NotAcceptable}, false)
+	shape, err := shaping(c, wire.DriverFields, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -55,7 +55,7 @@ func (c *call) driver() (ops.Driver, error) {
 }
 
 func (c *call) showDriver() (answer, error) {
-	shape, err := oneShape(c, wire.DriverFields, 77)
+	shape, err := oneShape(c, wire.DriverFields)
 	if err != nil {
 		return answer{}, err
 	}
@@ -88,7 +88,7 @@ func (c *call) conductorView(k ops.Conductor) wire.Conductor {
 }
 
 func (c *call) listConductors() (answer, error) {
-	page, shape, err := listing(c, wire.ConductorFields, rules{fieldsMin: 49, detailMin: 49, names: true}, false)
+	page, shape, err := listing(c, wire.ConductorFields, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -108,7 +108,7 @@ func (c *call) listConductors() (answer, error) {
 }
 
 func (c *call) showConductor() (answer, error) {
-	shape, err := oneShape(c, wire.ConductorFields, 49)
+	shape, err := oneShape(c, wire.ConductorFields)
 	if err != nil {
 		return answer{}, err
 	}

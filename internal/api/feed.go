@@ -28,7 +28,7 @@ func (c *call) allEvents() (answer, error) { return c.feed(c.param("node")) }
 // feed answers {"events": [metal.HistoryEvent], "next": "…"}, those after the one named by after; next is the
 // after of the next page. With "Accept: text/event-stream" the page never ends: see follow.
 func (c *call) feed(node string) (answer, error) {
-	page, err := paging[wire.HistoryEntry](c, nil, rules{})
+	page, err := paging[wire.HistoryEntry](c, nil)
 	if err != nil {
 		return answer{}, err
 	}

@@ -73,7 +73,7 @@ func (c *call) listHistory() (answer, error) { return c.history(false) }
 func (c *call) detailHistory() (answer, error) { return c.history(true) }
 
 func (c *call) history(all bool) (answer, error) {
-	page, shape, err := listing(c, wire.HistoryFields, rules{fieldsMin: 78, detailMin: 78}, all)
+	page, shape, err := listing(c, wire.HistoryFields, all)
 	if err != nil {
 		return answer{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"ingot/internal/agentapi"
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/secret"
 	"ingot/internal/wire"
@@ -25,10 +26,10 @@ func (c *call) inventory() (answer, error) {
 // continueInspection takes what a machine under inspection tells of itself. It has two forms: that of 1.1, which
 // upstream's agents use (they send no version), and that of 1.84, whose answer is a lookup's.
 func (c *call) continueInspection() (answer, error) {
-	const since = 84
 	id := c.param("node_uuid")
-	if c.minor < since && (c.minor != 1 || id != "") {
-		return answer{}, notHere(tooOld(c.path, since, c.minor).Public)
+	first := c.minor == wire.MinMinor
+	if first && id != "" {
+		return answer{}, notHere(tooOld(c.path, metal.SinceReportAnswer, c.minor).Public)
 	}
 	if id != "" && !wire.IsUUID(id) {
 		return answer{}, invalid("Expected UUID for node_uuid.")
@@ -40,7 +41,7 @@ func (c *call) continueInspection() (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if c.minor < since {
+	if first {
 		return answer{status: http.StatusAccepted, private: true, json: map[string]string{"uuid": found.Node.UUID}}, nil
 	}
 	return answer{status: http.StatusAccepted, private: true, json: c.lookedUp(found)}, nil

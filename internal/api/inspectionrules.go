@@ -9,11 +9,8 @@ import (
 	"ingot/internal/wire"
 )
 
-// ruleListing is what is particular about listing inspection rules.
-var ruleListing = rules{fieldsMin: 96, detailMin: 96}
-
 func (c *call) listRules() (answer, error) {
-	page, shape, err := listing(c, wire.InspectionRuleFields, ruleListing, false)
+	page, shape, err := listing(c, wire.InspectionRuleFields, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -49,7 +46,7 @@ func (c *call) oneRule(status int, r *metal.InspectionRule, shape wire.Shape[wir
 }
 
 func (c *call) showRule() (answer, error) {
-	shape, err := oneShape(c, wire.InspectionRuleFields, ruleListing.fieldsMin)
+	shape, err := oneShape(c, wire.InspectionRuleFields)
 	if err != nil {
 		return answer{}, err
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -139,6 +140,56 @@ func TestTablesAreTheFacts(t *testing.T) {
 	routesAreTheFacts(t, facts)
 	parametersAreTheFacts(t, facts)
 	verbsAreTheFacts(t, facts)
+	changesAreTheFacts(t, facts)
+}
+
+// changes are the versions that code compares with, by the rule or look that came with them.
+var changes = map[string]int{
+	"name-as-identifier":                        metal.SinceNodeNames,
+	"name-as-parameter-of-ports":                metal.SinceNodeNames,
+	"name-as-parameter-of-validate":             metal.SinceNodeNames,
+	"available-is-null":                         wire.SinceAvailable,
+	"all-unreserved-characters-in-names":        wire.SinceFreeNames,
+	"new-nodes-are-enroll":                      metal.SinceEnroll,
+	"chassis-can-be-unset":                      metal.SinceUnsetChassis,
+	"soft-power-off":                            metal.SinceSoftPower,
+	"soft-rebooting":                            metal.SinceSoftPower,
+	"configdrive-with-rebuild":                  metal.Verbs[metal.VerbRebuild].Drive,
+	"inspect-wait-is-inspecting":                wire.SinceInspectWait,
+	"no-change-while-inspecting":                metal.SinceInspectLocks,
+	"no-change-of-ports-while-inspecting":       metal.SinceInspectLocks,
+	"no-change-of-port-groups-while-inspecting": metal.SinceInspectLocks,
+	"abort-in-inspect-wait":                     metal.States[metal.InspectWait].Abort,
+	"configdrive-is-an-object":                  metal.SinceDriveObject,
+	"configdrive-with-vendor-data":              metal.SinceVendorData,
+	"agent-token-of-lookup":                     metal.SinceLookupToken,
+	"link-network-type":                         metal.SinceLinkTypes,
+	"vif-names-port-or-group":                   metal.SinceVIFPorts,
+	"no-deploy-steps-with-deploy":               metal.Verbs[metal.VerbDeploy].Min,
+	"inspection-continues-at-1.1":               metal.SinceReportAnswer,
+	"link-to-a-vtep":                            wire.SinceVTEP,
+	"link-to-a-vtep-appears":                    wire.SinceVTEP,
+	"suffix-json-stays":                         metal.SinceSuffixes,
+	"no-link-to-a-vtep":                         wire.SinceNoVTEP,
+	"link-to-a-vtep-disappears":                 wire.SinceNoVTEP,
+	"no-ramdisk-for-service":                    metal.Verbs[metal.VerbService].Alone,
+	"abort-in-wait-call-back":                   metal.States[metal.DeployWait].Abort,
+	"names-of-runbooks-are-free":                metal.SinceRunbookTraits,
+}
+
+func changesAreTheFacts(t *testing.T, facts []fact) {
+	rest := maps.Clone(changes)
+	for _, f := range facts {
+		if f.word == "rule" || f.word == "shown" {
+			if changes[f.name] != f.min {
+				t.Errorf("%s: the code has it from 1.%d", f.text, changes[f.name])
+			}
+			delete(rest, f.name)
+		}
+	}
+	if len(rest) > 0 {
+		t.Errorf("the facts have no %v", slices.Sorted(maps.Keys(rest)))
+	}
 }
 
 func fieldsAreTheFacts(t *testing.T, facts []fact) {

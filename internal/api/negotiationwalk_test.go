@@ -204,6 +204,32 @@ func (w *walk) state(f fact) {
 	}
 }
 
+// TestResourcesOfVersions: GET /v1 links what a version has, and on the agents' door what there is there. Source: rest-api reference §1.2.
+func TestResourcesOfVersions(t *testing.T) {
+	both := newRig(t, func(o *Options) { o.AgentOnPublic = true })
+	agents := map[string]int{"lookup": 22, "heartbeat": 22, "continue_inspection": 84}
+	all := map[string]int{"nodes": 1, "ports": 1, "drivers": 1, "chassis": 1, "portgroups": 23, "volume": 32, "conductors": 49, "allocations": 52,
+		"events": 54, "deploy_templates": 55, "shards": 82, "runbooks": 92, "inspection_rules": 96}
+	maps.Copy(all, agents)
+	for url, want := range map[string]map[string]int{both.url: all, both.serve(AgentHandler(both.s, Options{})): agents} {
+		for minor := wire.MinMinor; minor <= wire.MaxMinor; minor++ {
+			doc := both.send(get, url+"/v1/", http.Header{wire.HeaderVersion: {wire.Version(minor)}}, nil).want(t, 200).json(t)
+			for _, own := range []string{"id", "links", "media_types", "version"} {
+				delete(doc, own)
+			}
+			for name, min := range want {
+				if _, have := doc[name]; have != (minor >= min) {
+					t.Errorf("1.%d: %s is linked: %t", minor, name, have)
+				}
+				delete(doc, name)
+			}
+			if len(doc) > 0 {
+				t.Errorf("1.%d links %v, too", minor, doc)
+			}
+		}
+	}
+}
+
 // places are where fields of a kind show: of one, of all, and what a new one needs.
 var places = map[string]struct{ one, all, new string }{
 	"node":       {"/v1/nodes/{whole}", "/v1/nodes", `"driver": "fake-hardware"`},

@@ -5,14 +5,10 @@ import (
 	"slices"
 	"strings"
 
-	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/wire"
 )
-
-// listFields: fields= came with 1.8, detail= with 1.43. Source: microversion table.
-var listRules = rules{fieldsMin: 8, detailMin: 43, detailCode: fault.Invalid}
 
 func (c *call) listNodes() (answer, error) { return c.nodes(false) }
 
@@ -36,7 +32,7 @@ func (c *call) children() (answer, error) {
 }
 
 func (c *call) nodes(all bool) (answer, error) {
-	page, shape, err := listing(c, wire.NodeFields, listRules, all)
+	page, shape, err := listing(c, wire.NodeFields, all)
 	if err != nil {
 		return answer{}, err
 	}
@@ -112,7 +108,7 @@ func (c *call) nodeQuery(page ops.Page) (q ops.NodeQuery, err error) {
 }
 
 func (c *call) showNode() (answer, error) {
-	shape, err := oneShape(c, wire.NodeFields, listRules.fieldsMin)
+	shape, err := oneShape(c, wire.NodeFields)
 	if err != nil {
 		return answer{}, err
 	}
@@ -219,8 +215,8 @@ func (c *call) validateNamed() (answer, error) {
 	switch {
 	case !wire.IsIdent(ident):
 		return answer{}, invalid("Name the node to validate with ?node=.")
-	case c.minor < 5 && !wire.IsUUID(ident):
-		return answer{}, wire.TooNew("Naming a node by its name", 5, c.minor)
+	case c.minor < metal.SinceNodeNames && !wire.IsUUID(ident):
+		return answer{}, wire.TooNew("Naming a node by its name", metal.SinceNodeNames, c.minor)
 	}
 	return c.validate(ident)
 }

@@ -32,7 +32,7 @@ func (c *call) operation() (answer, error) {
 // operations answers {"operations": [metal.Operation]}: the live ones, oldest first; marker is the UUID of the
 // last one seen.
 func (c *call) operations() (answer, error) {
-	page, err := paging[wire.HistoryEntry](c, nil, rules{})
+	page, err := paging[wire.HistoryEntry](c, nil)
 	if err != nil {
 		return answer{}, err
 	}

@@ -25,7 +25,8 @@ type parameter struct {
 // Sources: rest-api reference, microversion table.
 var parameters = []parameter{
 	{name: "limit", kind: "int", says: "At most so many items; the server's max_limit is the default and the cap."},
-	{name: "marker", says: "The last item of the page before: its UUID (of conductors, the host name)."},
+	{name: "marker", on: "/v1/conductors", says: "The last conductor of the page before, by host name."},
+	{name: "marker", kind: "uuid", says: "The last item of the page before, by UUID."},
 	{name: "sort_key", says: "The field to sort by."},
 	{name: "sort_dir", says: "asc or desc."},
 	{name: "fields", on: "/v1/drivers", kind: "list", min: 77, says: "Only these fields, comma separated."},

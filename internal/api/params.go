@@ -41,15 +41,6 @@ func (c *call) param(name string) string {
 // has tells whether a query parameter was given, even empty.
 func (c *call) has(name string) bool { return len(c.query[name]) > 0 }
 
-// since refuses a parameter that was given by a request older than the version that brought it. A row in parameters
-// does the same for every route.
-func (c *call) since(name string, min int) error {
-	if c.has(name) && c.minor < min {
-		return wire.TooNew("Parameter "+name, min, c.minor)
-	}
-	return nil
-}
-
 // boolParam is nil if the parameter is absent.
 func (c *call) boolParam(name string) (*bool, error) {
 	if !c.has(name) {
@@ -62,26 +53,18 @@ func (c *call) boolParam(name string) (*bool, error) {
 	return &b, nil
 }
 
-// rules are what is particular about listing one resource.
-type rules struct {
-	fieldsMin  int // first minor with fields=
-	detailMin  int // first minor with detail=
-	detailCode fault.Kind
-	names      bool // markers are host names, not UUIDs
-}
-
 // listing reads the paging parameters and which fields are wanted. all is the path's own wish for the full
 // form (…/detail).
-func listing[T any](c *call, fields []wire.Field[T], r rules, all bool) (ops.Page, wire.Shape[T], error) {
-	page, err := paging(c, fields, r)
+func listing[T any](c *call, fields []wire.Field[T], all bool) (ops.Page, wire.Shape[T], error) {
+	page, err := paging(c, fields)
 	if err != nil {
 		return page, nil, err
 	}
-	shape, err := shaping(c, fields, r, all)
+	shape, err := shaping(c, fields, all)
 	return page, shape, err
 }
 
-func paging[T any](c *call, fields []wire.Field[T], r rules) (ops.Page, error) {
+func paging[T any](c *call, fields []wire.Field[T]) (ops.Page, error) {
 	p := ops.Page{Limit: c.o.MaxLimit, Marker: c.param("marker"), SortKey: c.param("sort_key"), SortDir: c.param("sort_dir")}
 	if c.has("limit") {
 		n, err := strconv.Atoi(c.param("limit"))
@@ -93,7 +76,7 @@ func paging[T any](c *call, fields []wire.Field[T], r rules) (ops.Page, error) {
 		}
 		p.Limit = min(n, c.o.MaxLimit)
 	}
-	if p.Marker != "" && !r.names && !wire.IsUUID(p.Marker) {
+	if p.Marker != "" && parameterOf(c.route, "marker").kind == "uuid" && !wire.IsUUID(p.Marker) {
 		return p, fault.New(fault.Invalid, "Expected UUID for marker.")
 	}
 	switch p.SortDir {
@@ -114,7 +97,7 @@ func paging[T any](c *call, fields []wire.Field[T], r rules) (ops.Page, error) {
 	return p, nil
 }
 
-func shaping[T any](c *call, fields []wire.Field[T], r rules, all bool) (wire.Shape[T], error) {
+func shaping[T any](c *call, fields []wire.Field[T], all bool) (wire.Shape[T], error) {
 	detail, err := c.boolParam("detail")
 	if err != nil {
 		return nil, err
@@ -133,7 +116,7 @@ func shaping[T any](c *call, fields []wire.Field[T], r rules, all bool) (wire.Sh
 }
 
 // oneShape is what fields= asks of a single resource: everything, without it.
-func oneShape[T any](c *call, fields []wire.Field[T], fieldsMin int) (wire.Shape[T], error) {
+func oneShape[T any](c *call, fields []wire.Field[T]) (wire.Shape[T], error) {
 	if names := c.fieldNames(); names != nil {
 		return wire.Select(fields, c.minor, names)
 	}

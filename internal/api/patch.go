@@ -256,7 +256,7 @@ func (c *call) patchNode() (answer, error) {
 		return answer{}, invalid("The reset_interfaces parameter can only be used when changing the node's driver.")
 	}
 	changed, err := c.s.UpdateNode(c.r.Context(), c.caller(), c.node(), patchRules(ops), wantsReset, func(n *metal.Node) error {
-		if n.ProvisionState == metal.Inspecting && c.minor >= 39 {
+		if n.ProvisionState == metal.Inspecting && c.minor >= metal.SinceInspectLocks {
 			return fault.New(fault.Conflict, "Cannot update node %s while it is in state %q.", n.UUID, n.ProvisionState)
 		}
 		name, chassis := n.Name, n.ChassisUUID
@@ -268,8 +268,8 @@ func (c *call) patchNode() (answer, error) {
 				return err
 			}
 		}
-		if chassis != "" && n.ChassisUUID == "" && c.minor < 25 {
-			return wire.TooNew("Unsetting chassis_uuid", 25, c.minor)
+		if chassis != "" && n.ChassisUUID == "" && c.minor < metal.SinceUnsetChassis {
+			return wire.TooNew("Unsetting chassis_uuid", metal.SinceUnsetChassis, c.minor)
 		}
 		if n.Name != name && n.Name != "" || slices.ContainsFunc(ops, emptyName) {
 			return wire.CheckNodeName(n.Name, c.minor)

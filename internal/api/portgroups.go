@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 
-	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/wire"
@@ -12,8 +11,7 @@ import (
 
 var portgroups = resource[metal.Portgroup, wire.Portgroup]{
 	word: "portgroup", key: "portgroups", path: "portgroups", fields: wire.PortgroupFields, view: (*call).portgroupView, needs: []string{"node_uuid"},
-	rules: rules{fieldsMin: 23, detailMin: 43, detailCode: fault.Invalid},
-	uuid:  func(g *metal.Portgroup) *string { return &g.UUID },
+	uuid: func(g *metal.Portgroup) *string { return &g.UUID },
 	setters: map[string]setter[metal.Portgroup]{
 		"node_uuid":                  text(func(g *metal.Portgroup) *string { return &g.NodeUUID }),
 		"address":                    text(func(g *metal.Portgroup) *string { return &g.Address }),
@@ -44,11 +42,8 @@ func (c *call) nodePortgroupsDetail() (answer, error) { return c.portgroups(true
 
 // portgroups lists port groups, those of one node if it is named by the path.
 func (c *call) portgroups(all bool, node string) (answer, error) {
-	page, shape, err := listing(c, wire.PortgroupFields, portgroups.rules, all)
+	page, shape, err := listing(c, wire.PortgroupFields, all)
 	if err != nil {
-		return answer{}, err
-	}
-	if err := c.since("shard", 106); err != nil {
 		return answer{}, err
 	}
 	given := 0

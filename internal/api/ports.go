@@ -27,7 +27,7 @@ func (c *call) portgroupPortsDetail() (answer, error) { return c.ports(true) }
 
 // ports lists ports, those of one node or port group if it is named by the path.
 func (c *call) ports(all bool) (answer, error) {
-	page, shape, err := listing(c, wire.PortFields, listRules, all)
+	page, shape, err := listing(c, wire.PortFields, all)
 	if err != nil {
 		return answer{}, err
 	}
@@ -74,8 +74,8 @@ func (c *call) portQuery(page ops.Page) (ops.PortQuery, error) {
 		return q, fault.New(fault.Forbidden, "The parameters node, portgroup and shard exclude each other.")
 	case q.Node != "" && !wire.IsIdent(q.Node):
 		return q, invalid("Expected a UUID or name for node.")
-	case q.Node != "" && !wire.IsUUID(q.Node) && c.minor < 5:
-		return q, wire.TooNew("Naming a node by its name", 5, c.minor)
+	case q.Node != "" && !wire.IsUUID(q.Node) && c.minor < metal.SinceNodeNames:
+		return q, wire.TooNew("Naming a node by its name", metal.SinceNodeNames, c.minor)
 	case q.Portgroup != "" && !wire.IsIdent(q.Portgroup):
 		return q, invalid("Expected a UUID or name for portgroup.")
 	case c.has("address") && !isMAC:
@@ -106,7 +106,7 @@ func (c *call) onePort(status int, p *metal.Port, shape wire.Shape[wire.Port]) a
 }
 
 func (c *call) showPort() (answer, error) {
-	shape, err := oneShape(c, wire.PortFields, listRules.fieldsMin)
+	shape, err := oneShape(c, wire.PortFields)
 	if err != nil {
 		return answer{}, err
 	}
@@ -177,7 +177,7 @@ func (c *call) readPort(body map[string]any) (*metal.Port, error) {
 		if v != nil && f.Min > c.minor {
 			return nil, wire.TooNew("Field "+key, f.Min, c.minor)
 		}
-		if name, ok := v.(string); key == "node_uuid" && ok && wire.IsName(name) && c.minor >= 5 {
+		if name, ok := v.(string); key == "node_uuid" && ok && wire.IsName(name) && c.minor >= metal.SinceNodeNames {
 			p.NodeUUID = name // python-ironicclient sends what --node was given, a name too
 			continue
 		}
@@ -206,8 +206,8 @@ func (c *call) readPort(body map[string]any) (*metal.Port, error) {
 func (c *call) portNode(p *metal.Port, ident any) error {
 	name, isText := ident.(string)
 	switch {
-	case ident != nil && c.minor < 94:
-		return wire.TooNew("Field node_ident", 94, c.minor)
+	case ident != nil && c.minor < metal.SinceNodeIdent:
+		return wire.TooNew("Field node_ident", metal.SinceNodeIdent, c.minor)
 	case (ident != nil) == (p.NodeUUID != ""):
 		return invalid("Schema error for port: exactly one of node_uuid and node_ident is required.")
 	case ident != nil && (!isText || !wire.IsIdent(name)):
@@ -272,11 +272,11 @@ func checkLink(link map[string]any, minor int) (map[string]any, error) {
 	}
 	vtep := has("vtep-logical-switch") || has("vtep-physical-switch")
 	switch kind := out["network_type"]; {
-	case kind != nil && minor < 64:
-		return nil, wire.TooNew("local_link_connection/network_type", 64, minor)
+	case kind != nil && minor < metal.SinceLinkTypes:
+		return nil, wire.TooNew("local_link_connection/network_type", metal.SinceLinkTypes, minor)
 	case kind != nil && kind != "managed" && kind != "unmanaged":
 		return nil, invalid("Invalid local_link_connection: network_type must be managed or unmanaged.")
-	case vtep && (minor < 90 || minor > 104):
+	case vtep && !wire.HasVTEP(minor):
 		return nil, fault.New(fault.NotAcceptable, "The VTEP keys of local_link_connection exist in API versions 1.90 to 1.104 only.")
 	case has("port_id", "switch_id"), has("port_id", "hostname"), has("port_id", "vtep-logical-switch", "vtep-physical-switch"), kind == "unmanaged":
 		return out, nil

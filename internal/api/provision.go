@@ -216,7 +216,7 @@ func (rq *request) checkConfigDrive() error {
 	if rq.configDrive == nil {
 		return nil
 	}
-	if rq.verb != metal.VerbActive && (rq.verb != metal.VerbRebuild || rq.minor < 35) {
+	if since := metal.Verbs[rq.verb].Drive; since == 0 || rq.minor < since {
 		return invalid("Adding a config drive is only supported when setting provision state to active (or rebuild, from API version 1.35 on).")
 	}
 	switch d := rq.configDrive.(type) {
@@ -229,10 +229,10 @@ func (rq *request) checkConfigDrive() error {
 		if err := checkDriveKeys(d); err != nil {
 			return err
 		}
-		if rq.minor < 56 {
+		if rq.minor < metal.SinceDriveObject {
 			return invalid("Providing a JSON object for configdrive is only supported starting with API version 1.56.")
 		}
-		if d["vendor_data"] != nil && rq.minor < 59 {
+		if d["vendor_data"] != nil && rq.minor < metal.SinceVendorData {
 			return invalid("Providing vendor_data in configdrive is only supported starting with API version 1.59.")
 		}
 	}
@@ -298,13 +298,11 @@ func (rq *request) checkRamdisk() error {
 	if rq.noRamdisk == nil {
 		return nil
 	}
-	switch {
-	case rq.verb == metal.VerbClean:
-		return rq.late("disable_ramdisk")
-	case rq.verb == metal.VerbService && rq.minor < 108:
-		return wire.TooNew("Parameter disable_ramdisk with the verb service", 108, rq.minor)
-	case rq.verb != metal.VerbService:
+	switch since := metal.Verbs[rq.verb].Alone; {
+	case since == 0:
 		return invalid("disable_ramdisk is only supported with the verbs clean and service.")
+	case rq.minor < since:
+		return wire.TooNew("Parameter disable_ramdisk with the verb "+string(rq.verb), since, rq.minor)
 	}
 	return nil
 }
@@ -347,7 +345,7 @@ func (rq *request) checkAbort() error {
 	if rq.verb != metal.VerbAbort {
 		return nil
 	}
-	if min := map[metal.State]int{metal.InspectWait: 41, metal.DeployWait: 110}[rq.node.ProvisionState]; rq.minor < min {
+	if min := metal.States[rq.node.ProvisionState].Abort; rq.minor < min {
 		return wire.TooNew("Aborting in state "+string(rq.node.ProvisionState), min, rq.minor)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/wire"
 )
@@ -16,7 +17,6 @@ type resource[M, W any] struct {
 	key     string // of lists
 	path    string // under /v1
 	fields  []wire.Field[W]
-	rules   rules
 	setters map[string]setter[M] // every field that a caller may give
 	needs   []string             // what a new one must have
 	view    func(*call, *M) W
@@ -54,7 +54,7 @@ func (r *resource[M, W]) made(c *call, m *M) answer {
 
 // show answers GET of one.
 func (r *resource[M, W]) show(c *call, find func() (*M, error)) (answer, error) {
-	shape, err := oneShape(c, r.fields, r.rules.fieldsMin)
+	shape, err := oneShape(c, r.fields)
 	if err != nil {
 		return answer{}, err
 	}
@@ -100,7 +100,7 @@ func (r *resource[M, W]) give(c *call, m *M, key string, v any) error {
 	case f.Min > c.minor:
 		return wire.TooNew("Field "+key, f.Min, c.minor)
 	}
-	if name, isText := v.(string); key == "node_uuid" && isText && wire.IsName(name) && c.minor >= 5 {
+	if name, isText := v.(string); key == "node_uuid" && isText && wire.IsName(name) && c.minor >= metal.SinceNodeNames {
 		return r.setters[key].set(m, name) // python-ironicclient sends what --node was given, a name too
 	}
 	checked, err := f.Check(v)
@@ -148,8 +148,8 @@ func (c *call) nodeParam(name string) (string, error) {
 	switch {
 	case ident != "" && !wire.IsIdent(ident):
 		return "", invalid("Expected a UUID or name for %s.", name)
-	case ident != "" && !wire.IsUUID(ident) && c.minor < 5:
-		return "", wire.TooNew("Naming a node by its name", 5, c.minor)
+	case ident != "" && !wire.IsUUID(ident) && c.minor < metal.SinceNodeNames:
+		return "", wire.TooNew("Naming a node by its name", metal.SinceNodeNames, c.minor)
 	}
 	return ident, nil
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"ingot/internal/wire"
 )
@@ -29,17 +30,26 @@ func (c *call) v1() (answer, error) {
 		"media_types": map[string]string{"base": "application/json", "type": "application/vnd.openstack.ironic.v1+json"},
 		"version":     c.version(),
 	}
-	for _, r := range []struct {
-		name string
-		min  int
-	}{{"nodes", 1}, {"ports", 1}, {"drivers", 1}, {"chassis", 1}, {"portgroups", 23}, {"volume", 32}, {"conductors", 49},
-		{"allocations", 52}, {"events", 54}, {"deploy_templates", 55}, {"shards", 82}, {"runbooks", 92}} {
-		if c.minor >= r.min {
-			doc[r.name] = wire.Links(c.base(), r.name+"/")
+	for name, min := range resources(c.table) {
+		if c.minor >= min {
+			doc[name] = wire.Links(c.base(), name+"/")
 		}
 	}
-	if c.agents && c.minor >= 22 {
-		doc["lookup"], doc["heartbeat"] = wire.Links(c.base(), "lookup/"), wire.Links(c.base(), "heartbeat/")
-	}
 	return answer{status: http.StatusOK, json: doc}, nil
+}
+
+// resources are the first parts of paths under /v1 that upstream has, with the first version that has any of it.
+func resources(table []route) map[string]int {
+	out := map[string]int{}
+	for _, rt := range table {
+		rest, ok := strings.CutPrefix(rt.path, "/v1/")
+		if !ok || strings.HasPrefix(string(rt.rule), "ingot:") {
+			continue
+		}
+		name, _, _ := strings.Cut(rest, "/")
+		if min, known := out[name]; !known || rt.min < min {
+			out[name] = rt.min
+		}
+	}
+	return out
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/policy"
 )
 
@@ -15,6 +16,7 @@ type route struct {
 	rule   policy.Rule
 	min    int    // minor of the first microversion that has it; 0 is 1.1
 	below  int    // status for older requests; 0 is 404
+	first  bool   // the first version has it, too
 	takes  string // query parameters; for actions, keys of the body as well
 	limit  size   // of the body
 	hosted bool   // that no live conductor serves the node is 400 instead of 404; source: rest-api reference, "Status codes" and §3
@@ -227,7 +229,7 @@ var agentRoutes = []route{
 	{method: get, path: "/v1/lookup", rule: "driver:ipa_lookup", min: 22, takes: "addresses node_uuid", do: (*call).lookup},
 	{method: post, path: "/v1/heartbeat/{node}", rule: "node:ipa_heartbeat", min: 22,
 		takes: "callback_url agent_token agent_version agent_verify_ca agent_status agent_status_message", do: (*call).heartbeat},
-	{method: post, path: "/v1/continue_inspection", rule: "driver:ipa_continue_inspection", takes: "node_uuid",
+	{method: post, path: "/v1/continue_inspection", rule: "driver:ipa_continue_inspection", min: metal.SinceReportAnswer, first: true, takes: "node_uuid",
 		limit: inspectionSize, untold: true, do: (*call).continueInspection},
 }
 

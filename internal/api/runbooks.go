@@ -9,11 +9,8 @@ import (
 	"ingot/internal/wire"
 )
 
-// runbookRules are those of listing runbooks.
-var runbookRules = rules{fieldsMin: 92, detailMin: 92}
-
 func (c *call) listRunbooks() (answer, error) {
-	page, shape, err := listing(c, wire.RunbookFields, runbookRules, false)
+	page, shape, err := listing(c, wire.RunbookFields, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -52,7 +49,7 @@ func (c *call) oneRunbook(status int, r *metal.Runbook, shape wire.Shape[wire.Ru
 func (c *call) runbook() string { return c.r.PathValue("runbook") }
 
 func (c *call) showRunbook() (answer, error) {
-	shape, err := oneShape(c, wire.RunbookFields, runbookRules.fieldsMin)
+	shape, err := oneShape(c, wire.RunbookFields)
 	if err != nil {
 		return answer{}, err
 	}

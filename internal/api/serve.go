@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/policy"
 	"ingot/internal/wire"
@@ -130,7 +131,7 @@ func (c *call) begin() error {
 		return fault.New(fault.Invalid, "The query string is not valid: %v.", err)
 	}
 	p := path.Clean("/" + c.r.URL.EscapedPath())
-	if s, ok := strings.CutSuffix(p, ".json"); ok && p != "/openapi.json" && legacy != "" && minor < 91 && !strings.EqualFold(legacy, "latest") {
+	if s, ok := strings.CutSuffix(p, ".json"); ok && p != "/openapi.json" && legacy != "" && minor < metal.SinceSuffixes && !strings.EqualFold(legacy, "latest") {
 		p, c.stripped = s, true
 	}
 	if first, _, _ := strings.Cut(p[1:], "/"); first != "" && first != "v1" && first != "ingot" && first != "openapi.json" {
@@ -171,7 +172,7 @@ func (e entry) serve(c *call) (answer, error) {
 		return answer{}, e.notAllowed(c.r.Method)
 	}
 	c.route, c.hosted = rt.path, rt.hosted
-	if c.minor < rt.min {
+	if c.minor < rt.min && (!rt.first || c.minor > wire.MinMinor) {
 		return answer{}, rt.hidden(c, e)
 	}
 	c.who.IsPublicAPI = rt.public()
@@ -226,7 +227,7 @@ func (c *call) checkIdent(rt route) error {
 			return invalid("Expected a UUID, and got %q.", clip(v))
 		case !wire.IsIdent(v):
 			return invalid("Expected a UUID or name, and got %q.", clip(v))
-		case key == "node" && c.minor < 5 && !wire.IsUUID(v) && !strings.HasPrefix(string(rt.rule), "ingot:"):
+		case key == "node" && c.minor < metal.SinceNodeNames && !wire.IsUUID(v) && !strings.HasPrefix(string(rt.rule), "ingot:"):
 			return fault.New(fault.NotFound, "Node %s could not be found. Names of nodes need API version 1.5 or newer.", v)
 		case key == "node" && !wire.IsUUID(v) && !wire.IsNodeName(v, c.minor) && !strings.HasPrefix(string(rt.rule), "ingot:"):
 			return invalid("Expected a UUID or name of a node, and got %q. Before API version 1.10 names are like those of hosts.", clip(v))

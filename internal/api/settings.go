@@ -44,7 +44,7 @@ func always[T any](c *call, fields []wire.Field[T], these []string) (wire.Shape[
 			return nil, invalid("Field %s needs API version %s or newer.", n, wire.Version(f.Min))
 		}
 	}
-	shape, err := shaping(c, fields, rules{}, false)
+	shape, err := shaping(c, fields, false)
 	if err != nil || names == nil {
 		return shape, err
 	}
@@ -66,10 +66,7 @@ func (c *call) showBIOS() (answer, error) {
 	if i < 0 {
 		return answer{}, fault.New(fault.NotFound, "Node %s doesn't have a BIOS setting '%s'", c.node(), clip(name))
 	}
-	shape := wire.Short(wire.BIOSSettingFields, c.minor)
-	if c.minor >= 74 {
-		shape = wire.Full(wire.BIOSSettingFields, c.minor)
-	}
+	shape := wire.Full(wire.BIOSSettingFields, c.minor)
 	return answer{status: http.StatusOK, json: map[string]any{name: rendered[wire.BIOSSetting]{c.settingView(found[i]), shape}}}, nil
 }
 

@@ -7,11 +7,8 @@ import (
 	"ingot/internal/wire"
 )
 
-// templateRules are those of listing deploy templates.
-var templateRules = rules{fieldsMin: 55, detailMin: 55}
-
 func (c *call) listTemplates() (answer, error) {
-	page, shape, err := listing(c, wire.DeployTemplateFields, templateRules, false)
+	page, shape, err := listing(c, wire.DeployTemplateFields, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -43,7 +40,7 @@ func (c *call) oneTemplate(status int, d *metal.DeployTemplate, shape wire.Shape
 }
 
 func (c *call) showTemplate() (answer, error) {
-	shape, err := oneShape(c, wire.DeployTemplateFields, templateRules.fieldsMin)
+	shape, err := oneShape(c, wire.DeployTemplateFields)
 	if err != nil {
 		return answer{}, err
 	}

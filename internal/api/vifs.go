@@ -35,7 +35,7 @@ func (c *call) attachVIF() (answer, error) {
 	if !wire.IsIdent(v.ID) {
 		return answer{}, invalid("Expected a UUID or name as the id of the VIF, and got %q.", clip(v.ID))
 	}
-	if c.minor >= 67 {
+	if c.minor >= metal.SinceVIFPorts {
 		for name, into := range map[string]*string{"port_uuid": &v.Port, "portgroup_uuid": &v.Portgroup} {
 			if *into, err = textArg(args, name, false); err != nil {
 				return answer{}, err

@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 
-	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/policy"
@@ -11,11 +10,8 @@ import (
 	"ingot/internal/wire"
 )
 
-// volumeRules: volumes came with 1.32, fields= and detail= with them.
-var volumeRules = rules{fieldsMin: 32, detailMin: 32, detailCode: fault.Invalid}
-
 var connectors = resource[metal.VolumeConnector, wire.VolumeConnector]{
-	word: "volume connector", key: "connectors", path: "volume/connectors", fields: wire.VolumeConnectorFields, rules: volumeRules,
+	word: "volume connector", key: "connectors", path: "volume/connectors", fields: wire.VolumeConnectorFields,
 	view: (*call).connectorView, needs: []string{"node_uuid", "type", "connector_id"},
 	uuid: func(v *metal.VolumeConnector) *string { return &v.UUID },
 	setters: map[string]setter[metal.VolumeConnector]{
@@ -27,7 +23,7 @@ var connectors = resource[metal.VolumeConnector, wire.VolumeConnector]{
 }
 
 var targets = resource[metal.VolumeTarget, wire.VolumeTarget]{
-	word: "volume target", key: "targets", path: "volume/targets", fields: wire.VolumeTargetFields, rules: volumeRules,
+	word: "volume target", key: "targets", path: "volume/targets", fields: wire.VolumeTargetFields,
 	view: (*call).targetView, needs: []string{"node_uuid", "volume_type", "boot_index", "volume_id"},
 	uuid: func(v *metal.VolumeTarget) *string { return &v.UUID },
 	setters: map[string]setter[metal.VolumeTarget]{
@@ -93,7 +89,7 @@ func (c *call) volumeQuery(page ops.Page) (q ops.VolumeQuery, err error) {
 }
 
 func (c *call) listConnectors() (answer, error) {
-	page, shape, err := listing(c, wire.VolumeConnectorFields, volumeRules, false)
+	page, shape, err := listing(c, wire.VolumeConnectorFields, false)
 	if err != nil {
 		return answer{}, err
 	}
@@ -148,7 +144,7 @@ func (c *call) deleteConnector() (answer, error) {
 }
 
 func (c *call) listTargets() (answer, error) {
-	page, shape, err := listing(c, wire.VolumeTargetFields, volumeRules, false)
+	page, shape, err := listing(c, wire.VolumeTargetFields, false)
 	if err != nil {
 		return answer{}, err
 	}

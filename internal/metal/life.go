@@ -123,6 +123,7 @@ type StateInfo struct {
 	Deletion bool          // the node may be deleted without maintenance
 	Patch    bool          // the node may be patched although it has a target
 	Min      int           // minor of the microversion a client needs to change a node in it; 0 is any
+	Abort    int           // minor of the microversion that takes abort in it; 0 is the verb's
 }
 
 // States says what kind each state is. Source: Ironic, as for life; limits are upstream's defaults.
@@ -135,7 +136,7 @@ var States = map[State]StateInfo{
 	Rescue:         {Kind: Stable, Min: 38},
 	Verifying:      {Kind: Busy, Target: Manageable, Patch: true},
 	Deploying:      {Kind: Busy, Target: Active, Lookup: true},
-	DeployWait:     {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true},
+	DeployWait:     {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true, Abort: 110},
 	DeployFailed:   {Kind: Failed, Target: Active, Patch: true},
 	DeployHold:     {Kind: Held, Target: Active, Min: 85},
 	Cleaning:       {Kind: Busy, Target: Available, Lookup: true},
@@ -145,7 +146,7 @@ var States = map[State]StateInfo{
 	Deleting:       {Kind: Busy, Target: Available},
 	Inspecting:     {Kind: Busy, Target: Manageable, Lookup: true, Patch: true},
 	InspectFailed:  {Kind: Failed, Target: Manageable, Patch: true},
-	InspectWait:    {Kind: Waiting, Target: Manageable, Limit: 30 * time.Minute, Lookup: true, Patch: true},
+	InspectWait:    {Kind: Waiting, Target: Manageable, Limit: 30 * time.Minute, Lookup: true, Patch: true, Abort: 41},
 	Adopting:       {Kind: Busy, Target: Active},
 	AdoptFailed:    {Kind: Failed, Target: Active, Deletion: true, Patch: true},
 	Rescuing:       {Kind: Busy, Target: Rescue, Lookup: true, Min: 38},

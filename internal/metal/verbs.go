@@ -27,6 +27,8 @@ type VerbInfo struct {
 	Event  Event
 	Min    int   // the minor of the first microversion 1.Min that has it
 	Target State // where the caller means the node to come to rest; "" where it depends on the state
+	Drive  int   // the minor since which it takes a config drive; 0: it does not
+	Alone  int   // the minor since which it takes disable_ramdisk; 0: it does not
 }
 
 // Verbs is every verb a caller may send. Source: rest-api reference, provision verbs; Ironic's
@@ -35,10 +37,10 @@ var Verbs = map[Verb]VerbInfo{
 	VerbManage:   {Event: EventManage, Min: 4},
 	VerbProvide:  {Event: EventProvide, Min: 4, Target: Available},
 	VerbInspect:  {Event: EventInspect, Min: 6, Target: Manageable},
-	VerbClean:    {Event: EventClean, Min: 15, Target: Manageable},
-	VerbActive:   {Event: EventDeploy, Min: 1, Target: Active},
+	VerbClean:    {Event: EventClean, Min: 15, Target: Manageable, Alone: 70},
+	VerbActive:   {Event: EventDeploy, Min: 1, Target: Active, Drive: 1},
 	VerbDeploy:   {Event: EventDeploy, Min: 73, Target: Active},
-	VerbRebuild:  {Event: EventRebuild, Min: 1, Target: Active},
+	VerbRebuild:  {Event: EventRebuild, Min: 1, Target: Active, Drive: 35},
 	VerbDeleted:  {Event: EventDelete, Min: 1, Target: Available},
 	VerbUndeploy: {Event: EventDelete, Min: 73, Target: Available},
 	VerbRescue:   {Event: EventRescue, Min: 38, Target: Rescue},
@@ -46,5 +48,5 @@ var Verbs = map[Verb]VerbInfo{
 	VerbAdopt:    {Event: EventAdopt, Min: 17, Target: Active},
 	VerbAbort:    {Event: EventAbort, Min: 13},
 	VerbUnhold:   {Event: EventUnhold, Min: 85},
-	VerbService:  {Event: EventService, Min: 87, Target: Active},
+	VerbService:  {Event: EventService, Min: 87, Target: Active, Alone: 108},
 }

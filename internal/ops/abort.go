@@ -12,11 +12,8 @@ import (
 // what is left to do is to boot the instance.
 func (rq *request) abort() error {
 	n := rq.node
-	if n.ProvisionState == metal.DeployWait && rq.by.Minor < 110 {
-		return fault.New(fault.NotAcceptable, "Aborting a deployment needs microversion 1.110 or newer.")
-	}
-	if n.ProvisionState == metal.InspectWait && rq.by.Minor < 41 {
-		return fault.New(fault.NotAcceptable, "Aborting an inspection needs microversion 1.41 or newer.")
+	if min := metal.States[n.ProvisionState].Abort; rq.by.Minor < min {
+		return fault.New(fault.NotAcceptable, "Aborting in state %q needs microversion 1.%d or newer.", n.ProvisionState, min)
 	}
 	if n.ProvisionState == metal.ServiceFailed {
 		return rq.restore()

@@ -115,7 +115,7 @@ func lookedUp(tx *store.Tx, addresses []string, nodeUUID string) (*metal.Node, e
 
 // tokenFor gives the token to a first lookup, the mask to every other. a is nil without a boot.
 func tokenFor(tx *store.Tx, a *store.Agent, minor int) (string, error) {
-	if a == nil || minor < 62 || a.Pregenerated || a.HandedOut {
+	if a == nil || minor < metal.SinceLookupToken || a.Pregenerated || a.HandedOut {
 		return secret.Mask, nil
 	}
 	a.HandedOut = true

@@ -58,7 +58,7 @@ func mayRewire(n *metal.Node) bool { return n.Maintenance || slices.Contains(wir
 // mayTouch refuses changes of what hangs on a node that a conductor works on, or inspects for a client that knows
 // of that. word and id name what is changed.
 func (c Caller) mayTouch(n *metal.Node, word, id string) error {
-	if n.ProvisionState == metal.Inspecting && c.Minor >= 39 {
+	if n.ProvisionState == metal.Inspecting && c.Minor >= metal.SinceInspectLocks {
 		return fault.New(fault.Conflict, "Cannot update %s %s on node %s while in state %q.", word, id, n.UUID, n.ProvisionState)
 	}
 	if n.Reservation != "" {

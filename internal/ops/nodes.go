@@ -108,7 +108,7 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 		}
 		n.CreatedAt = now // and ProvisionUpdatedAt is zero, as upstream's: no transition has been yet
 		n.ProvisionState = metal.Enroll
-		if c.Minor < 11 { // as Ironic: older clients know no enroll
+		if c.Minor < metal.SinceEnroll { // as Ironic: older clients know no enroll
 			n.ProvisionState = metal.Available
 		}
 		if err := c.link(tx, nil, n); err != nil {

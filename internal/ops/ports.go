@@ -159,7 +159,7 @@ func (c Caller) mayReplug(tx *store.Tx, n *metal.Node, before, p *metal.Port) er
 		return fault.New(fault.Conflict, "Cannot update the address of port %s: node %s is in use.", p.UUID, n.UUID)
 	}
 	network, group := p.PhysicalNetwork != before.PhysicalNetwork, p.PortgroupUUID != before.PortgroupUUID
-	if network && !group && p.PortgroupUUID != "" && c.Minor >= 102 {
+	if network && !group && p.PortgroupUUID != "" && c.Minor >= metal.SinceGroupNetworks {
 		return fault.New(fault.Invalid, "The physical network of port %s is that of its portgroup: change it there.", p.UUID)
 	}
 	links := len(p.LocalLinkConnection)+len(before.LocalLinkConnection) > 0 && !reflect.DeepEqual(p.LocalLinkConnection, before.LocalLinkConnection)

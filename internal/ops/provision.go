@@ -297,8 +297,8 @@ func (s *Service) SetPower(ctx context.Context, c Caller, ident string, target m
 		return fault.New(fault.Invalid, "Power target %q is not known: use power on, power off, rebooting, soft rebooting or soft power off.", target)
 	}
 	soft := target == metal.SoftReboot || target == metal.SoftPowerOff
-	if c.Minor < 27 && (soft || timeout != 0) {
-		return fault.New(fault.NotAcceptable, "Soft power changes and timeout need microversion 1.27 or newer.")
+	if c.Minor < metal.SinceSoftPower && (soft || timeout != 0) {
+		return fault.New(fault.NotAcceptable, "Soft power changes and timeout need microversion 1.%d or newer.", metal.SinceSoftPower)
 	}
 	return s.db.Write(ctx, func(tx *store.Tx) error {
 		n, err := c.node(tx, ident, "node:set_power_state")

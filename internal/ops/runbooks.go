@@ -169,12 +169,12 @@ func (s *Service) DeleteRunbook(ctx context.Context, c Caller, ident string) err
 // traits, and a name like other things. Source: rest-api reference §11, RBAC reference §6.
 func checkRunbook(c Caller, r *metal.Runbook) error {
 	named := metal.IsTrait(r.Name)
-	if c.Minor >= runbookTraits {
+	if c.Minor >= metal.SinceRunbookTraits {
 		named = r.Name != "" && normalName(r.Name) == nil
 	}
 	switch {
-	case !named && c.Minor < runbookTraits:
-		return fault.New(fault.Invalid, "The name of a runbook must be a trait, such as CUSTOM_FIRMWARE_UPDATE; other names came with API version 1.%d.", runbookTraits)
+	case !named && c.Minor < metal.SinceRunbookTraits:
+		return fault.New(fault.Invalid, "The name of a runbook must be a trait, such as CUSTOM_FIRMWARE_UPDATE; other names came with API version 1.%d.", metal.SinceRunbookTraits)
 	case !named:
 		return fault.New(fault.Invalid, "The name of a runbook must be letters, digits and the characters - . _ ~, at most 255, and nothing that looks like a UUID.")
 	case r.Public && r.Owner != "":
@@ -189,9 +189,6 @@ func checkRunbook(c Caller, r *metal.Runbook) error {
 	}
 	return uniqueSteps("steps", r.Steps)
 }
-
-// runbookTraits is the minor since which runbooks have traits.
-const runbookTraits = 112
 
 // UseRunbook finds the runbook that a verb names, judges whether the caller may use it, and whether it is for the node. Its steps
 // are in the order in which they run. Source: provision verbs reference, "runbook".
@@ -215,9 +212,9 @@ func (s *Service) UseRunbook(ctx context.Context, c Caller, n *metal.Node, ident
 
 func runbookFits(c Caller, r *metal.Runbook, n *metal.Node, have []string) error {
 	switch {
-	case c.Minor < runbookTraits && slices.Contains(have, r.Name):
+	case c.Minor < metal.SinceRunbookTraits && slices.Contains(have, r.Name):
 		return nil
-	case c.Minor < runbookTraits:
+	case c.Minor < metal.SinceRunbookTraits:
 		return fault.New(fault.Invalid, "Runbook %s is not for node %s: the node has not the trait %s.", r.Name, n.UUID, r.Name)
 	case len(r.Traits) == 0:
 		return fault.New(fault.Invalid, "Runbook %s is for no node yet: it has no traits. Give it one that the node has.", r.Name)

@@ -144,7 +144,7 @@ func CheckNodeName(name string, minor int) error {
 
 // IsNodeName tells whether name has the form of a node's at a minor version: before 1.10 it is that of a host's.
 func IsNodeName(name string, minor int) bool {
-	return IsName(name) && (minor >= 10 || hostForm.MatchString(name))
+	return IsName(name) && (minor >= SinceFreeNames || hostForm.MatchString(name))
 }
 
 // IsName tells whether s can be the name of a resource, and so cannot be mistaken for a UUID.

@@ -164,10 +164,10 @@ func StatesShape(minor int) Shape[Node] {
 // "inspecting" below 1.39.
 func (n *Node) At(minor int) {
 	for _, s := range []*string{&n.ProvisionState, &n.TargetProvisionState} {
-		if minor < 2 && *s == "available" {
+		if minor < SinceAvailable && *s == "available" {
 			*s = ""
 		}
-		if minor < 39 && *s == "inspect wait" {
+		if minor < SinceInspectWait && *s == "inspect wait" {
 			*s = "inspecting"
 		}
 	}

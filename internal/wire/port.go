@@ -44,10 +44,13 @@ var PortFields = []Field[Port]{
 	{Name: "links", Min: 1, Flags: Always | Basic | Unsorted, Value: func(p *Port) any { return p.Links }},
 }
 
+// HasVTEP tells whether a version has the OVN VTEP form of local_link_connection.
+func HasVTEP(minor int) bool { return minor >= SinceVTEP && minor < SinceNoVTEP }
+
 // At hides the OVN VTEP form of local_link_connection from versions that do not have it: it exists from
 // 1.90 to 1.104 only.
 func (p *Port) At(minor int) {
-	if minor >= 90 && minor <= 104 {
+	if HasVTEP(minor) {
 		return
 	}
 	for _, k := range []string{"vtep-logical-switch", "vtep-physical-switch"} {

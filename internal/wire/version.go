@@ -24,6 +24,15 @@ const (
 	HeaderRequestX = "X-OpenStack-Request-Id"                 // the same, for other clients
 )
 
+// Minors of the versions that changed how things look, beside the fields whose tables have their own.
+const (
+	SinceAvailable   = 2   // the state "available" is no longer null
+	SinceFreeNames   = 10  // names of nodes may have all that URLs take
+	SinceInspectWait = 39  // the state "inspect wait" is no longer "inspecting"
+	SinceVTEP        = 90  // local_link_connection may lead to an OVN VTEP
+	SinceNoVTEP      = 105 // it may not any more
+)
+
 // Version is how a minor version is written: "1.N".
 func Version(minor int) string { return "1." + strconv.Itoa(minor) }
 
