@@ -56,7 +56,7 @@ func (w watching) part(h conductor.Part) conductor.Part {
 	if h.Console != nil {
 		h.Console = watchedConsole{w, h.Console}
 	}
-	return h
+	return w.beside(h)
 }
 
 type watching struct {

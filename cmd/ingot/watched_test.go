@@ -20,7 +20,8 @@ func TestEveryCapabilityIsWatched(t *testing.T) {
 		calls = append(calls, driver+" "+call)
 		return ctx, func(error) {}
 	}
-	full := conductor.Part{Validator: fk, Power: fk, Boot: fk, Media: rf, Mode: rf, Secure: rf, Inspector: fk, Facts: fk, Console: rf, Steps: fk}
+	full := conductor.Part{Validator: fk, Power: fk, Boot: fk, Media: rf, Mode: rf, Secure: rf, Inspector: fk, Facts: fk, Console: rf, Steps: fk,
+		Settings: fk, Components: fk, RAID: fk, Drives: fk, Terminal: fk, NMI: interrupter{}, Lights: fk, Vendor: fk}
 	named := metal.HardwareType{Name: "fake-hardware"}
 	for _, c := range []struct {
 		part conductor.Part
@@ -48,3 +49,8 @@ func TestEveryCapabilityIsWatched(t *testing.T) {
 		t.Errorf("%q, %v", calls, err)
 	}
 }
+
+// interrupter is a capability that no driver here has yet.
+type interrupter struct{}
+
+func (interrupter) InjectNMI(context.Context, *metal.Node) error { return nil }
