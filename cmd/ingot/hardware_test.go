@@ -24,7 +24,7 @@ func TestDefaultInterfaces(t *testing.T) {
 		"redfish":           "boot=redfish-virtual-media console=no-console deploy=direct inspect=redfish management=redfish power=redfish raid=no-raid vendor=no-vendor network=noop storage=noop rescue=no-rescue bios=no-bios firmware=no-firmware",
 		"ipmi":              "boot=ipxe console=no-console deploy=direct inspect=agent management=noop power=ipmitool raid=no-raid vendor=no-vendor network=noop storage=noop rescue=no-rescue bios=no-bios firmware=no-firmware",
 		"manual-management": "boot=ipxe console=no-console deploy=direct inspect=agent management=noop power=fake raid=no-raid vendor=no-vendor network=noop storage=noop rescue=no-rescue bios=no-bios firmware=no-firmware",
-		"fake-hardware":     "boot=fake console=fake deploy=fake inspect=fake management=fake power=fake raid=fake vendor=fake network=noop storage=noop rescue=no-rescue bios=fake firmware=fake",
+		"fake-hardware":     "boot=fake console=fake deploy=fake inspect=fake management=fake power=fake raid=fake vendor=fake network=noop storage=noop rescue=fake bios=fake firmware=fake",
 	} {
 		var got []string
 		for _, k := range metal.InterfaceKinds {

@@ -63,7 +63,7 @@ func TestTwoGroups(t *testing.T) {
 			if q.body != "" {
 				body = q.body
 			}
-			a := r.send(q.method, g.url+q.path, http.Header{"X-Openstack-Ironic-Api-Version": {"1.68"}}, body)
+			a := r.send(q.method, g.url+q.path, http.Header{"X-Openstack-Ironic-Api-Version": {"1.84"}}, body)
 			if g.denied != 0 && a.StatusCode != g.denied || g.denied == 0 && a.StatusCode == http.StatusForbidden {
 				t.Errorf("%s: %s %s: %d %s", g.name, q.method, q.path, a.StatusCode, a.body)
 			}

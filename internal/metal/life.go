@@ -138,11 +138,11 @@ var States = map[State]StateInfo{
 	Deploying:      {Kind: Busy, Target: Active, Lookup: true},
 	DeployWait:     {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true, Abort: 110},
 	DeployFailed:   {Kind: Failed, Target: Active, Patch: true},
-	DeployHold:     {Kind: Held, Target: Active, Min: 85},
+	DeployHold:     {Kind: Held, Target: Active},
 	Cleaning:       {Kind: Busy, Target: Available, Lookup: true},
 	CleanWait:      {Kind: Waiting, Target: Available, Limit: 30 * time.Minute, Lookup: true},
 	CleanFailed:    {Kind: Failed, Target: Available, Patch: true},
-	CleanHold:      {Kind: Held, Target: Available, Min: 85},
+	CleanHold:      {Kind: Held, Target: Available},
 	Deleting:       {Kind: Busy, Target: Available},
 	Inspecting:     {Kind: Busy, Target: Manageable, Lookup: true, Patch: true},
 	InspectFailed:  {Kind: Failed, Target: Manageable, Patch: true},
@@ -154,10 +154,10 @@ var States = map[State]StateInfo{
 	RescueFailed:   {Kind: Failed, Target: Rescue, Patch: true, Min: 38},
 	Unrescuing:     {Kind: Busy, Target: Active, Min: 38},
 	UnrescueFailed: {Kind: Failed, Target: Active, Patch: true, Min: 38},
-	Servicing:      {Kind: Busy, Target: Active, Min: 87},
-	ServiceWait:    {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true, Min: 87},
-	ServiceFailed:  {Kind: Failed, Target: Active, Patch: true, Min: 87},
-	ServiceHold:    {Kind: Held, Target: Active, Patch: true, Min: 87},
+	Servicing:      {Kind: Busy, Target: Active},
+	ServiceWait:    {Kind: Waiting, Target: Active, Limit: 30 * time.Minute, Lookup: true},
+	ServiceFailed:  {Kind: Failed, Target: Active, Patch: true},
+	ServiceHold:    {Kind: Held, Target: Active, Patch: true},
 }
 
 // Next is the only reader of the life table: the state that event leads to from s, and whether it does.
