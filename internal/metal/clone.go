@@ -36,19 +36,20 @@ func cloneMap(m map[string]any) map[string]any {
 	}
 	out := make(map[string]any, len(m))
 	for key, v := range m {
-		out[key] = cloneValue(v)
+		out[key] = CloneValue(v)
 	}
 	return out
 }
 
-func cloneValue(v any) any {
+// CloneValue copies JSON as it is decoded: objects and lists at any depth.
+func CloneValue(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		return cloneMap(v)
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = cloneValue(v[i])
+			out[i] = CloneValue(v[i])
 		}
 		return out
 	}

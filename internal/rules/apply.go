@@ -185,24 +185,6 @@ func (r *run) count() error {
 }
 
 func copied(m map[string]any) map[string]any {
-	out, _ := copyValue(m).(map[string]any)
+	out, _ := metal.CloneValue(m).(map[string]any)
 	return out
-}
-
-func copyValue(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for key, inner := range v {
-			out[key] = copyValue(inner)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, inner := range v {
-			out[i] = copyValue(inner)
-		}
-		return out
-	}
-	return v
 }

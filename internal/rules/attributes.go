@@ -172,7 +172,7 @@ func setting(v any) edit {
 		if err != nil {
 			return err
 		}
-		at[key] = copyValue(v)
+		at[key] = metal.CloneValue(v)
 		return nil
 	}
 }
@@ -190,7 +190,7 @@ func extending(v any, unique bool) edit {
 		if unique && slices.ContainsFunc(list, func(o any) bool { return reflect.DeepEqual(o, v) }) {
 			return nil
 		}
-		at[key] = append(slices.Clone(list), copyValue(v))
+		at[key] = append(slices.Clone(list), metal.CloneValue(v))
 		return nil
 	}
 }
