@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"net/netip"
 
 	"ingot/internal/metal"
 )
@@ -118,6 +119,27 @@ type Lights interface {
 	Indicators(ctx context.Context, n *metal.Node) ([]metal.Indicator, error)
 	Indicator(ctx context.Context, n *metal.Node, id string) (state string, err error)
 	SetIndicator(ctx context.Context, n *metal.Node, id, state string) error
+}
+
+// Network connects a machine's NICs with the network of a phase. Each call looks first, then acts: done twice, it is done
+// once, and what a killed process left is found again. What it gives back is kept in internal_info of the ports and port
+// groups, with the step's outcome.
+type Network interface {
+	// CheckNetwork says what is wrong with a node's use of a role's network, and in warnings what may be unwise. It
+	// changes nothing.
+	CheckNetwork(ctx context.Context, n *metal.Node, w metal.Wiring, role metal.NetworkRole) (warnings []string, err error)
+	// Plug puts the NICs on the network of a role; for the tenant's, each on the network of its VIF. waiting is a phrase
+	// for what is still awaited, "" when they are there: it is called again until then. The notes are kept at each call.
+	Plug(ctx context.Context, n *metal.Node, w metal.Wiring, role metal.NetworkRole) (notes metal.Notes, waiting string, err error)
+	// Unplug takes the NICs off the network of a role, those too that nothing is noted of. None there is no error.
+	Unplug(ctx context.Context, n *metal.Node, w metal.Wiring, role metal.NetworkRole) (metal.Notes, error)
+	// AttachVIF makes a VIF that w notes already (metal.AttachVIF) known to the network service; with live, the machine
+	// runs its instance and gets the network at once. An error leaves the service as it was.
+	AttachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string, live bool) error
+	// DetachVIF undoes it; w still notes the VIF.
+	DetachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string) error
+	// Addresses are those that a MAC has on the network of a role, the likeliest first; none is no error.
+	Addresses(ctx context.Context, n *metal.Node, mac string, role metal.NetworkRole) ([]netip.Addr, error)
 }
 
 // Vendor is what only this driver does.

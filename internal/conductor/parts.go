@@ -35,7 +35,10 @@ type Part struct {
 	NMI        Interrupter
 	Lights     Lights
 	Vendor     Vendor
+	Network    Network // nil: the machine stays on the network that it is cabled to
 
+	// NetBoot is the way of booting from the network: metal.BootPXE and its like; "": it is another. Of boot.
+	NetBoot string
 	// Deploys says how a machine is deployed with this implementation of deploy.
 	Deploys Deploys
 	// ByHand: somebody else boots the ramdisk, and its agent gets its token by lookup. Of boot.
@@ -116,6 +119,7 @@ func (h *Part) take(p Part) {
 	h.Settings, h.Components, h.RAID = either(h.Settings, p.Settings), either(h.Components, p.Components), either(h.RAID, p.RAID)
 	h.Drives, h.Terminal, h.NMI = either(h.Drives, p.Drives), either(h.Terminal, p.Terminal), either(h.NMI, p.NMI)
 	h.Lights, h.Vendor = either(h.Lights, p.Lights), either(h.Vendor, p.Vendor)
+	h.Network, h.NetBoot = either(h.Network, p.Network), either(h.NetBoot, p.NetBoot)
 	h.ByHand = h.ByHand || p.ByHand
 	if p.Deploys != Nothing {
 		h.Deploys = p.Deploys
