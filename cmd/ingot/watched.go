@@ -19,7 +19,11 @@ func watched(h conductor.Hardware, watch bmcWatch) conductor.Hardware {
 	for kind, names := range h.Parts {
 		all[kind] = map[string]conductor.Part{}
 		for name, p := range names {
-			all[kind][name] = w.part(p)
+			of := w
+			if kind == "network" { // it is no BMC that is asked
+				of.driver = name
+			}
+			all[kind][name] = of.part(p)
 		}
 	}
 	if h.Parts != nil {

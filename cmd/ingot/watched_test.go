@@ -21,7 +21,7 @@ func TestEveryCapabilityIsWatched(t *testing.T) {
 		return ctx, func(error) {}
 	}
 	full := conductor.Part{Validator: fk, Power: fk, Boot: fk, Media: rf, Mode: rf, Secure: rf, Inspector: fk, Facts: fk, Console: rf, Steps: fk,
-		Settings: fk, Components: fk, RAID: fk, Drives: fk, Terminal: fk, NMI: interrupter{}, Lights: fk, Vendor: fk}
+		Settings: fk, Components: fk, RAID: fk, Drives: fk, Terminal: fk, NMI: interrupter{}, Lights: fk, Vendor: fk, Network: cabling{}}
 	named := metal.HardwareType{Name: "fake-hardware"}
 	for _, c := range []struct {
 		part conductor.Part
@@ -49,6 +49,9 @@ func TestEveryCapabilityIsWatched(t *testing.T) {
 		t.Errorf("%q, %v", calls, err)
 	}
 }
+
+// cabling is a network interface of which nothing is asked here.
+type cabling struct{ conductor.Network }
 
 // interrupter is a capability that no driver here has yet.
 type interrupter struct{}

@@ -33,6 +33,9 @@ func (w watching) beside(h conductor.Part) conductor.Part {
 	if h.Vendor != nil {
 		h.Vendor = watchedVendor{w, h.Vendor}
 	}
+	if h.Network != nil {
+		h.Network = watchedNetwork{w, h.Network}
+	}
 	return h
 }
 

@@ -15,10 +15,10 @@ var cleanPlan = plan{
 	fail: metal.EventFail,
 	steps: unless(notCleaned, concat([]step{
 		{name: "check clean steps", class: repeatable, run: (*runner).composeBefore, limit: time.Minute},
-	}, bootAgent(cleanCallback), []step{
+	}, bootAgent(cleanCallback, forRamdisk(enterNetwork(metal.CleaningNetwork))...), []step{
 		{name: getSteps(metal.CleanSteps), class: repeatable, run: (*runner).composeWithAgent, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{flow: true},
-	}, leaveAgent, []step{
+	}, leaveAgent, forRamdisk(leaveNetwork(metal.CleaningNetwork)), []step{
 		{name: "finish cleaning", class: repeatable, run: (*runner).cleaned, limit: time.Minute},
 	})),
 	onFail: cleanFailed,
@@ -32,10 +32,10 @@ var manualPlan = plan{
 	want: metal.Manageable,
 	steps: concat([]step{
 		{name: "check clean steps", class: repeatable, run: (*runner).composeBefore, limit: time.Minute},
-	}, bootAgent(cleanCallback), []step{
+	}, bootAgent(cleanCallback, forRamdisk(enterNetwork(metal.CleaningNetwork))...), []step{
 		{name: getSteps(metal.CleanSteps), class: repeatable, run: (*runner).composeWithAgent, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{flow: true},
-	}, leaveAgent, []step{
+	}, leaveAgent, forRamdisk(leaveNetwork(metal.CleaningNetwork)), []step{
 		{name: "finish cleaning", class: repeatable, run: (*runner).cleaned, limit: time.Minute},
 	}),
 	onFail: cleanFailed,

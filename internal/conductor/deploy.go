@@ -46,9 +46,9 @@ var corePlaces = []metal.Step{
 	{Interface: "deploy", Step: "boot_instance", Priority: 20, Abortable: true},
 }
 
-// coreSteps is the work behind each of them. Machines are on one network so far, so nothing is switched.
+// coreSteps is the work behind each of them.
 var coreSteps = map[string][]step{
-	"deploy": concat(bootAgent(deployCallback, setMode), []step{
+	"deploy": concat(bootAgent(deployCallback, concat([]step{setMode}, forRamdisk(leaveTenant(rebuilds), enterNetwork(metal.ProvisioningNetwork)))...), []step{
 		{name: "see boot mode", class: repeatable, run: (*runner).seeBootMode, late: (*runner).whyNoMode, limitOf: settingLimit, skip: noModeWish},
 		{name: getSteps(metal.DeploySteps), class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 	}),
@@ -58,7 +58,8 @@ var coreSteps = map[string][]step{
 	"prepare_instance_boot": {
 		{name: "install boot entry", class: checkable, run: (*runner).installBootEntry, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 	},
-	"tear_down_agent": leaveAgent,
+	"tear_down_agent":          leaveAgent,
+	"switch_to_tenant_network": append(forRamdisk(leaveNetwork(metal.ProvisioningNetwork)), enterNetwork(metal.TenantNetwork)),
 	"boot_instance": {
 		{name: "switch secure boot on", class: checkable, run: (*runner).secureBootOn, undo: (*runner).secureBootBack, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},

@@ -52,6 +52,9 @@ func fenced(h Part) Part {
 	if h.Secure != nil {
 		h.Secure = fencedSecure{h.Secure}
 	}
+	if h.Network != nil {
+		h.Network = fencedNetwork{h.Network}
+	}
 	return h
 }
 
@@ -129,4 +132,34 @@ func (f fencedSteps) RunStep(ctx context.Context, n *metal.Node, kind metal.Step
 		return "", err
 	}
 	return f.stepping.RunStep(ctx, n, kind, s, key)
+}
+
+type fencedNetwork struct{ Network }
+
+func (f fencedNetwork) Plug(ctx context.Context, n *metal.Node, w metal.Wiring, role metal.NetworkRole) (metal.Notes, string, error) {
+	if err := metal.Fence(ctx); err != nil {
+		return nil, "", err
+	}
+	return f.Network.Plug(ctx, n, w, role)
+}
+
+func (f fencedNetwork) Unplug(ctx context.Context, n *metal.Node, w metal.Wiring, role metal.NetworkRole) (metal.Notes, error) {
+	if err := metal.Fence(ctx); err != nil {
+		return nil, err
+	}
+	return f.Network.Unplug(ctx, n, w, role)
+}
+
+func (f fencedNetwork) AttachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string, live bool) error {
+	if err := metal.Fence(ctx); err != nil {
+		return err
+	}
+	return f.Network.AttachVIF(ctx, n, w, vif, live)
+}
+
+func (f fencedNetwork) DetachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string) error {
+	if err := metal.Fence(ctx); err != nil {
+		return err
+	}
+	return f.Network.DetachVIF(ctx, n, w, vif)
 }

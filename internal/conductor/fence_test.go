@@ -16,7 +16,25 @@ type counted struct {
 	holding
 	BootModer
 	SecureBooter
+	Network
 	calls int
+}
+
+func (c *counted) Plug(context.Context, *metal.Node, metal.Wiring, metal.NetworkRole) (metal.Notes, string, error) {
+	c.calls++
+	return nil, "", nil
+}
+func (c *counted) Unplug(context.Context, *metal.Node, metal.Wiring, metal.NetworkRole) (metal.Notes, error) {
+	c.calls++
+	return nil, nil
+}
+func (c *counted) AttachVIF(context.Context, *metal.Node, metal.Wiring, string, bool) error {
+	c.calls++
+	return nil
+}
+func (c *counted) DetachVIF(context.Context, *metal.Node, metal.Wiring, string) error {
+	c.calls++
+	return nil
 }
 
 func (c *counted) SetPower(context.Context, *metal.Node, metal.Power) error { c.calls++; return nil }
@@ -57,11 +75,14 @@ func TestNoCallOutlivesItsLease(t *testing.T) {
 			l.until(c.end)
 			ctx := metal.WithFence(t.Context(), l.check)
 			m := &counted{}
-			h := fenced(Part{Power: m, Boot: m, Media: m, Mode: m, Secure: m})
+			h := fenced(Part{Power: m, Boot: m, Media: m, Mode: m, Secure: m, Network: m})
 			n := &metal.Node{}
 			_, modeErr := h.Mode.SetBootMode(ctx, n, metal.UEFI)
 			_, secureErr := h.Secure.SetSecureBoot(ctx, n, true)
-			all := []error{h.Power.SetPower(ctx, n, metal.PowerOn), h.Boot.SetBootDevice(ctx, n, metal.BootDevice{}),
+			_, _, plugErr := h.Network.Plug(ctx, n, metal.Wiring{}, metal.CleaningNetwork)
+			_, unplugErr := h.Network.Unplug(ctx, n, metal.Wiring{}, metal.CleaningNetwork)
+			all := []error{plugErr, unplugErr, h.Network.AttachVIF(ctx, n, metal.Wiring{}, "", true), h.Network.DetachVIF(ctx, n, metal.Wiring{}, ""),
+				h.Power.SetPower(ctx, n, metal.PowerOn), h.Boot.SetBootDevice(ctx, n, metal.BootDevice{}),
 				h.Media.InsertMedia(ctx, n, ""), h.Media.EjectMedia(ctx, n), modeErr, secureErr, h.Secure.ResetSecureBootKeys(ctx, n, "")}
 			for i, err := range all {
 				if (err == nil) != c.ok || err != nil && !errors.Is(err, errOver) {

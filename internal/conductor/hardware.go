@@ -138,6 +138,8 @@ type Network interface {
 	AttachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string, live bool) error
 	// DetachVIF undoes it; w still notes the VIF.
 	DetachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string) error
+	// PhysicalNetworks are those that the network of a VIF is on; none: any, or it is not known.
+	PhysicalNetworks(ctx context.Context, n *metal.Node, vif string) ([]string, error)
 	// Addresses are those that a MAC has on the network of a role, the likeliest first; none is no error.
 	Addresses(ctx context.Context, n *metal.Node, mac string, role metal.NetworkRole) ([]netip.Addr, error)
 }

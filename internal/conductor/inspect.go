@@ -39,7 +39,7 @@ var inspectPlan = plan{
 	steps: concat(inspectBoot(), []step{
 		{name: "read inventory", class: repeatable, run: (*runner).readMachine, limit: 10 * time.Minute, tries: 10, outside: true},
 		ruleStep,
-	}, unlessInspectStays(leaveAgent)),
+	}, unlessInspectStays(leaveAgent), []step{leaveNetwork(metal.InspectionNetwork)}),
 }
 
 // probePlan is the order of work behind "inspect" of a node whose BMC is asked instead.
@@ -56,7 +56,7 @@ var probePlan = plan{
 
 // inspectBoot boots the ramdisk; what the machine reports by itself is as good as its agent's call.
 func inspectBoot() []step {
-	steps := bootAgent(inspectCallback)
+	steps := bootAgent(inspectCallback, enterNetwork(metal.InspectionNetwork))
 	steps[len(steps)-1].run = (*runner).awaitInventory
 	undo := steps[len(steps)-1].undo
 	steps[len(steps)-1].undo = func(r *runner, ctx context.Context, op *Op) error {

@@ -14,7 +14,7 @@ func TestEveryStepHasALimit(t *testing.T) {
 	c := Defaults()
 	for name, p := range plans {
 		op := &Op{row: &store.Operation{Plan: string(name)}, Node: &metal.Node{Interfaces: map[string]string{"deploy": "direct"}}}
-		op.decide(&c, Nothing)
+		op.decide(&c, Part{})
 		for _, by := range []string{byAgent, byDriver, byNobody} {
 			op.Rec.Flow = append(op.Rec.Flow, flowStep{By: by, Step: metal.Step{Interface: "deploy", Step: "erase_devices", RebootRequested: true}})
 		}

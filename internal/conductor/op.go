@@ -33,6 +33,7 @@ type record struct {
 	Ramdisk bool `json:"ramdisk,omitempty"` // the node's deploy interface boots a ramdisk
 	Direct  bool `json:"direct,omitempty"`  // it could boot one: its deploy interface is direct
 	Clean   bool `json:"clean,omitempty"`   // its disks are to be erased
+	Wired   bool `json:"wired,omitempty"`   // its network interface moves it between networks
 	StayOn  bool `json:"stay_on,omitempty"` // after an inspection the machine goes on running
 
 	Wish      metal.BootWish `json:"wish,omitzero"`        // how the instance wants its machine to boot
@@ -71,11 +72,11 @@ type record struct {
 }
 
 // decide fixes what the plan will do to this node.
-func (o *Op) decide(c *Config, by Deploys) {
+func (o *Op) decide(c *Config, h Part) {
 	if o.Rec.Decided {
 		return
 	}
-	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean = true, by == ByAgent, c.AutomatedClean
+	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean, o.Rec.Wired = true, h.Deploys == ByAgent, c.AutomatedClean, h.Network != nil
 	o.Rec.Wish, _ = metal.WishOf(o.Node) // a deploy says what is wrong with it; for others none is wanted then
 	if own := o.Node.AutomatedClean; own != nil {
 		o.Rec.Clean = *own

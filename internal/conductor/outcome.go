@@ -85,7 +85,7 @@ func (r *runner) fail(ctx context.Context, op *Op, cause error) error {
 	}
 	op.changes = nil
 	r.event(op, "error", "ERROR", fmt.Sprintf("Step %q failed: %s", row.StepName, sentence(cause)))
-	row.Undoing, row.Attempts, row.WaitingFor, row.WaitingWhy, row.Progress = true, 0, "", "", ""
+	row.Undoing, row.Attempts, row.WaitingFor, row.WaitingWhy, row.Progress, row.StepSince = true, 0, "", "", "", time.Now()
 	row.Step = min(row.Step, len(r.steps)-1)
 	return r.save(ctx, op, nil)
 }

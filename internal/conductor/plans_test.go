@@ -79,6 +79,7 @@ func (j journey) start(w *world) *world {
 		w.firm = firmware{legacy: j.event == metal.EventDeploy, secure: j.event == metal.EventDelete}
 	}
 	w.save()
+	w.wire(j)
 	w.ask(j.plan, j.event, j.record)
 	return w
 }
@@ -93,6 +94,7 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 		t.Errorf("%s: firmware %+v", label, w.firm)
 	}
 	w.peripheralsArrived(j, n, label)
+	w.wiredAs(j.networks(), label)
 	if w.on != j.runs || w.media != "" || a != nil || w.disk != j.disk {
 		t.Errorf("%s: on %v, media %q, agent row %v, disk %q", label, w.on, w.media, a != nil, w.disk)
 	}
@@ -171,6 +173,7 @@ func testEachStepFailing(t *testing.T) {
 				if n.ProvisionState != j.failed || !strings.Contains(why, name) || !strings.Contains(why, "broken on purpose") {
 					t.Fatalf("state %q, told %q; want %q and the cause", n.ProvisionState, why, j.failed)
 				}
+				w.wiredAs(j.networksLeft(names, name), "failed")
 				if w.media != "" || a != nil {
 					t.Errorf("left behind: media %q, agent row %v", w.media, a != nil)
 				}

@@ -119,7 +119,7 @@ func (r *runner) load(ctx context.Context, row *store.Operation) (*Op, error) {
 	r.hw, missing = r.c.hardware[row.Driver].Of(op.Node)
 	r.hw.Part = fenced(r.hw.Part)
 	op.missing = missing
-	op.decide(&r.c.config, r.hw.Deploys)
+	op.decide(&r.c.config, r.hw.Part)
 	return op, nil
 }
 
@@ -296,6 +296,14 @@ func (r *runner) guarded(f func() (Outcome, error)) (o Outcome, err error) {
 	return f()
 }
 
+// unfinished is what an undo gives whose work goes on: a phrase for what it waits for. It is called again.
+type unfinished string
+
+func (u unfinished) Error() string { return "it did not end in time: " + string(u) }
+
+// undoLimit is how long an undo may wait for its work to end.
+const undoLimit = 10 * time.Minute
+
 // undoStep undoes the current step, if it has an undo, and goes one back. An undo that keeps failing is
 // recorded and passed over: nothing is stuck.
 func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) {
@@ -306,6 +314,10 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 		cancel()
 		if ctx.Err() != nil || errors.Is(err, errOver) {
 			return false, errStop
+		}
+		var more unfinished
+		if errors.As(err, &more) && time.Since(row.StepSince) < undoLimit {
+			return true, r.park(ctx, op, s, time.Now().Add(r.c.config.Poll), "", string(more))
 		}
 		if row.Attempts++; err != nil && transient(err) && row.Attempts < 3 {
 			return true, r.park(ctx, op, s, time.Now().Add(r.c.config.Backoff<<(row.Attempts-1)), "", "the next try to undo, after: "+sentence(err))

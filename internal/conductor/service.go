@@ -17,10 +17,10 @@ var servicePlan = plan{
 	steps: concat([]step{
 		{name: "check service steps", class: repeatable, run: (*runner).composeBefore, limit: time.Minute},
 		{name: "stop instance", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, undo: (*runner).startAgain, limit: 5 * time.Minute, skip: noRamdisk},
-	}, bootAgent(serviceCallback), []step{
+	}, bootAgent(serviceCallback, forRamdisk(leaveTenant(always), enterNetwork(metal.ServicingNetwork))...), []step{
 		{name: getSteps(metal.ServiceSteps), class: repeatable, run: (*runner).composeWithAgent, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{flow: true},
-	}, leaveAgent, []step{
+	}, leaveAgent, forRamdisk(leaveNetwork(metal.ServicingNetwork)), unless(notStopped, []step{returnToTenant()}), []step{
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, limit: 5 * time.Minute, skip: notStopped},
 		{name: "finish service", class: repeatable, run: (*runner).serviced, limit: time.Minute},
@@ -38,6 +38,7 @@ var restorePlan = plan{
 	steps: []step{
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
+		returnToTenant(),
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, limit: 5 * time.Minute},
 	},

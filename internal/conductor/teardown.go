@@ -18,6 +18,9 @@ var tearDownPlan = plan{
 	steps: []step{
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 10 * time.Minute},
 		{name: "eject media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
+		leaveNetwork(metal.TenantNetwork),
+		leaveProvisioning(),
+		{name: "detach vifs", class: checkable, run: (*runner).detachAll, limit: networkLimit, skip: unwired},
 		{name: "switch secure boot off", class: checkable, run: (*runner).secureBootOff, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "forget instance", class: repeatable, run: (*runner).forgetInstance, limit: time.Minute},
 	},

@@ -64,6 +64,8 @@ type world struct {
 	onDeath  func(host string) // what happens when a conductor is killed
 	host     *bootHost         // nil: boot ISOs come from the conductor
 
+	wires *wires // the network service; nil: the machine stays on the network that it is cabled to
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -138,8 +140,11 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if host == "successor" && w.later != nil {
 		w.later(&c)
 	}
-	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: Part{Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w,
-		Settings: w, Components: w, Drives: w, Terminal: w, Vendor: w}}},
+	part := Part{Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w, Settings: w, Components: w, Drives: w, Terminal: w, Vendor: w}
+	if w.wires != nil {
+		part.Network = w.wires
+	}
+	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: part}},
 		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
 	cond.crash = crash
 	if w.host != nil {
@@ -170,8 +175,16 @@ func (w *world) ask(p metal.Plan, e metal.Event, rec string) {
 			return err
 		}
 		return tx.CreateOperation(&store.Operation{UUID: fmt.Sprintf("op-%d", time.Now().UnixNano()), NodeID: n.ID, Exclusive: true,
-			Verb: "test", Plan: string(p), PlanVersion: p.Version(), Record: []byte(rec), Driver: "test"})
+			Verb: verbOf(e), Plan: string(p), PlanVersion: p.Version(), Record: []byte(rec), Driver: "test"})
 	})
+}
+
+// verbOf is the verb that ops writes, where a plan asks for it.
+func verbOf(e metal.Event) string {
+	if e == metal.EventRebuild {
+		return string(metal.VerbRebuild)
+	}
+	return "test"
 }
 
 // run works until no operation lives; a conductor that was killed is replaced by another.

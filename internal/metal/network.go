@@ -1,5 +1,7 @@
 package metal
 
+import "slices"
+
 // NetworkRole is what a machine's NICs are on a network for.
 type NetworkRole string
 
@@ -62,4 +64,25 @@ func Noted(info map[string]any, notes map[string]string) map[string]any {
 		out[k] = v
 	}
 	return out
+}
+
+// On tells whether a port or port group notes that it is on the network of a role.
+func (w Wiring) On(role NetworkRole) bool {
+	on := func(info map[string]any) bool { v, _ := info[role.VIFKey()].(string); return v != "" }
+	return slices.ContainsFunc(w.Ports, func(p *Port) bool { return on(p.InternalInfo) }) ||
+		slices.ContainsFunc(w.Groups, func(g *Portgroup) bool { return on(g.InternalInfo) })
+}
+
+// Note writes notes into the copies.
+func (w Wiring) Note(notes Notes) {
+	for _, p := range w.Ports {
+		if own := notes[p.UUID]; own != nil {
+			p.InternalInfo = Noted(p.InternalInfo, own)
+		}
+	}
+	for _, g := range w.Groups {
+		if own := notes[g.UUID]; own != nil {
+			g.InternalInfo = Noted(g.InternalInfo, own)
+		}
+	}
 }

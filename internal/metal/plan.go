@@ -45,13 +45,13 @@ const (
 // with a reason: its step numbers mean something else.
 func (p Plan) Version() int {
 	switch p {
-	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan
-		return 3
+	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan; 4: networks
+		return 4
 	case PlanVerify: // 2: settings are read
 		return 2
-	case PlanTearDown, PlanClean: // boot mode and Secure Boot; each clean step is a step of the plan
-		return 2
-	case PlanInspect, PlanProbe: // inspection rules
+	case PlanTearDown, PlanClean, PlanInspect: // 2: boot mode and Secure Boot, each clean step a step of the plan, inspection rules; 3: networks
+		return 3
+	case PlanProbe, PlanManual, PlanService, PlanRestore: // inspection rules; networks
 		return 2
 	}
 	return 1

@@ -1,0 +1,206 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
+)
+
+// wires is the network service of a world: on which networks its machine is. To put it on one takes two calls, as with a
+// switch that needs a moment. It minds what must never be.
+type wires struct {
+	w *world
+
+	mu    sync.Mutex
+	on    map[metal.NetworkRole]bool
+	asked map[metal.NetworkRole]bool
+	known map[string]bool // the VIFs that were attached
+}
+
+const testVIF = "aaaaaaaa-0000-4000-8000-000000000001"
+
+// wire gives the world a network service, and its node a port with a VIF. An instance that runs is on its network.
+func (w *world) wire(j journey) {
+	w.t.Helper()
+	w.wires = &wires{w: w, on: map[metal.NetworkRole]bool{}, asked: map[metal.NetworkRole]bool{}, known: map[string]bool{testVIF: true}}
+	w.wires.on[metal.TenantNetwork] = hasInstance(j.from)
+	w.write(func(tx *store.Tx) error {
+		return tx.CreatePort(&metal.Port{UUID: "22222222-2222-4222-8222-222222222222", NodeUUID: w.node.UUID, Address: "52:54:00:00:00:01", PXEEnabled: true,
+			InternalInfo: map[string]any{metal.TenantNetwork.VIFKey(): testVIF}})
+	})
+}
+
+func hasInstance(s metal.State) bool { return s == metal.Active || s == metal.Rescue }
+
+// networks is where the machine is at the end of a journey.
+func (j journey) networks() []metal.NetworkRole {
+	if hasInstance(j.end) && (hasInstance(j.from) || j.plan == metal.PlanDeploy) {
+		return []metal.NetworkRole{metal.TenantNetwork}
+	}
+	return nil
+}
+
+// networksLeft is where it is when a step of the journey failed: where it was before, but for a tear down.
+func (j journey) networksLeft(names []string, failed string) []metal.NetworkRole {
+	gone := j.plan == metal.PlanTearDown && slices.Index(names, failed) > slices.Index(names, "leave tenant network")
+	if hasInstance(j.from) && !gone {
+		return []metal.NetworkRole{metal.TenantNetwork}
+	}
+	return nil
+}
+
+// wiredAs checks on which networks the machine is, and that the ports note nothing of others.
+func (w *world) wiredAs(want []metal.NetworkRole, label string) {
+	w.t.Helper()
+	if w.wires == nil {
+		return
+	}
+	var noted []string
+	w.write(func(tx *store.Tx) error {
+		ports, err := tx.PortsOf(w.node.ID)
+		for _, p := range ports {
+			for key := range p.InternalInfo {
+				noted = append(noted, key)
+			}
+		}
+		return err
+	})
+	w.wires.mu.Lock()
+	defer w.wires.mu.Unlock()
+	var is []metal.NetworkRole
+	for _, role := range metal.NetworkRoles {
+		if w.wires.on[role] {
+			is = append(is, role)
+		}
+		if role != metal.TenantNetwork && slices.Contains(noted, role.VIFKey()) != w.wires.on[role] {
+			w.t.Errorf("%s: the ports note %v, and the machine is on %v", label, noted, w.wires.on)
+		}
+	}
+	if !slices.Equal(is, want) {
+		w.t.Errorf("%s: the machine is on the networks %v, want %v", label, is, want)
+	}
+}
+
+// alone minds that a machine which is switched over is off, and on one network at a time.
+func (s *wires) alone(what string, role metal.NetworkRole) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.on {
+		s.w.t.Errorf("%s %s while the machine runs", what, role)
+	}
+	for other, on := range s.on {
+		if on && other != role && what == "plug" {
+			s.w.t.Errorf("the machine enters the %s network while it is on the %s network", role, other)
+		}
+	}
+}
+
+func (s *wires) Plug(_ context.Context, n *metal.Node, w metal.Wiring, role metal.NetworkRole) (metal.Notes, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	notes := metal.Notes{}
+	if role != metal.TenantNetwork {
+		notes.Note(w.Ports[0].UUID, role.VIFKey(), "port-"+string(role))
+	}
+	switch {
+	case s.on[role]:
+		return notes, "", nil
+	case s.asked[role]:
+		s.on[role], s.asked[role] = true, false
+		return notes, "", nil
+	}
+	s.alone("plug", role)
+	s.asked[role] = true
+	s.w.count("plug " + string(role))
+	return notes, "the switch", nil
+}
+
+func (s *wires) Unplug(_ context.Context, _ *metal.Node, w metal.Wiring, role metal.NetworkRole) (metal.Notes, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on[role] || s.asked[role] {
+		s.alone("unplug", role)
+		s.on[role], s.asked[role] = false, false
+		s.w.count("unplug " + string(role))
+	}
+	notes := metal.Notes{}
+	if role != metal.TenantNetwork {
+		notes.Note(w.Ports[0].UUID, role.VIFKey(), "")
+	}
+	return notes, nil
+}
+
+func (s *wires) AttachVIF(_ context.Context, _ *metal.Node, w metal.Wiring, vif string, live bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(metal.VIFs(w.Ports, w.Groups), vif) {
+		return fmt.Errorf("VIF %s is not noted", vif)
+	}
+	if vif == "unknown" {
+		return fault.New(fault.Invalid, "there is no port unknown")
+	}
+	if !s.known[vif] {
+		s.w.count(fmt.Sprint("attach ", live))
+	}
+	s.known[vif] = true
+	return nil
+}
+
+func (s *wires) DetachVIF(_ context.Context, _ *metal.Node, w metal.Wiring, vif string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(metal.VIFs(w.Ports, w.Groups), vif) {
+		return fmt.Errorf("VIF %s is not noted", vif)
+	}
+	if s.known[vif] {
+		s.w.count("detach")
+	}
+	delete(s.known, vif)
+	return nil
+}
+
+func (s *wires) CheckNetwork(_ context.Context, n *metal.Node, _ metal.Wiring, role metal.NetworkRole) ([]string, error) {
+	return nil, nil
+}
+
+func (s *wires) PhysicalNetworks(context.Context, *metal.Node, string) ([]string, error) {
+	return nil, nil
+}
+
+func (s *wires) Addresses(context.Context, *metal.Node, string, metal.NetworkRole) ([]netip.Addr, error) {
+	return nil, nil
+}
+
+// The order of an operation's networks, as the reference gives it.
+func TestOrderOfNetworks(t *testing.T) {
+	for _, j := range journeys {
+		want := map[metal.Plan]string{
+			metal.PlanDeploy:   "power off, leave tenant network, enter provisioning network, prepare boot, eject boot media, leave provisioning network, enter tenant network, boot from disk, start instance",
+			metal.PlanClean:    "power off, enter cleaning network, prepare boot, eject boot media, leave cleaning network",
+			metal.PlanManual:   "power off, enter cleaning network, prepare boot, eject boot media, leave cleaning network",
+			metal.PlanInspect:  "power off, enter inspection network, prepare boot, eject boot media, leave inspection network",
+			metal.PlanService:  "power off, leave tenant network, enter servicing network, prepare boot, eject boot media, leave servicing network, enter tenant network, boot from disk, start instance",
+			metal.PlanTearDown: "power off, leave tenant network, leave provisioning network, detach vifs",
+			metal.PlanRestore:  "power off, eject boot media, enter tenant network, boot from disk, start instance",
+		}[j.plan]
+		if want == "" || strings.Contains(j.name, "out of band") {
+			continue
+		}
+		t.Run(j.name, func(t *testing.T) {
+			t.Parallel()
+			watched := strings.Split("power off, prepare boot, eject boot media, boot from disk, start instance, detach vifs", ", ")
+			got := slices.DeleteFunc(j.ran(t), func(name string) bool { return !slices.Contains(watched, name) && !strings.HasSuffix(name, " network") })
+			if s := strings.Join(got, ", "); s != want {
+				t.Errorf("order: %s\nwant:  %s", s, want)
+			}
+		})
+	}
+}
