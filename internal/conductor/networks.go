@@ -189,19 +189,3 @@ func saveNotes(tx *store.Tx, w metal.Wiring, notes metal.Notes) error {
 	}
 	return nil
 }
-
-// detachAll tells the network service that the machine's user has no use of it any more, and forgets it here. Source:
-// lifecycle reference §10.
-func (r *runner) detachAll(ctx context.Context, op *Op) (Outcome, error) {
-	w, err := r.wiring(ctx, op)
-	if err != nil {
-		return Outcome{}, err
-	}
-	for _, vif := range metal.VIFs(w.Ports, w.Groups) {
-		if err := r.hw.Network.DetachVIF(ctx, op.Node, w, vif); err != nil {
-			return Outcome{}, err
-		}
-	}
-	op.Also(detachVIFs)
-	return done, nil
-}

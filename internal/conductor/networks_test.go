@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,9 +34,76 @@ func (w *world) wire(j journey) {
 	w.wires = &wires{w: w, on: map[metal.NetworkRole]bool{}, asked: map[metal.NetworkRole]bool{}, known: map[string]bool{testVIF: true}}
 	w.wires.on[metal.TenantNetwork] = hasInstance(j.from)
 	w.write(func(tx *store.Tx) error {
-		return tx.CreatePort(&metal.Port{UUID: "22222222-2222-4222-8222-222222222222", NodeUUID: w.node.UUID, Address: "52:54:00:00:00:01", PXEEnabled: true,
+		err := tx.CreatePort(&metal.Port{UUID: "22222222-2222-4222-8222-222222222222", NodeUUID: w.node.UUID, Address: "52:54:00:00:00:01", PXEEnabled: true,
 			InternalInfo: map[string]any{metal.TenantNetwork.VIFKey(): testVIF}})
+		if err != nil || j.plan != metal.PlanAttachVIF {
+			return err
+		}
+		if err := tx.CreatePort(&metal.Port{UUID: elsewhere, NodeUUID: w.node.UUID, Address: "52:54:00:00:00:02", PhysicalNetwork: "other"}); err != nil {
+			return err
+		}
+		return tx.CreatePort(&metal.Port{UUID: freePort, NodeUUID: w.node.UUID, Address: "52:54:00:00:00:03", PhysicalNetwork: "physnet1"})
 	})
+}
+
+const (
+	elsewhere = "22222222-2222-4222-8222-222222222223" // is free, and on another physical network
+	freePort  = "22222222-2222-4222-8222-222222222224"
+)
+
+var vifJourneys = []journey{
+	{"attach vif", metal.PlanAttachVIF, metal.Active, "", `{"ask":{"vif":{"id":"second"}}}`, metal.Active, metal.Active, true, true, "user data"},
+	{"detach vif", metal.PlanDetachVIF, metal.Active, "", `{"ask":{"vif":{"id":"` + testVIF + `"}}}`, metal.Active, metal.Active, true, true, "user data"},
+}
+
+// vifsArrived checks which port has which VIF, and that the network service was told.
+func (w *world) vifsArrived(j journey, label string) {
+	w.t.Helper()
+	want := map[metal.Plan]map[string]string{
+		metal.PlanAttachVIF: {"52:54:00:00:00:01": testVIF, "52:54:00:00:00:03": "second"}, metal.PlanDetachVIF: {}, metal.PlanTearDown: {},
+	}[j.plan]
+	if want == nil {
+		want = map[string]string{"52:54:00:00:00:01": testVIF}
+	}
+	got, vifs := map[string]string{}, map[string]bool{}
+	w.write(func(tx *store.Tx) error {
+		ports, err := tx.PortsOf(w.node.ID)
+		for _, p := range ports {
+			if v := metal.VIFOf(p.InternalInfo, p.Extra); v != "" {
+				got[p.Address], vifs[v] = v, true
+			}
+		}
+		return err
+	})
+	if !maps.Equal(got, want) || !maps.Equal(vifs, w.wires.known) {
+		w.t.Errorf("%s: VIFs %v, known to the service %v; want %v", label, got, w.wires.known, want)
+	}
+}
+
+// What cannot be attached is refused as upstream does, and changes nothing.
+func TestRefusedVIFs(t *testing.T) {
+	for _, c := range []struct {
+		plan metal.Plan
+		vif  string
+		want string
+	}{
+		{metal.PlanAttachVIF, testVIF, "already attached"},
+		{metal.PlanAttachVIF, "unknown", "there is no port unknown"},
+		{metal.PlanDetachVIF, "second", "not attached to it"},
+	} {
+		j := vifJourneys[0]
+		j.record, j.plan = `{"ask":{"vif":{"id":"`+c.vif+`"}}}`, c.plan
+		w := newWorld(t)
+		w.node.ProvisionState = metal.Active
+		w.save()
+		w.wire(vifJourneys[0])
+		w.ask(j.plan, "", j.record)
+		w.run(w.conductor("c1", nil))
+		if why := w.refusal(); !strings.Contains(why, c.want) {
+			t.Errorf("%s %s: %q", c.plan, c.vif, why)
+		}
+		w.vifsArrived(journey{}, string(c.plan)+" "+c.vif)
+	}
 }
 
 func hasInstance(s metal.State) bool { return s == metal.Active || s == metal.Rescue }
@@ -172,7 +240,7 @@ func (s *wires) CheckNetwork(_ context.Context, n *metal.Node, _ metal.Wiring, r
 }
 
 func (s *wires) PhysicalNetworks(context.Context, *metal.Node, string) ([]string, error) {
-	return nil, nil
+	return []string{"physnet1"}, nil
 }
 
 func (s *wires) Addresses(context.Context, *metal.Node, string, metal.NetworkRole) ([]netip.Addr, error) {

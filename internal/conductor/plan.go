@@ -121,6 +121,8 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanVendor:      &vendorPlan,
 	metal.PlanVendorWait:  &vendorWaitPlan,
 	metal.PlanVendorList:  &vendorListPlan,
+	metal.PlanAttachVIF:   &attachVIFPlan,
+	metal.PlanDetachVIF:   &detachVIFPlan,
 }
 
 // Outcome is how a step's run ended, when it ended without an error.

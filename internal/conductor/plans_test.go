@@ -47,7 +47,7 @@ var journeys = slices.Concat([]journey{
 	{"deploy with steps", metal.PlanDeploy, metal.Available, metal.EventDeploy, deploySteps, metal.Active, metal.DeployFailed, false, true, "image " + testHash},
 	{"restore", metal.PlanRestore, metal.Active, "", "{}", metal.Active, metal.Active, false, true, "user data"},
 	{"soft reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"soft rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
-}, firmwareJourneys, peripheralJourneys)
+}, firmwareJourneys, peripheralJourneys, vifJourneys)
 
 // The steps that callers give in these journeys: each kind of step, in every plan that takes any.
 const (
@@ -95,6 +95,7 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 	}
 	w.peripheralsArrived(j, n, label)
 	w.wiredAs(j.networks(), label)
+	w.vifsArrived(j, label)
 	if w.on != j.runs || w.media != "" || a != nil || w.disk != j.disk {
 		t.Errorf("%s: on %v, media %q, agent row %v, disk %q", label, w.on, w.media, a != nil, w.disk)
 	}
@@ -164,7 +165,7 @@ func testEachStepFailing(t *testing.T) {
 				w.run(c)
 				n, a := w.state()
 				why := n.LastError
-				if plans[j.plan].quiet && name == "check" { // who asked waits for it
+				if plans[j.plan].quiet && name == plans[j.plan].steps[0].name { // who asked waits for it
 					why = w.refusal()
 					if n.LastError != "" {
 						t.Errorf("last_error %q of what its caller was told", n.LastError)

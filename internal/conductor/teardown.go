@@ -47,30 +47,3 @@ func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
 	})
 	return done, nil
 }
-
-// detachVIFs: the networks of who used the node are not those of who uses it next. Source: lifecycle reference §10.
-func detachVIFs(tx *store.Tx, n *metal.Node) error {
-	ports, err := tx.PortsOf(n.ID)
-	if err != nil {
-		return err
-	}
-	groups, err := tx.Portgroups(store.PortgroupFilter{NodeID: n.ID}, store.Page{})
-	if err != nil {
-		return err
-	}
-	for _, vif := range metal.VIFs(ports, groups) {
-		p, g, err := metal.DetachVIF(n, vif, ports, groups)
-		switch {
-		case err != nil:
-			return err
-		case p != nil:
-			err = tx.SavePort(p)
-		default:
-			err = tx.SavePortgroup(g)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

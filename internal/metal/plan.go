@@ -39,6 +39,8 @@ const (
 	PlanVendor      Plan = "vendor passthru"
 	PlanVendorWait  Plan = "answered vendor passthru"
 	PlanVendorList  Plan = "list vendor methods"
+	PlanAttachVIF   Plan = "attach vif"
+	PlanDetachVIF   Plan = "detach vif"
 )
 
 // Version is that of the plan's list of steps. An operation of another version is not resumed but failed
@@ -82,6 +84,7 @@ type Ask struct {
 	Indicator  string      `json:"indicator,omitempty"` // Indicator.ID
 	Light      string      `json:"light,omitempty"`     // the state it is to have
 	Vendor     *VendorCall `json:"vendor,omitempty"`
+	VIF        *VIF        `json:"vif,omitempty"` // to attach or detach
 }
 
 // What an operation can wait for.

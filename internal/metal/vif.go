@@ -1,14 +1,32 @@
 package metal
 
 import (
+	"slices"
+
 	"ingot/internal/fault"
 )
 
 // VIF is a request to attach a network's port to a node. Port and Portgroup say which, "" for any that is free.
 type VIF struct {
-	ID        string // name or UUID in the network service
-	Port      string // UUID
-	Portgroup string // UUID
+	ID        string `json:"id"`                  // name or UUID in the network service
+	Port      string `json:"port,omitempty"`      // UUID
+	Portgroup string `json:"portgroup,omitempty"` // UUID
+	// Physical are the physical networks that the VIF's network is on; none: any, or it is not known.
+	Physical []string `json:"-"`
+}
+
+// reaches tells whether a port may have the VIF: one that is not said to be on a physical network may have any.
+func (v VIF) reaches(p *Port) bool {
+	return len(v.Physical) == 0 || p.PhysicalNetwork == "" || slices.Contains(v.Physical, p.PhysicalNetwork)
+}
+
+// fits tells whether a port is better for the VIF than another one: it is on a physical network of the VIF's, or boots from
+// the network.
+func (v VIF) fits(p, than *Port) bool {
+	if a, b := slices.Contains(v.Physical, p.PhysicalNetwork), slices.Contains(v.Physical, than.PhysicalNetwork); a != b {
+		return a
+	}
+	return p.PXEEnabled && !than.PXEEnabled
 }
 
 // vifKey is where a port or port group keeps the VIF of its node's user, in internal_info.
@@ -42,7 +60,8 @@ func VIFs(ports []*Port, groups []*Portgroup) []string {
 }
 
 // AttachVIF notes a VIF in the port or the port group that suits it best, and gives the one that it changed: a port
-// group goes before a port, one that boots from the network before others. A VIF that is attached already is
+// group goes before a port, one that is known to be on a physical network of the VIF's before others, then one that boots
+// from the network. A VIF that is attached already is
 // fault.Conflict, and where nothing is free fault.Invalid. Source of the order: OpenStack Ironic,
 // ironic/drivers/modules/network/common.py.
 func AttachVIF(v VIF, ports []*Port, groups []*Portgroup) (*Port, *Portgroup, error) {
@@ -55,6 +74,7 @@ func AttachVIF(v VIF, ports []*Port, groups []*Portgroup) (*Port, *Portgroup, er
 			return nil, nil, attached(v.ID, "Port", p.UUID)
 		case has != "":
 			used[p.PortgroupUUID] = true
+		case !v.reaches(p):
 		case p.PortgroupUUID == "":
 			free = append(free, p)
 		default:
@@ -69,7 +89,7 @@ func AttachVIF(v VIF, ports []*Port, groups []*Portgroup) (*Port, *Portgroup, er
 		case has != "":
 		case used[g.UUID]: // its other ports are used by themselves, too
 			for _, p := range ports {
-				if p.PortgroupUUID == g.UUID && VIFOf(p.InternalInfo, p.Extra) == "" {
+				if p.PortgroupUUID == g.UUID && VIFOf(p.InternalInfo, p.Extra) == "" && v.reaches(p) {
 					free = append(free, p)
 				}
 			}
@@ -83,7 +103,7 @@ func AttachVIF(v VIF, ports []*Port, groups []*Portgroup) (*Port, *Portgroup, er
 	}
 	var port *Port
 	for _, p := range free {
-		if v.Portgroup == "" && (v.Port == "" || v.Port == p.UUID) && (port == nil || p.PXEEnabled && !port.PXEEnabled) {
+		if v.Portgroup == "" && (v.Port == "" || v.Port == p.UUID) && (port == nil || v.fits(p, port)) {
 			port = p
 		}
 	}

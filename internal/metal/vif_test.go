@@ -9,7 +9,7 @@ import (
 	"ingot/internal/metal"
 )
 
-// wiring is a node's ports and port groups in short: "a" a port, "a+" one that boots from the network, "a/g" one in
+// wiring is a node's ports and port groups in short: "a" a port, "a+" one that boots from the network, "a@x" one on physical network x, "a/g" one in
 // group g, "g:" a group; "=v" after any of them is the VIF it has.
 func wiring(text string) (ports []*metal.Port, groups []*metal.Portgroup) {
 	for _, word := range strings.Fields(text) {
@@ -24,7 +24,8 @@ func wiring(text string) (ports []*metal.Port, groups []*metal.Portgroup) {
 		}
 		name, group, _ := strings.Cut(name, "/")
 		name, boots := strings.CutSuffix(name, "+")
-		ports = append(ports, &metal.Port{UUID: name, PortgroupUUID: group, PXEEnabled: boots, InternalInfo: info})
+		name, physical, _ := strings.Cut(name, "@")
+		ports = append(ports, &metal.Port{UUID: name, PortgroupUUID: group, PXEEnabled: boots, PhysicalNetwork: physical, InternalInfo: info})
 	}
 	return ports, groups
 }
@@ -51,6 +52,10 @@ func TestAttachVIF(t *testing.T) {
 		{"a b=w", metal.VIF{ID: "v", Port: "b"}, fault.Invalid.String()},
 		{"a b/g g: c/h h:", metal.VIF{ID: "v", Portgroup: "h"}, "h"},
 		{"a", metal.VIF{ID: "v", Portgroup: "h"}, fault.Invalid.String()},
+		{"a@x b@y", metal.VIF{ID: "v", Physical: []string{"y"}}, "b"},
+		{"a+ b@y", metal.VIF{ID: "v", Physical: []string{"y"}}, "b"},
+		{"a@x b", metal.VIF{ID: "v", Physical: []string{"y"}}, "b"},
+		{"a@x b@x/g g:", metal.VIF{ID: "v", Physical: []string{"y"}}, fault.Invalid.String()},
 	} {
 		ports, groups := wiring(c.wiring)
 		p, g, err := metal.AttachVIF(c.vif, ports, groups)

@@ -21,10 +21,18 @@ func (s *Service) VIFs(ctx context.Context, c Caller, ident string) (out []strin
 	return out, err
 }
 
-// AttachVIF notes which port or port group of a node has a VIF; metal.AttachVIF says which. Without a network service
-// it is accepted and forgotten, as upstream's noop does.
+// AttachVIF gives a node a VIF; metal.AttachVIF says which port or port group gets it. A network interface with a service
+// behind it is told by a conductor, which answers. Without a network service the VIF is accepted and forgotten, as
+// upstream's noop does.
 func (s *Service) AttachVIF(ctx context.Context, c Caller, ident string, v metal.VIF) error {
-	return s.wiring(ctx, c, ident, "node:vif:attach", true, func(tx *store.Tx, n *metal.Node, ports []*metal.Port, groups []*metal.Portgroup) error {
+	const rule = "node:vif:attach"
+	switch served, err := s.servedNetwork(ctx, c, ident, rule); {
+	case err != nil:
+		return err
+	case served:
+		return s.answer(ctx, c, ident, rule, metal.PlanAttachVIF, true, metal.Ask{VIF: &v}, nil)
+	}
+	return s.wiring(ctx, c, ident, rule, true, func(tx *store.Tx, n *metal.Node, ports []*metal.Port, groups []*metal.Portgroup) error {
 		if n.Interface("network") == "noop" {
 			return nil
 		}
@@ -33,15 +41,37 @@ func (s *Service) AttachVIF(ctx context.Context, c Caller, ident string, v metal
 	})
 }
 
-// DetachVIF forgets a VIF of a node; one that it has not is fault.Invalid.
+// DetachVIF takes a VIF away from a node; one that it has not is fault.Invalid.
 func (s *Service) DetachVIF(ctx context.Context, c Caller, ident, vif string) error {
-	return s.wiring(ctx, c, ident, "node:vif:detach", true, func(tx *store.Tx, n *metal.Node, ports []*metal.Port, groups []*metal.Portgroup) error {
+	const rule = "node:vif:detach"
+	switch served, err := s.servedNetwork(ctx, c, ident, rule); {
+	case err != nil:
+		return err
+	case served:
+		return s.answer(ctx, c, ident, rule, metal.PlanDetachVIF, true, metal.Ask{VIF: &metal.VIF{ID: vif}}, nil)
+	}
+	return s.wiring(ctx, c, ident, rule, true, func(tx *store.Tx, n *metal.Node, ports []*metal.Port, groups []*metal.Portgroup) error {
 		if n.Interface("network") == "noop" {
 			return nil
 		}
 		p, g, err := metal.DetachVIF(n, vif, ports, groups)
 		return cmp.Or(err, rewired(tx, n, c, p, g, fmt.Sprintf("%s detached the VIF %s.", c.who(), clip(vif, 255))))
 	})
+}
+
+// servedNetwork tells whether a conductor has a driver for the node's network interface.
+func (s *Service) servedNetwork(ctx context.Context, c Caller, ident string, rule policy.Rule) (served bool, err error) {
+	err = s.db.Read(ctx, func(tx *store.Tx) error {
+		n, err := c.node(tx, ident, rule)
+		if err != nil {
+			return err
+		}
+		hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)
+		network := n.Interface("network")
+		served = err == nil && network != "" && network != "noop" && hw.Takes("network", network) && hw.Built("network", network)
+		return err
+	})
+	return served, err
 }
 
 // wiring gives f a node's ports and port groups. A change needs the node free.
