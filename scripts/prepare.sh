@@ -12,6 +12,7 @@ packages=(
 	git                   # the build stamps the commit
 	grub-efi-amd64-signed # signed boot loader of the boot ISO
 	iproute2              # network namespaces of the lab
+	ipxe                  # boot loaders for the network: snponly.efi and undionly.kpxe
 	jq                    # reading JSON in scripts
 	make
 	mmdebstrap            # the demo's operating system image

@@ -96,6 +96,11 @@ func (t *BootISO) Overlay(boot agentapi.BootConfig, kernelParams string) (io.Rea
 	if err != nil {
 		return nil, 0, err
 	}
+	return t.overlay(content)
+}
+
+// overlay is the template with content, by path, in its placeholders.
+func (t *BootISO) overlay(content map[string][]byte) (io.ReadSeeker, int64, error) {
 	patches := make([]patch, 0, len(t.manifest.Regions))
 	for _, r := range t.manifest.Regions {
 		data := content[r.Path]

@@ -126,7 +126,11 @@ func FuzzKernelParams(f *testing.F) {
 		if CheckKernelParams(params) != nil {
 			return
 		}
-		script := string(grubConfig(params))
+		grub, err := grubConfig(params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := string(grub)
 		lines := strings.Split(script, "\n")
 		if len(lines) != 4 || !strings.HasPrefix(lines[0], "linux /boot/vmlinuz ") || lines[1] != "initrd /boot/initrd" || lines[2] != "boot" {
 			t.Fatalf("the script has another shape: %q", script)

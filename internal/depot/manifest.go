@@ -53,10 +53,11 @@ type Region struct {
 type Manifest struct {
 	Version        int       `json:"version"`
 	KernelRelease  string    `json:"kernel_release"`
-	Files          []File    `json:"files"`    // of the folder: kernel, initramfs, boot.iso
-	Inputs         []File    `json:"inputs"`   // what went in: what was added, agent, shim, grub, certificates
-	Packages       []Package `json:"packages"` // none, where files were given instead
-	Modules        []string  `json:"modules"`  // names, in load order
+	Files          []File    `json:"files"`             // of the folder: kernel, initramfs, boot.iso
+	Loaders        []File    `json:"loaders,omitempty"` // of its folder "loaders": boot loaders for the network
+	Inputs         []File    `json:"inputs"`            // what went in: what was added, agent, shim, grub, certificates
+	Packages       []Package `json:"packages"`          // none, where files were given instead
+	Modules        []string  `json:"modules"`           // names, in load order
 	BuiltinModules []string  `json:"builtin_modules"`
 	MissingModules []string  `json:"missing_modules"` // wanted, and this kernel has none
 	UnpackedSize   int64     `json:"unpacked_size"`   // bytes of memory the unpacked initramfs takes

@@ -3,7 +3,6 @@ package depot
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
@@ -13,33 +12,17 @@ import (
 // for its configuration on the CD (source: agent protocol reference, section 2).
 const BaseKernelParams = "console=tty0 console=ttyS0,115200 boot_method=vmedia"
 
-// MaxKernelParams is the limit for kernel_append_params in bytes. x86 kernels take 2047 bytes in all
-// (COMMAND_LINE_SIZE), and GRUB puts its own words before them.
-const MaxKernelParams = 1024
-
-// grubSpecial are the characters that mean something to GRUB's script parser, inside or outside quotes.
-const grubSpecial = "'\"`;$\\|&<>{}*?#"
-
 // emptyNetworkData is the network data of a machine that configures itself by DHCP.
 const emptyNetworkData = `{"links":[],"networks":[],"services":[]}`
 
-// CheckKernelParams tells whether kernel_append_params may go on the command line of a ramdisk. They end
-// up in a GRUB script, where a quote or a newline would be a command: what has a meaning there is refused,
-// not escaped. Errors are fault.Invalid.
-func CheckKernelParams(params string) error {
-	if len(params) > MaxKernelParams {
-		return fault.New(fault.Invalid, "kernel_append_params is %d characters long; at most %d are possible.", len(params), MaxKernelParams)
-	}
-	for i := range len(params) {
-		switch c := params[i]; {
-		case c < ' ' || c > '~':
-			return fault.New(fault.Invalid, "kernel_append_params holds the character %q at position %d; only printable ASCII is possible.", c, i+1)
-		case strings.IndexByte(grubSpecial, c) >= 0:
-			return fault.New(fault.Invalid, "kernel_append_params holds %q at position %d; none of %s is possible.", c, i+1, grubSpecial)
-		}
-	}
-	return nil
-}
+// networkWords are the words that a ramdisk from the network starts with; its configuration is in its initramfs.
+var networkWords = []string{"console=tty0", "console=ttyS0,115200", "boot_method=" + NetworkMethod}
+
+// NetworkMethod is the boot_method of a ramdisk whose configuration is in its initramfs.
+const NetworkMethod = "initramfs"
+
+// NetworkKernelLine is the whole command line of a ramdisk from the network.
+func NetworkKernelLine(params string) (string, error) { return KernelLine(networkWords, params) }
 
 // render makes the content of every placeholder, without its padding, by path.
 func render(boot agentapi.BootConfig, kernelParams string) (map[string][]byte, error) {
@@ -54,20 +37,15 @@ func render(boot agentapi.BootConfig, kernelParams string) (map[string][]byte, e
 	if len(network) == 0 {
 		network = []byte(emptyNetworkData)
 	}
-	return map[string][]byte{
-		BootConfigPath:  config,
-		GrubConfigPath:  grubConfig(kernelParams),
-		NetworkDataPath: network,
-	}, nil
+	grub, err := grubConfig(kernelParams)
+	return map[string][]byte{BootConfigPath: config, GrubConfigPath: grub, NetworkDataPath: network}, err
 }
 
-// grubConfig boots without a menu. The parameters were checked; the quotes are the second line of defence.
-func grubConfig(kernelParams string) []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "linux /boot/vmlinuz %s", BaseKernelParams)
-	for _, word := range strings.Fields(kernelParams) {
-		fmt.Fprintf(&b, " '%s'", word)
+// grubConfig boots without a menu. The parameters were checked.
+func grubConfig(kernelParams string) ([]byte, error) {
+	params, err := grubParams(kernelParams)
+	if params != "" {
+		params = " " + params
 	}
-	b.WriteString("\ninitrd /boot/initrd\nboot\n")
-	return []byte(b.String())
+	return fmt.Appendf(nil, "linux /boot/vmlinuz %s%s\ninitrd /boot/initrd\nboot\n", BaseKernelParams, params), err
 }

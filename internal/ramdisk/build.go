@@ -24,6 +24,8 @@ type Options struct {
 	Modules string // its modules, as in lib/modules/<release>; with Kernel
 	Shim    string // first boot loader, signed by who the firmware trusts
 	Grub    string // second boot loader, signed by who shim trusts; must find /boot/grub/grub.cfg on its CD
+	NetGrub string // second boot loader that finds its configuration by TFTP, signed by who shim trusts
+	IPXE    string // folder with snponly.efi and undionly.kpxe
 	CA      string // PEM bundle of certificate authorities
 	// Add are folders whose files go into the initramfs too, under the paths they have there: plugins of the
 	// agent, as usr/lib/ingot/plugins/NAME, and what they need.
@@ -65,7 +67,7 @@ func (o *Options) check() error {
 		return fault.New(fault.Invalid, "A ramdisk needs an agent and a folder to go to.")
 	}
 	// The packages are unpacked by programs that run in another folder.
-	for _, p := range []*string{&o.Agent, &o.Out, &o.Work, &o.Kernel, &o.Modules, &o.Shim, &o.Grub, &o.CA} {
+	for _, p := range []*string{&o.Agent, &o.Out, &o.Work, &o.Kernel, &o.Modules, &o.Shim, &o.Grub, &o.NetGrub, &o.IPXE, &o.CA} {
 		if *p == "" {
 			continue
 		}
@@ -82,14 +84,14 @@ func (o *Options) check() error {
 		return fault.New(fault.Invalid, "A kernel and its modules belong together: give both --kernel and --modules, or neither.")
 	}
 	for option, path := range map[string]string{"agent": o.Agent, "kernel": o.Kernel, "modules": o.Modules,
-		"shim": o.Shim, "grub": o.Grub, "ca": o.CA} {
+		"shim": o.Shim, "grub": o.Grub, "net-grub": o.NetGrub, "ipxe": o.IPXE, "ca": o.CA} {
 		if path == "" {
 			continue
 		}
 		if info, err := os.Stat(path); err != nil {
 			return fault.Wrap(fault.Invalid, err, "There is no %s, given as --%s.", path, option)
-		} else if info.IsDir() != (option == "modules") {
-			return fault.New(fault.Invalid, "What is given as --%s, %s, is of the wrong kind: only --modules is a folder.", option, path)
+		} else if info.IsDir() != (option == "modules" || option == "ipxe") {
+			return fault.New(fault.Invalid, "What is given as --%s, %s, is of the wrong kind: only --modules and --ipxe are folders.", option, path)
 		}
 	}
 	return nil
@@ -107,6 +109,7 @@ type inputs struct {
 	certificates                []byte
 	packages                    []depot.Package
 	mdadm                       []placed // with its libraries; none: no software RAID
+	loaders                     []placed // boot loaders for the network; none: those machines have none
 }
 
 // gather finds the inputs.
@@ -149,6 +152,9 @@ func (o *Options) gather(ctx context.Context) (inputs, error) {
 	}
 	var err error
 	if in.certificates, err = o.certificates(ctx, d); err != nil {
+		return inputs{}, err
+	}
+	if in.loaders, err = o.netLoaders(ctx, d, in.shim); err != nil {
 		return inputs{}, err
 	}
 	in.packages = d.used
@@ -245,6 +251,9 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 	if m.Regions, err = writeISO(parts, filepath.Join(scratch, depot.ISOName), scratch); err != nil {
 		return nil, err
 	}
+	if m.Loaders, err = placeLoaders(in.loaders, filepath.Join(scratch, depot.LoaderFolder)); err != nil {
+		return nil, err
+	}
 	return m, o.identify(m, in, scratch)
 }
 
@@ -284,6 +293,9 @@ func publish(m *depot.Manifest, scratch, out string) error {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(scratch, depot.ManifestName), append(b, '\n'), 0o644); err != nil {
+		return err
+	}
+	if err := publishLoaders(m.Loaders, scratch, out); err != nil {
 		return err
 	}
 	for _, name := range []string{depot.KernelName, depot.InitramfsName, depot.ISOName, depot.ManifestName} {

@@ -51,6 +51,8 @@ On Debian the parts are fetched with apt, mdadm for software RAID among them. El
 	f.StringVar(&o.Modules, "modules", "", "folder of the kernel's modules, lib/modules/<release>, with --kernel")
 	f.StringVar(&o.Shim, "shim", "", "shim signed for Secure Boot (default: Debian's)")
 	f.StringVar(&o.Grub, "grub", "", "GRUB for CDs, signed for shim (default: Debian's)")
+	f.StringVar(&o.NetGrub, "net-grub", "", "GRUB for the network, signed for shim (default: Debian's)")
+	f.StringVar(&o.IPXE, "ipxe", "", "folder with iPXE's snponly.efi and undionly.kpxe (default: Debian's)")
 	f.StringArrayVar(&o.Add, "add", nil, "folder whose files go into the ramdisk under the same paths, such as usr/lib/ingot/plugins/NAME; may be given again")
 	f.StringVar(&o.CA, "ca", "", "PEM bundle of certificate authorities (default: Debian's)")
 	return c
@@ -70,6 +72,11 @@ func report(c *cobra.Command, out string, m *depot.Manifest) error {
 	w := c.OutOrStdout()
 	for _, f := range m.Files {
 		if _, err := fmt.Fprintf(w, "%s  %9d bytes  sha256 %s\n", filepath.Join(out, f.Name), f.Size, f.SHA256); err != nil {
+			return err
+		}
+	}
+	for _, f := range m.Loaders {
+		if _, err := fmt.Fprintf(w, "%s  %9d bytes  sha256 %s\n", filepath.Join(out, depot.LoaderFolder, f.Name), f.Size, f.SHA256); err != nil {
 			return err
 		}
 	}

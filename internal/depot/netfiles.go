@@ -1,0 +1,163 @@
+package depot
+
+import (
+	"bytes"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+// NetFiles gives the files of network boots out of a ramdisk folder, and the scripts that name them. It is safe for many
+// goroutines.
+type NetFiles struct {
+	depot   *Depot
+	loaders *Loaders
+	scripts *Scripts
+	hashes  hashes
+}
+
+// NetFiles serves network boots from the depot's ramdisk folder.
+func (d *Depot) NetFiles(l *Loaders, s *Scripts) *NetFiles {
+	return &NetFiles{depot: d, loaders: l, scripts: s}
+}
+
+// NetFile is an open file of a network boot. Whoever got it closes it.
+type NetFile struct {
+	io.ReadSeekCloser
+
+	Size int64
+	Time time.Time // of its last change; zero: it is made for this boot
+}
+
+// NetPlace is where the files of one boot are served, as its machine reaches them: addresses without a slash at the end, ""
+// where they are not.
+type NetPlace struct{ HTTP, TFTP string }
+
+// Loader is what a firmware boots first, as a name of a file of the boot.
+func (n *NetFiles) Loader(b *metal.NetworkBoot, arch, firmware string) (string, error) {
+	switch {
+	case arch != b.Arch:
+		return "", fault.New(fault.Invalid, "The machine's firmware is of a %s, and the boot was prepared for %s: see the node's cpu_arch in its properties.", arch, b.Arch)
+	case firmware != b.Firmware:
+		return "", fault.New(fault.Invalid, "The machine boots in %s mode, and the boot was prepared for %s: see the boot mode in its firmware's setup, and the node's capability boot_mode.", firmware, b.Firmware)
+	}
+	return n.loaders.Of(b.Interface, arch, firmware)
+}
+
+// Ramdisk is the kernel and the initramfs that machines boot now.
+func (n *NetFiles) Ramdisk() (kernel, initramfs metal.BootFile, err error) { return n.depot.Ramdisk() }
+
+// Ramdisk is the kernel and the initramfs of the ramdisk folder.
+func (d *Depot) Ramdisk() (kernel, initramfs metal.BootFile, err error) {
+	m, err := ReadManifest(d.dir)
+	if err != nil {
+		return kernel, initramfs, err
+	}
+	for _, f := range []struct {
+		name string
+		to   *metal.BootFile
+	}{{KernelName, &kernel}, {InitramfsName, &initramfs}} {
+		file, ok := m.File(f.name)
+		if !ok {
+			return kernel, initramfs, stale(nil, "its manifest has no "+f.name)
+		}
+		*f.to = metal.BootFile(file)
+	}
+	return kernel, initramfs, nil
+}
+
+// Open opens a file of a boot. Kernel, initramfs and the boot ISO are those that the boot was prepared with, or it is
+// fault.Conflict; a name that nothing has is fault.NotFound.
+func (n *NetFiles) Open(b *metal.NetworkBoot, name string, at NetPlace) (NetFile, error) {
+	switch name {
+	case NetKernel:
+		return n.folder(KernelName, b.Kernel)
+	case NetInitramfs:
+		return n.folder(InitramfsName, b.Initramfs)
+	case NetConfig:
+		data, err := ConfigArchive([]byte(b.Config.Expose()))
+		return inMemory(data), err
+	case NetISO:
+		return n.iso(b)
+	case NetScript:
+		if b.Interface != metal.BootIPXE && b.Interface != metal.BootHTTPIPXE || at.HTTP == "" {
+			return NetFile{}, noNetFile(name)
+		}
+		data, err := n.scripts.IPXE(b, at.HTTP)
+		return inMemory(data), err
+	case NetGrub:
+		return n.grub(b, at)
+	}
+	f, err := n.loaders.Open(name)
+	if err != nil {
+		return NetFile{}, err
+	}
+	return onDisk(f)
+}
+
+// grub gives a GRUB its configuration: one that came by TFTP goes on so. Debian's signed GRUB knows nothing of HTTP.
+func (n *NetFiles) grub(b *metal.NetworkBoot, at NetPlace) (NetFile, error) {
+	base := at.TFTP
+	if b.Interface == metal.BootHTTP {
+		base = at.HTTP
+	}
+	if b.Interface != metal.BootPXE && b.Interface != metal.BootHTTP || base == "" {
+		return NetFile{}, noNetFile(NetGrub)
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return NetFile{}, err
+	}
+	data, err := n.scripts.Grub(b, u.Path)
+	return inMemory(data), err
+}
+
+func (n *NetFiles) folder(name string, want metal.BootFile) (NetFile, error) {
+	f, err := n.hashes.open(filepath.Join(n.depot.dir, name), want)
+	if err != nil {
+		return NetFile{}, err
+	}
+	return onDisk(f)
+}
+
+func (n *NetFiles) iso(b *metal.NetworkBoot) (NetFile, error) {
+	if b.Interface != metal.BootHTTP {
+		return NetFile{}, noNetFile(NetISO)
+	}
+	t, err := n.depot.BootISO()
+	if err != nil {
+		return NetFile{}, err
+	}
+	if kernel, _ := t.manifest.File(KernelName); metal.BootFile(kernel) != b.Kernel {
+		return NetFile{}, fault.New(fault.Conflict, "The ramdisk was built anew since this boot was prepared: start the operation again.")
+	}
+	r, size, err := t.NetworkOverlay([]byte(b.Config.Expose()), b.KernelParams)
+	return NetFile{ReadSeekCloser: nopCloser{r}, Size: size}, err
+}
+
+func onDisk(f *os.File) (NetFile, error) {
+	info, err := f.Stat()
+	if err != nil {
+		f.Close() // read-only: nothing is lost
+		return NetFile{}, err
+	}
+	return NetFile{ReadSeekCloser: f, Size: info.Size(), Time: info.ModTime()}, nil
+}
+
+func inMemory(data []byte) NetFile {
+	return NetFile{ReadSeekCloser: nopCloser{bytes.NewReader(data)}, Size: int64(len(data))}
+}
+
+// nopCloser is what needs no closing.
+type nopCloser struct{ io.ReadSeeker }
+
+func (nopCloser) Close() error { return nil }
+
+func noNetFile(name string) error {
+	return fault.New(fault.NotFound, "This boot has no file %s.", name)
+}
