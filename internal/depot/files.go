@@ -17,6 +17,9 @@ const maxPath = 1024
 // images reference, section 8.
 var neverServed = []string{"/dev", "/sys", "/proc", "/boot", "/etc", "/run"}
 
+// OpenFile opens a local image, as it would be served.
+func (d *Depot) OpenFile(path string) (*os.File, error) { return d.openFile(path) }
+
 // openFile opens a local image. What counts is where the path leads: symbolic links are followed first,
 // then the result must lie below an allowed folder, and it is opened through that folder, so that a link
 // put there in between cannot lead out. Only regular files. Errors: fault.Forbidden, fault.NotFound.

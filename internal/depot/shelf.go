@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ingot/internal/fault"
 )
 
@@ -27,11 +29,14 @@ type Pushed struct {
 	Size    int64     `json:"size"`
 	SHA256  string    `json:"sha256"` // hex
 	Expires time.Time `json:"expires"`
+	// Holder is for whom the file is there, until it expires or the holder gives it up: a file has several, and goes with
+	// the last of them. "" is a holder, too.
+	Holder string `json:"-"`
 }
 
 // ShelfOptions bound what a shelf takes.
 type ShelfOptions struct {
-	MaxFile  int64         // bytes of one file; 0: 4 GiB
+	MaxFile  int64         // bytes of one file; 0: 32 GiB
 	Quota    int64         // bytes of all; 0: 64 GiB
 	MaxFiles int           // 0: 10000
 	MaxLife  time.Duration // how far ahead a file may expire; 0: 31 days and a day
@@ -40,7 +45,7 @@ type ShelfOptions struct {
 
 func (o ShelfOptions) filled() ShelfOptions {
 	if o.MaxFile <= 0 {
-		o.MaxFile = 4 << 30
+		o.MaxFile = 32 << 30
 	}
 	if o.Quota <= 0 {
 		o.Quota = 64 << 30
@@ -65,8 +70,8 @@ type Shelf struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	files   map[string]Pushed // guarded by mu
-	promise map[string]int64  // guarded by mu: bytes of uploads under way
+	files   map[string]kept  // guarded by mu
+	promise map[string]int64 // guarded by mu: bytes of uploads under way
 }
 
 // The ends of a shelf's files: content, what was said of it, and an upload under way.
@@ -83,7 +88,7 @@ var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // OpenShelf opens the shelf in dir, made when it is missing, and throws away what a killed process left half done.
 func OpenShelf(dir string, o ShelfOptions) (*Shelf, error) {
-	s := &Shelf{dir: dir, o: o.filled(), now: time.Now, files: map[string]Pushed{}, promise: map[string]int64{}}
+	s := &Shelf{dir: dir, o: o.filled(), now: time.Now, files: map[string]kept{}, promise: map[string]int64{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -111,27 +116,10 @@ func OpenShelf(dir string, o ShelfOptions) (*Shelf, error) {
 	return s, s.Sweep()
 }
 
-// maxNote bounds what is read of a note.
-const maxNote = 4 << 10
-
-// readNote reads what was said of a file, and whether the file is there as it was said.
-func (s *Shelf) readNote(name string) (f Pushed, ok bool) {
-	note, err := os.Open(s.path(name, shelfNote))
-	if err != nil {
-		return f, false
-	}
-	defer note.Close() // read-only: nothing is lost
-	if err := json.NewDecoder(io.LimitReader(note, maxNote)).Decode(&f); err != nil || f.Name != name || !pushedName.MatchString(name) {
-		return f, false
-	}
-	info, err := os.Lstat(s.path(name, shelfData))
-	return f, err == nil && info.Mode().IsRegular() && info.Size() == f.Size
-}
-
 func (s *Shelf) path(name, ext string) string { return filepath.Join(s.dir, name+ext) }
 
 // Put reads exactly f.Size bytes and keeps them if they have the checksum. A file that is there already with that
-// checksum is not read; one with another is replaced when the new one is whole. Errors: fault.Invalid, fault.TooLarge,
+// checksum is not read; one with another is replaced, with its holders, when the new one is whole. Errors: fault.Invalid, fault.TooLarge,
 // fault.Conflict while the same name is being put.
 func (s *Shelf) Put(ctx context.Context, f Pushed, body io.Reader) error {
 	had, err := s.reserve(f)
@@ -164,6 +152,8 @@ func (s *Shelf) reserve(f Pushed) (had bool, err error) {
 		return false, fault.New(fault.Invalid, "A pushed file needs a size and a time of expiry that is to come; it is %s here.", now.UTC().Format(time.RFC3339))
 	case f.Expires.After(now.Add(s.o.MaxLife)):
 		return false, fault.New(fault.Invalid, "A pushed file may stay for %s at most.", s.o.MaxLife)
+	case !holderName.MatchString(f.Holder):
+		return false, errHolder
 	case f.Size > s.o.MaxFile:
 		return false, fault.New(fault.TooLarge, "The file has %d bytes; a boot host takes %d at most.", f.Size, s.o.MaxFile)
 	}
@@ -180,19 +170,30 @@ func (s *Shelf) reserve(f Pushed) (had bool, err error) {
 		s.promise[f.Name] = 0
 		return true, nil
 	}
-	used := f.Size
-	for _, o := range s.files {
-		used += o.Size
-	}
-	for _, n := range s.promise {
-		used += n
-	}
-	if used > s.o.Quota || !there && len(s.files)+len(s.promise) >= s.o.MaxFiles {
-		return false, fault.New(fault.TooLarge, "The boot host is full: with this file it would hold %d bytes in %d files, and it may hold %d bytes in %d files.",
-			used, len(s.files)+len(s.promise)+1, s.o.Quota, s.o.MaxFiles)
+	if err := s.room(f.Size, !there); err != nil {
+		return false, err
 	}
 	s.promise[f.Name] = f.Size
 	return false, nil
+}
+
+// room tells whether n bytes more may lie here, and one file more.
+func (s *Shelf) room(n int64, another bool) error {
+	used, files := n, len(s.files)+len(s.promise)
+	for _, o := range s.files {
+		used += o.Size
+	}
+	for _, p := range s.promise {
+		used += p
+	}
+	if used > s.o.Quota || another && files >= s.o.MaxFiles {
+		return fault.New(fault.TooLarge, "There is no room for pushed files: with this one it would be %d bytes in %d files, and %d bytes in %d files may be here.",
+			used, files+1, s.o.Quota, s.o.MaxFiles)
+	}
+	if free, known := freeBytes(s.dir); known && n > free {
+		return fault.New(fault.TooLarge, "There is no room for pushed files: this one needs %d bytes, and the disk has %d left.", n, free)
+	}
+	return nil
 }
 
 func (s *Shelf) release(name string) {
@@ -208,6 +209,8 @@ func (s *Shelf) fill(ctx context.Context, to *os.File, f Pushed, body io.Reader)
 	switch {
 	case ctx.Err() != nil:
 		return fault.Wrap(fault.Unavailable, ctx.Err(), "The push was broken off.")
+	case errors.Is(err, unix.ENOSPC):
+		return fault.Wrap(fault.TooLarge, err, "There is no room for pushed files: the disk is full.")
 	case err != nil:
 		return fault.Wrap(fault.Unavailable, err, "The push did not come to its end.")
 	case n != f.Size:
@@ -228,20 +231,22 @@ func (s *Shelf) keep(f Pushed) error {
 	if err := os.Rename(s.path(f.Name, shelfPart), s.path(f.Name, shelfData)); err != nil {
 		return err
 	}
-	return s.noteLocked(f)
+	return s.noteLocked(kept{f, holds{f.Holder: f.Expires}})
 }
 
+// note adds a holder to a file that is there.
 func (s *Shelf) note(f Pushed) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, there := s.files[f.Name]; !there {
+	k, there := s.files[f.Name]
+	if !there {
 		return fault.New(fault.Unavailable, "The file was removed while it was pushed: push it again.")
 	}
-	return s.noteLocked(f)
+	return s.noteLocked(k.heldBy(f.Holder, f.Expires))
 }
 
 // noteLocked writes what is said of a file, whole or not at all.
-func (s *Shelf) noteLocked(f Pushed) error {
+func (s *Shelf) noteLocked(f kept) error {
 	text, err := json.Marshal(f)
 	if err != nil {
 		return err
@@ -273,13 +278,13 @@ func (s *Shelf) List() ([]Pushed, error) {
 	defer s.mu.Unlock()
 	out := make([]Pushed, 0, len(s.files))
 	for _, f := range s.files {
-		out = append(out, f)
+		out = append(out, f.Pushed)
 	}
 	slices.SortFunc(out, func(a, b Pushed) int { return strings.Compare(a.Name, b.Name) })
 	return out, err
 }
 
-// Remove takes a file off the shelf; one that is not there is no error. Who is reading it reads to the end.
+// Remove takes a file off the shelf, whoever holds it; one that is not there is no error. Who is reading it reads to the end.
 func (s *Shelf) Remove(name string) error {
 	if !pushedName.MatchString(name) {
 		return fault.New(fault.Invalid, "No pushed file can have this name.")
@@ -297,21 +302,6 @@ func (s *Shelf) forget(name string) error {
 		}
 	}
 	return nil
-}
-
-// Sweep removes what has expired.
-func (s *Shelf) Sweep() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	var errs []error
-	for name, f := range s.files {
-		if !f.Expires.After(now) {
-			s.o.Log.Info("pushed file expired", "size", f.Size, "expired", f.Expires)
-			errs = append(errs, s.forget(name))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Run removes what expires until ctx ends.
@@ -336,8 +326,8 @@ func (s *Shelf) open(name string) (*os.File, Pushed, error) {
 	defer s.mu.Unlock()
 	f, ok := s.files[name]
 	if !ok || !f.Expires.After(s.now()) {
-		return nil, f, fs.ErrNotExist
+		return nil, f.Pushed, fs.ErrNotExist
 	}
 	file, err := os.Open(s.path(name, shelfData))
-	return file, f, err
+	return file, f.Pushed, err
 }

@@ -47,7 +47,8 @@ func (p *Peer) routes() []route {
 	}
 	if p.o.Shelf != nil {
 		all = append(all, route{"GET /v1/files", conducts, (*call).listFiles}, route{"PUT /v1/files/{name}", conducts, (*call).putFile},
-			route{"DELETE /v1/files/{name}", conducts, (*call).removeFile})
+			route{"DELETE /v1/files/{name}", conducts, (*call).removeFile}, route{"PUT /v1/holders/{holder}/{name}", conducts, (*call).holdFile},
+			route{"DELETE /v1/holders/{holder}", conducts, (*call).releaseFiles})
 	}
 	if p.o.Carried {
 		all = append(all, route{"GET /v1/renewal", conducts, (*call).offerRenewal}, route{"PUT /v1/renewal", conducts, (*call).takeRenewal},

@@ -16,6 +16,8 @@ type ShelfFile struct {
 	Size    int64     `json:"size"`
 	SHA256  string    `json:"sha256"` // hex
 	Expires time.Time `json:"expires"`
+	// Holder is for whom it is there. A file stays until its last holder gave it up, or the time of each is over.
+	Holder string `json:"holder,omitempty"`
 }
 
 // Shelf keeps pushed files until they expire. Put reads exactly f.Size bytes and keeps the file only if they
@@ -24,12 +26,17 @@ type Shelf interface {
 	Put(ctx context.Context, f ShelfFile, body io.Reader) error
 	List() ([]ShelfFile, error)
 	Remove(name string) error
+	// Hold adds a holder to a file that is there, and tells whether it is.
+	Hold(name, holder string, until time.Time) (there bool, err error)
+	// Release gives up all that a holder holds.
+	Release(holder string) error
 }
 
 // The headers of a push.
 const (
 	headerSHA256  = "Ingot-Sha256"
 	headerExpires = "Ingot-Expires"
+	headerHolder  = "Ingot-Holder"
 )
 
 // pushLimit is how long one file may take, and stallLimit how long a piece of it.
@@ -43,7 +50,7 @@ func (c *call) putFile() (any, error) {
 	if err != nil || c.r.ContentLength < 0 {
 		return nil, fault.New(fault.Invalid, "A pushed file needs a length and a time of expiry.")
 	}
-	f := ShelfFile{Name: c.r.PathValue("name"), Size: c.r.ContentLength, SHA256: c.r.Header.Get(headerSHA256), Expires: expires}
+	f := ShelfFile{Name: c.r.PathValue("name"), Size: c.r.ContentLength, SHA256: c.r.Header.Get(headerSHA256), Expires: expires, Holder: c.r.Header.Get(headerHolder)}
 	if err := c.o.Shelf.Put(c.r.Context(), f, patient{c}); err != nil {
 		return nil, err
 	}
@@ -74,6 +81,9 @@ func (p *Peer) Push(ctx context.Context, to Server, f ShelfFile, body io.Reader)
 	defer cancel()
 	header := http.Header{headerSHA256: {f.SHA256}, headerExpires: {f.Expires.UTC().Format(time.RFC3339)},
 		"Content-Length": {strconv.FormatInt(f.Size, 10)}}
+	if f.Holder != "" {
+		header.Set(headerHolder, f.Holder)
+	}
 	res, done, err := send(ctx, dialTLS(p.current.Load(), to.Name, p.verified, p.now), to, http.MethodPut, "/v1/files/"+f.Name, body, f.Size, header)
 	if err != nil {
 		return err
@@ -93,4 +103,35 @@ func (p *Peer) Pushed(ctx context.Context, at Server) ([]ShelfFile, error) {
 // Unpush removes a file from a boot host's shelf; one that is not there is no error.
 func (p *Peer) Unpush(ctx context.Context, at Server, name string) error {
 	return p.ask(ctx, at, http.MethodDelete, "/v1/files/"+name, nil, nil)
+}
+
+// held is the body and the answer of a hold.
+type held struct {
+	Until time.Time `json:"until,omitzero"`
+	There bool      `json:"there,omitempty"`
+}
+
+func (c *call) holdFile() (any, error) {
+	var h held
+	if err := c.read(&h); err != nil {
+		return nil, err
+	}
+	there, err := c.o.Shelf.Hold(c.r.PathValue("name"), c.r.PathValue("holder"), h.Until)
+	return held{There: there}, err
+}
+
+func (c *call) releaseFiles() (any, error) {
+	return struct{}{}, c.o.Shelf.Release(c.r.PathValue("holder"))
+}
+
+// HoldFile adds a holder to a file on a boot host's shelf. Where it is not there, it is to be pushed.
+func (p *Peer) HoldFile(ctx context.Context, at Server, name, holder string, until time.Time) (there bool, err error) {
+	var h held
+	err = p.ask(ctx, at, http.MethodPut, "/v1/holders/"+holder+"/"+name, held{Until: until}, &h)
+	return h.There, err
+}
+
+// ReleaseFiles gives up all that a holder holds on a boot host.
+func (p *Peer) ReleaseFiles(ctx context.Context, at Server, holder string) error {
+	return p.ask(ctx, at, http.MethodDelete, "/v1/holders/"+holder, nil, nil)
 }

@@ -47,6 +47,31 @@ func (m *memory) Remove(name string) error {
 	return nil
 }
 
+func (m *memory) Hold(name, holder string, until time.Time) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, f := range m.files {
+		if f.Name == name {
+			f.Holder, f.Expires = holder, until
+			m.files = append(m.files, f)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (m *memory) Release(holder string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files = slices.DeleteFunc(m.files, func(f ShelfFile) bool { return f.Holder == holder })
+	return nil
+}
+
+func holdError(p *Peer, at Server, name string) error {
+	_, err := p.HoldFile(context.Background(), at, name, "one", time.Now().Add(time.Minute))
+	return err
+}
+
 // TestConductorsPush: a conductor pushes, lists and removes; nobody else does any of it.
 func TestConductorsPush(t *testing.T) {
 	cl := newCluster(t)
@@ -74,7 +99,8 @@ func TestConductorsPush(t *testing.T) {
 
 	for name, p := range map[string]*Peer{"an API": cl.joined("three", API, AgentAPI), "another boot host": cl.joined("boot2", Boot)} {
 		_, listed := p.Pushed(t.Context(), at)
-		for what, err := range map[string]error{"pushes": p.Push(t.Context(), at, f, bytes.NewReader(content)), "lists": listed, "removes": p.Unpush(t.Context(), at, f.Name)} {
+		for what, err := range map[string]error{"pushes": p.Push(t.Context(), at, f, bytes.NewReader(content)), "lists": listed, "removes": p.Unpush(t.Context(), at, f.Name),
+			"holds": holdError(p, at, f.Name), "releases": p.ReleaseFiles(t.Context(), at, "one")} {
 			if fault.KindOf(err) != fault.Forbidden && fault.KindOf(err) != fault.Unavailable { // refused before the body was read
 				t.Errorf("%s %s: %v", name, what, err)
 			}
@@ -88,6 +114,21 @@ func TestConductorsPush(t *testing.T) {
 	}
 	if all, _ := shelf.List(); len(all) != 1 {
 		t.Errorf("on the shelf: %+v", all)
+	}
+	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	for name, want := range map[string]bool{f.Name: true, strings.Repeat("m", 43): false} {
+		if there, err := two.HoldFile(t.Context(), at, name, "one", until); err != nil || there != want {
+			t.Errorf("hold %s: %v, %v", name, there, err)
+		}
+	}
+	if all, _ := shelf.List(); len(all) != 2 || all[1].Holder != "one" || !all[1].Expires.Equal(until) {
+		t.Errorf("held: %+v", all)
+	}
+	if err := two.ReleaseFiles(t.Context(), at, "one"); err != nil {
+		t.Error(err)
+	}
+	if all, _ := shelf.List(); len(all) != 1 {
+		t.Errorf("released: %+v", all)
 	}
 	if err := two.Unpush(t.Context(), at, f.Name); err != nil {
 		t.Error(err)
