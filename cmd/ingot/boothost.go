@@ -36,7 +36,12 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 		return err
 	}
 	defer doors.close()
-	shelf, err := depot.OpenShelf(filepath.Join(f.data, "pushed"), depot.ShelfOptions{Log: log})
+	if err := doors.secure(c, log); err != nil {
+		return err
+	}
+	options := shelfOptions(c.BootHost)
+	options.Log = log
+	shelf, err := depot.OpenShelf(filepath.Join(f.data, "pushed"), options)
 	if err != nil {
 		return err
 	}

@@ -118,7 +118,7 @@ func (b *bootHosts) Push(ctx context.Context, node, boot string, config agentapi
 	if _, err := iso.Seek(0, io.SeekStart); err != nil {
 		return "", err
 	}
-	f := peer.ShelfFile{Name: b.name(node, boot), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)), Expires: until}
+	f := peer.ShelfFile{Name: b.name(node, boot), Size: size, SHA256: hex.EncodeToString(sum.Sum(nil)), Expires: until, Holder: b.heldFor(node)}
 	if err := b.peer.Push(ctx, to, f, iso); err != nil {
 		return "", err
 	}
@@ -151,6 +151,18 @@ func (b *bootHosts) run(ctx context.Context, log *slog.Logger) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// heldFor is how the holder is called for whom a node's files are pushed.
+func (b *bootHosts) heldFor(node string) string { return holder(b.key, node) }
+
+// release gives up all that is on boot hosts for a node.
+func (b *bootHosts) release(ctx context.Context, node string) error {
+	var errs []error
+	for _, s := range b.all {
+		errs = append(errs, b.peer.ReleaseFiles(ctx, s, b.heldFor(node)))
+	}
+	return errors.Join(errs...)
 }
 
 // Withdraw takes the ISO of a boot off every boot host.

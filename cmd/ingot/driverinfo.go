@@ -17,7 +17,7 @@ var ramdiskFields = []metal.Field{
 	{Name: "bootloader", Description: "URL of the image of an EFI system partition for boot ISOs. Taken and kept; this server brings its own boot loader."},
 	{Name: "config_via_removable", Description: "Whether a second virtual drive carries the ramdisk's configuration. Taken and kept; this server puts it on the boot ISO."},
 	{Name: "external_http_url", Description: "Base of the URLs at which the BMC of this machine reaches this server. Taken and kept; not read yet."},
-	{Name: "image_download_source", Description: "Where the agent gets an image from: http, local or swift. Taken and kept; not read yet."},
+	{Name: "image_download_source", Description: "From where the machine gets its image: http, the image's own address, or local, this server or a boot host."},
 	{Name: "image_http_proxy", Description: "Proxy for images by HTTP. Taken and kept; not read yet."},
 	{Name: "image_https_proxy", Description: "Proxy for images by HTTPS. Taken and kept; not read yet."},
 	{Name: "image_no_proxy", Description: "Hosts and domains, divided by commas, that are fetched from without the proxy. Taken and kept; not read yet."},

@@ -45,6 +45,7 @@ type server struct {
 	worker      *conductor.Conductor // nil without the role
 	files       *depot.Depot         // nil without a conductor
 	hosts       *bootHosts           // nil: machines fetch from here
+	images      *images              // nil without a conductor
 	agents      tls.Certificate      // of the agents' door
 	agentCA     string               // PEM
 
@@ -156,7 +157,8 @@ func (s *server) run(ctx context.Context) error {
 		facts = append(facts, "agents", s.doors.agentURL)
 	}
 	if s.roles.has(roleConductor) {
-		listen(ctx, g, s.doors.boot, api.Server(s.files.Handler(), s.log))
+		listen(ctx, g, s.doors.boot, api.Server(s.bootHandler(), s.log))
+		g.Go(func() error { return s.images.shelf.Run(ctx) })
 		g.Go(func() error { return s.worker.Run(ctx) })
 		facts = append(facts, "boot", s.doors.bootURL)
 		if s.hosts != nil {
@@ -215,6 +217,10 @@ func (s *server) buildConductor(ctx context.Context) error {
 		offers.hosts, s.hosts = hosts, hosts
 		s.worker.PushTo(hosts)
 	}
+	if s.images, err = s.openImages(); err != nil {
+		return err
+	}
+	s.worker.BringImages(s.images)
 	return s.worker.Register(ctx) // before the first request, which may need its hardware
 }
 
@@ -232,6 +238,7 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 		return cc, err
 	}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
+	cc.ImageSource = c.Agent.ImageDownloadSource
 	cc.KernelParams = c.Redfish.KernelAppendParams
 	if err := s.agentsDoor(&cc); err != nil {
 		return cc, err

@@ -150,6 +150,7 @@ func (r *runner) ejectMedia(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	if err == nil {
 		r.withdraw(ctx, op)
+		r.dropImage(ctx, op)
 		op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.ForgetAgent(n.ID) })
 	}
 	return done, err

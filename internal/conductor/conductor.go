@@ -53,6 +53,9 @@ type Config struct {
 	Sweep SweepConfig
 	// Inspect is what an inspection does with what it finds.
 	Inspect InspectConfig
+	// ImageSource is from where machines get their images: "http", from the image's own address, or "local", from us.
+	// Default http.
+	ImageSource string
 	// WriteLimit is how long writing an image may take. Default 4h.
 	WriteLimit time.Duration
 	// ServiceCallbackLimit is the same in service. Default 30m.
@@ -123,6 +126,7 @@ type Conductor struct {
 	config   Config
 	hardware map[string]Hardware
 	depot    Depot
+	images   Images  // nil: machines fetch images where they are
 	pusher   Pusher  // nil: machines fetch their boot ISOs from the depot
 	secrets  Secrets // nil: this server keeps none
 	log      *slog.Logger

@@ -29,6 +29,7 @@ var deployPlan = plan{
 		{name: "check deploy steps", class: repeatable, run: (*runner).composeDeploy, limit: time.Minute},
 		{name: "check boot settings", class: repeatable, run: (*runner).checkFirmware, limit: 5 * time.Minute},
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
+		{name: "bring image", class: repeatable, run: (*runner).bringImage, undo: (*runner).dropImageUndo, limitOf: writeLimit, skip: noBring},
 		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
 		{flow: true},
 		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
@@ -103,14 +104,19 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	op.Rec.ImageFile, op.Rec.ImageBy = "", ""
+	bring := Image{URL: address, Algorithm: digest.Algorithm, Hex: digest.Hex}
 	if file, local := localFile(address); local {
 		op.Rec.ImageFile, op.Rec.ImageBy = file, r.c.process
+		bring.URL, bring.File = "", file
 		if address, err = r.c.depot.File(file, time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
 			return Outcome{}, err
 		}
 	}
 	format, err := r.lookInto(ctx, op, address, image.Options{Declared: text("image_disk_format"), Partition: declared.Partition, MaxSize: declared.RootGB << 30})
 	if err != nil {
+		return Outcome{}, err
+	}
+	if err := r.planImage(op, bring); err != nil {
 		return Outcome{}, err
 	}
 	name := path.Base(strings.SplitN(address, "?", 2)[0])
@@ -223,7 +229,11 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	res, ended, err := r.stepCommand(ctx, op, s, "writing the image", args)
 	if err != nil && res.CommandStatus == agentapi.Failed {
-		if anew, offerErr := r.offerAgain(ctx, op); anew || offerErr != nil {
+		anew, offerErr := r.offerAgain(ctx, op)
+		if !anew && offerErr == nil {
+			anew, offerErr = r.bringAgain(ctx, op)
+		}
+		if anew || offerErr != nil {
 			op.Rec.Sent++ // what failed has ended
 			return again(0, "the image to be written from another server"), offerErr
 		}
@@ -253,10 +263,11 @@ func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) 
 
 // deployed tidies up: what the deployment alone needed leaves the record. The node keeps its instance_info, the
 // config drive in it too, until it is torn down: a rebuild needs it.
-func (r *runner) deployed(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) deployed(ctx context.Context, op *Op) (Outcome, error) {
 	if left := r.pause(op, "deploy", "storage"); left > 0 {
 		return again(left, "the deployment to have taken its time"), nil
 	}
+	r.dropImage(ctx, op)
 	whole := op.Rec.Image == nil || op.Rec.Image.Partitions == nil
 	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy = "", nil, "", ""
 	op.Change(func(n *metal.Node) {

@@ -17,13 +17,23 @@ var tearDownPlan = plan{
 	next: metal.PlanClean,
 	steps: []step{
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 10 * time.Minute},
-		{name: "eject media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
+		{name: "eject media", class: checkable, run: (*runner).ejectAll, limit: 5 * time.Minute, skip: noRamdisk},
 		leaveNetwork(metal.TenantNetwork),
 		leaveProvisioning(),
 		{name: "detach vifs", class: checkable, run: (*runner).detachAll, limit: networkLimit, skip: unwired},
 		{name: "switch secure boot off", class: checkable, run: (*runner).secureBootOff, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "forget instance", class: repeatable, run: (*runner).forgetInstance, limit: time.Minute},
 	},
+}
+
+// ejectAll also gives up what an operation that this one superseded had on boot hosts.
+func (r *runner) ejectAll(ctx context.Context, op *Op) (Outcome, error) {
+	o, err := r.ejectMedia(ctx, op)
+	if err == nil {
+		op.Rec.Bring = &Image{}
+		r.dropImage(ctx, op)
+	}
+	return o, err
 }
 
 func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {

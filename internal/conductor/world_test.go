@@ -63,6 +63,8 @@ type world struct {
 	dead     []string          // boot URLs whose server is gone
 	onDeath  func(host string) // what happens when a conductor is killed
 	host     *bootHost         // nil: boot ISOs come from the conductor
+	images   *imageHost        // nil: images are fetched where they are
+	wrote    string            // the address that an image was last written from
 
 	wires *wires // the network service; nil: the machine stays on the network that it is cabled to
 
@@ -149,6 +151,9 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	cond.crash = crash
 	if w.host != nil {
 		cond.PushTo(w.host)
+	}
+	if w.images != nil {
+		cond.BringImages(w.images)
 	}
 	return cond
 }
@@ -432,6 +437,7 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 				res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: "the image cannot be fetched"}
 				return
 			}
+			w.wrote = fmt.Sprint(info["urls"])
 			w.disk = fmt.Sprint("image ", info["os_hash_value"])
 		case "tune":
 			w.disk = "serviced"

@@ -41,6 +41,8 @@ type Config struct {
 	Access     Access                  `section:"api"`
 	MetricsTLS MetricsTLS              `section:"metrics"`
 	BootTLS    BootTLS                 `section:"deploy"`
+	BootHost   BootHost                `section:"boot_host"`
+	ImageCache ImageCache              `section:"pxe"`
 	AgentTLS   AgentTLS                `section:"agent"`
 	Keystone   identity.KeystoneConfig `section:"keystone_authtoken"`
 }
@@ -166,6 +168,9 @@ type Deploy struct {
 type Agent struct {
 	// DeployLogsCollect says when the logs of a ramdisk are kept.
 	DeployLogsCollect string `key:"deploy_logs_collect" oneof:"always,on_failure,never"`
+	// ImageDownloadSource is from where machines get their images, unless a node or an instance says otherwise: http, from the
+	// image's own address; local, from this server or a boot host, which fetches and verifies it first.
+	ImageDownloadSource string `key:"image_download_source" oneof:"http,local"`
 }
 
 // Redfish is the section [redfish].
@@ -215,7 +220,7 @@ func Defaults() Config {
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
-		Agent: Agent{DeployLogsCollect: "on_failure"},
+		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http"}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480},
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,
 			CallTimeout: 2 * time.Minute, EffectTimeout: 20 * time.Second, Concurrency: 4},
 		Peer: Peer{CertificateLife: 30 * 24 * time.Hour},

@@ -1,0 +1,130 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+)
+
+// Images brings images to where machines fetch them, on a boot host or on this server, so that no machine needs a way to
+// where they are from.
+type Images interface {
+	// Bring verifies the image and has it where the node's machine fetches it, until the node's images are dropped or the
+	// time is over. where is that place in words. Done twice, or for several nodes, it is there once. fault.Conflict:
+	// somebody else brings it just now.
+	Bring(ctx context.Context, node string, i Image, until time.Time) (url, where string, err error)
+	// Drop gives up what was brought for a node; nothing there is no error.
+	Drop(ctx context.Context, node string) error
+	// Hosts tells whether machines fetch from boot hosts: then image files of a server come there, too.
+	Hosts() bool
+}
+
+// Image is one that is to be brought.
+type Image struct {
+	URL       string `json:"url,omitempty"`  // http or https
+	File      string `json:"file,omitempty"` // or a file of this server
+	Algorithm string `json:"algorithm"`      // sha256 or sha512, of the bytes as they are there
+	Hex       string `json:"hex"`
+}
+
+// BringImages sets who brings images. It is called before Run.
+func (c *Conductor) BringImages(i Images) { c.images = i }
+
+// The sources of images: from the image's own address, or from us.
+const (
+	imageByHTTP  = "http"
+	imageByLocal = "local"
+)
+
+// imageSource says from where the machine gets its image: the first of instance_info, driver_info and the configuration.
+// Source: images reference §3.
+func (c *Conductor) imageSource(n *metal.Node) (string, error) {
+	given, _ := n.InstanceInfo.Expose()["image_download_source"].(string)
+	if given == "" {
+		given, _ = n.DriverInfo.Expose()["image_download_source"].(string)
+	}
+	if given == "" {
+		given = c.config.ImageSource
+	}
+	switch given {
+	case "", imageByHTTP:
+		return imageByHTTP, nil
+	case imageByLocal:
+		return imageByLocal, nil
+	}
+	return "", fault.New(fault.Invalid, "image_download_source is %q: set it to http or local in instance_info or driver_info of node %s", given, n.UUID)
+}
+
+// planImage notes that the image is to be brought, if it is.
+func (r *runner) planImage(op *Op, i Image) error {
+	op.Rec.Bring = nil
+	from, err := r.c.imageSource(op.Node)
+	if err != nil || r.c.images == nil {
+		return err
+	}
+	if i.File == "" && from == imageByLocal || i.File != "" && r.c.images.Hosts() {
+		op.Rec.Bring = &i
+	}
+	return nil
+}
+
+func noBring(op *Op) bool { return op.Rec.Bring == nil }
+
+// bringImage has the image where the machine will fetch it. That it is to be there was saved before, so that whoever ends the
+// operation drops it.
+func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
+	if r.c.images == nil {
+		return Outcome{}, fault.New(fault.Unavailable, "this server brings no images")
+	}
+	url, where, err := r.c.images.Bring(ctx, op.Node.UUID, *op.Rec.Bring, r.c.imageUntil())
+	if fault.KindOf(err) == fault.Conflict {
+		return again(r.c.config.Poll, "the image, which is being brought for another machine"), nil
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	op.Rec.Image.URLs, op.Rec.ImageFile, op.Rec.ImageBy = []string{url}, "", r.c.process
+	r.event(op, "step", "INFO", "The image was verified and is "+where+".")
+	return done, nil
+}
+
+// bringAgain brings the image once more when the machine could not write it: the place where it was may be gone. anew is
+// false when it is still there, and so was not the reason.
+func (r *runner) bringAgain(ctx context.Context, op *Op) (anew bool, err error) {
+	if op.Rec.Bring == nil || r.c.images == nil {
+		return false, nil
+	}
+	was := strings.Join(op.Rec.Image.URLs, " ")
+	if _, err := r.bringImage(ctx, op); err != nil {
+		return false, fmt.Errorf("bring the image once more: %w", err)
+	}
+	return strings.Join(op.Rec.Image.URLs, " ") != was, nil
+}
+
+// imageUntil is until when an image that is brought now may be needed.
+func (c *Conductor) imageUntil() time.Time {
+	return time.Now().Add(min(c.config.longestCallback()+c.config.WriteLimit, 31*24*time.Hour) + time.Hour)
+}
+
+// dropImage gives up the image that was brought. A boot host that does not answer removes it when it expires.
+func (r *runner) dropImage(ctx context.Context, op *Op) {
+	if op.Rec.Bring == nil || r.c.images == nil {
+		return
+	}
+	op.Rec.Bring = nil
+	call, cancel := context.WithTimeout(ctx, withdrawLimit)
+	defer cancel()
+	if err := r.c.images.Drop(call, op.Node.UUID); err != nil {
+		r.log.Warn("image not withdrawn", "error", err)
+		r.event(op, "step", "INFO", fmt.Sprintf("The image stays on a boot host until it expires there: %s", sentence(err)))
+	}
+}
+
+func (r *runner) dropImageUndo(ctx context.Context, op *Op) error {
+	r.dropImage(ctx, op)
+	return nil
+}
