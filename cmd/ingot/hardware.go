@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"ingot/internal/config"
 	"ingot/internal/driver/fake"
 	"ingot/internal/driver/redfish"
+	"ingot/internal/driver/vswitch"
+	"ingot/internal/metal"
 )
 
 // hardware makes the hardware types that the configuration enables, each with the interfaces that it enables.
@@ -27,11 +30,49 @@ func hardware(conf config.Config, log *slog.Logger) (types map[string]conductor.
 	if err != nil {
 		return nil, nil, err
 	}
-	types, err = parts(rf, fake.New(delays)).Compose(on, enabledInterfaces(conf.Choices))
+	all := parts(rf, fake.New(delays))
+	closeSwitch, err := addSwitch(conf, all, on, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	return types, func() { rf.Close() }, nil
+	types, err = all.Compose(on, enabledInterfaces(conf.Choices))
+	if err != nil {
+		closeSwitch()
+		return nil, nil, err
+	}
+	return types, func() { rf.Close(); closeSwitch() }, nil
+}
+
+// addSwitch adds the network interface vswitch where a switch API is configured, behind upstream's. Upstream has no such
+// interface: where there is none, nothing names it.
+func addSwitch(conf config.Config, all conductor.Parts, on []conductor.Design, log *slog.Logger) (closeIt func(), err error) {
+	if conf.VSwitch.URL == "" {
+		if slices.Contains(conf.Choices.EnabledNetwork, "vswitch") {
+			return nil, errors.New("[DEFAULT] enabled_network_interfaces: vswitch needs [vswitch] url")
+		}
+		return func() {}, nil
+	}
+	vs, err := vswitch.New(conf.VSwitch, log)
+	if err != nil {
+		return nil, err
+	}
+	all["network"]["vswitch"] = conductor.Part{Network: vs}
+	for i := range on {
+		on[i].Supports["network"] = append(slices.Clone(on[i].Supports["network"]), "vswitch")
+		on[i].Fields = withFields(on[i].Fields, vswitch.Fields())
+	}
+	return vs.Close, nil
+}
+
+// withFields adds those that are not there.
+func withFields(have, more []metal.Field) []metal.Field {
+	out := slices.Clone(have)
+	for _, f := range more {
+		if !slices.ContainsFunc(out, func(x metal.Field) bool { return x.Name == f.Name }) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 func enabledTypes(all []conductor.Design, names []string) ([]conductor.Design, error) {

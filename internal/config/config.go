@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"ingot/internal/driver/vswitch"
 	"ingot/internal/identity"
 )
 
@@ -26,17 +27,18 @@ type Config struct {
 
 	EnrolmentAPI EnrolmentAPI `section:"api"`
 
-	Deploy    Deploy    `section:"deploy"`
-	Inspector Inspector `section:"inspector"`
-	Rules     Rules     `section:"inspection_rules"`
-	Agent     Agent     `section:"agent"`
-	AgentDoor AgentDoor `section:"agent"`
-	Peer      Peer      `section:"peer"`
-	Redfish   Redfish   `section:"redfish"`
-	Choices   Choices   `section:"DEFAULT"`
-	Fake      Fake      `section:"fake"`
-	Metrics   Metrics   `section:"metrics"`
-	Tracing   Tracing   `section:"tracing"`
+	Deploy    Deploy         `section:"deploy"`
+	Inspector Inspector      `section:"inspector"`
+	Rules     Rules          `section:"inspection_rules"`
+	Agent     Agent          `section:"agent"`
+	AgentDoor AgentDoor      `section:"agent"`
+	Peer      Peer           `section:"peer"`
+	Redfish   Redfish        `section:"redfish"`
+	VSwitch   vswitch.Config `section:"vswitch"`
+	Choices   Choices        `section:"DEFAULT"`
+	Fake      Fake           `section:"fake"`
+	Metrics   Metrics        `section:"metrics"`
+	Tracing   Tracing        `section:"tracing"`
 
 	Access     Access                  `section:"api"`
 	MetricsTLS MetricsTLS              `section:"metrics"`
@@ -203,6 +205,7 @@ func Defaults() Config {
 		Access:   access(),
 		AgentTLS: AgentTLS{TLSMinimumVersion: "1.3"},
 		Keystone: identity.DefaultKeystone(),
+		VSwitch:  vswitch.Defaults(),
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},
