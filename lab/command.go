@@ -57,7 +57,8 @@ func upCommand() *cobra.Command {
 	f.IntVar(&c.CPUs, "cpus", c.CPUs, "CPUs of each machine")
 	f.IntVar(&c.DiskGiB, "disk", c.DiskGiB, "disk of each machine in GiB; it takes only what is written")
 	f.IntVar(&c.Networks, "networks", c.Networks, "networks, and NICs per machine; only the first has addresses")
-	f.BoolVar(&c.SecureBoot, "secure-boot", c.SecureBoot, "firmware that runs only what Microsoft's keys sign")
+	f.StringVar(&c.Firmware, "firmware", c.Firmware, "uefi, or bios: machines that boot by BIOS until their BMC is told otherwise")
+	f.BoolVar(&c.SecureBoot, "secure-boot", c.SecureBoot, "UEFI firmware that runs only what Microsoft's keys sign")
 	f.StringVar(&c.Images, "images", "", "folder to serve to BMCs and machines (default DIR/images)")
 	f.StringVar(&subnet, "subnet", subnet, "the lab's IPv4 /24; its .1 is this host")
 	return cmd

@@ -31,7 +31,9 @@ type Config struct {
 	// Networks is how many bridges there are, and NICs per machine. Only the first has addresses; the others
 	// connect the machines with each other.
 	Networks int `json:"networks"`
-	// SecureBoot: the firmware has Microsoft's keys and runs only what they sign.
+	// Firmware is UEFI or BIOS.
+	Firmware string `json:"firmware"`
+	// SecureBoot: the UEFI firmware has Microsoft's keys and runs only what they sign.
 	SecureBoot bool `json:"secure_boot"`
 	// Images is a folder that is served at ImagesURL; "" means Dir/images.
 	Images string `json:"images"`
@@ -46,7 +48,7 @@ type Config struct {
 // Defaults is a lab of one small machine.
 func Defaults() Config {
 	return Config{Name: "lab", Dir: "ingot-lab", Machines: 1, MemoryMiB: 512, CPUs: 1, DiskGiB: 8, Networks: 1,
-		SecureBoot: true, Subnet: netip.MustParsePrefix("198.18.77.0/24")}
+		Firmware: UEFI, SecureBoot: true, Subnet: netip.MustParsePrefix("198.18.77.0/24")}
 }
 
 // nameForm keeps the veth's name, "ig-" and this, within the 15 bytes of a Linux interface name.
@@ -65,6 +67,8 @@ func (c *Config) check() error {
 		return fault.New(fault.Invalid, "A machine's disk has 1 to 16384 GiB, not %d.", c.DiskGiB)
 	case c.CPUs < 1 || c.CPUs > 16:
 		return fault.New(fault.Invalid, "A machine has 1 to 16 CPUs, not %d.", c.CPUs)
+	case c.Firmware != UEFI && c.Firmware != BIOS:
+		return fault.New(fault.Invalid, "A machine's firmware is uefi or bios, not %q.", c.Firmware)
 	case c.Networks < 1 || c.Networks > 8:
 		return fault.New(fault.Invalid, "A lab has 1 to 8 networks, not %d.", c.Networks)
 	case !c.Subnet.IsValid() || !c.Subnet.Addr().Is4() || c.Subnet.Bits() != 24:

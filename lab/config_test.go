@@ -85,7 +85,7 @@ func TestMachinesAreDistinctAndStable(t *testing.T) {
 func TestBootOrder(t *testing.T) {
 	c := Defaults()
 	s := c.specs()[0]
-	for first, want := range map[string]string{"": "disk cd nic", "Hdd": "disk cd nic", "Cd": "cd disk nic", "Pxe": "nic disk cd"} {
+	for first, want := range map[string]string{"": "disk cd nic", "Hdd": "disk cd nic", "Cd": "cd disk nic", "Pxe": "nic disk cd", "UefiHttp": "nic disk cd"} {
 		order := make([]string, 3)
 		for _, arg := range s.qemuArgs(&c, bmc.Boot{First: first}) {
 			for dev, name := range map[string]string{"virtio-blk-pci": "disk", "ide-cd": "cd", "virtio-net-pci": "nic"} {

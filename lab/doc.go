@@ -15,6 +15,10 @@
 //
 // Machine N has the BMC .100+N and is offered the address .200+N. There is no DHCP and no way out.
 //
+// A machine boots from its disk, its CD drive or its first NIC, as the override in its BMC says: from the NIC by PXE ("Pxe") or by
+// UEFI HTTP boot ("UefiHttp"). Machines with a BIOS (Config.Firmware) boot from the NIC by the iPXE in its ROM. What firmware and
+// loaders say is on the console.
+//
 // What fails, and how: a QEMU process dies with the daemon (Pdeathsig); a daemon that was killed leaves
 // the namespace and the veth, which the next up or down of that lab removes; a lab made by Start ends when
 // the process that made it ends, however that happens. Everything here needs root, for namespace and taps.

@@ -54,7 +54,7 @@ func (m *machine) PowerOn(ctx context.Context, next bmc.NextBoot) error {
 
 // boot starts a process and returns when QEMU runs the guest; the lock is held.
 func (m *machine) boot(ctx context.Context, b bmc.Boot) (*process, error) {
-	if m.config.SecureBoot { // the firmware of the others has no keys and cannot enforce anything
+	if m.config.SecureBoot && !b.Legacy { // the firmware of the others has no keys and cannot enforce anything
 		if err := applySecureBoot(m.file("vars.fd"), varsSecure, b.SecureBoot, b.Keys); err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func (m *machine) boot(ctx context.Context, b bmc.Boot) (*process, error) {
 		<-p.exited
 		return nil, fmt.Errorf("start QEMU: %w: %s", err, m.lastWords())
 	}
-	m.log.Info("machine boots", "machine", m.Name, "first", b.First, "media", b.Media != "", "secure_boot", b.SecureBoot)
+	m.log.Info("machine boots", "machine", m.Name, "first", b.First, "media", b.Media != "", "legacy", b.Legacy, "secure_boot", b.SecureBoot)
 	return p, nil
 }
 
@@ -197,5 +197,6 @@ func (m *machine) MACs() []string { return m.spec.MACs }
 func (m *machine) Inventory() bmc.Inventory {
 	return bmc.Inventory{UUID: m.UUID, Manufacturer: "Ingot", Model: "Lab Machine", Serial: m.Serial,
 		MemoryMiB: m.config.MemoryMiB, CPUs: m.config.CPUs, CPUModel: "QEMU TCG", SecureBoot: m.config.SecureBoot,
-		BootTargets: []string{"Pxe", "Hdd", "Cd"}}
+		Legacy: m.config.Firmware == BIOS, StartsLegacy: m.config.Firmware == BIOS,
+		BootTargets: []string{"Pxe", "Hdd", "Cd", "UefiHttp"}}
 }

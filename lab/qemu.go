@@ -14,24 +14,12 @@ import (
 	"ingot/lab/bmc"
 )
 
-// The firmware, as Debian's package ovmf installs it. The .ms variables hold Microsoft's keys.
 const (
 	qemuProgram    = "qemu-system-x86_64"
-	codeSecure     = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
-	varsSecure     = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
-	codePlain      = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	varsPlain      = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 	consoleLimit   = 16 << 20 // bytes; a longer log is started anew at the next power-on
-	firmwareHint   = "apt-get install qemu-system-x86 ovmf"
+	firmwareHint   = "apt-get install qemu-system-x86 ovmf ipxe-qemu"
 	virtioSerialUp = 20 // bytes of a virtio-blk serial (virtio 1.2, 5.2.6.1)
 )
-
-func (c *Config) firmware() (code, vars string) {
-	if c.SecureBoot {
-		return codeSecure, varsSecure
-	}
-	return codePlain, varsPlain
-}
 
 // checkHost finds what this host lacks for a lab.
 func checkHost(c *Config) error {
@@ -42,7 +30,11 @@ func checkHost(c *Config) error {
 		return fault.Wrap(fault.Unavailable, err, "%s is not installed: %s", qemuProgram, firmwareHint)
 	}
 	code, vars := c.firmware()
-	for _, f := range []string{code, vars} {
+	files := []string{code, vars}
+	if c.Firmware == BIOS {
+		files = append(files, nicROM)
+	}
+	for _, f := range files {
 		if _, err := os.Stat(f); err != nil {
 			return fault.Wrap(fault.Unavailable, err, "The firmware %s is not installed: %s", f, firmwareHint)
 		}
@@ -103,17 +95,7 @@ func (s spec) networkData(c *Config) map[string]any {
 
 // qemuArgs is the command line of one boot. File descriptor 3 is the control connection.
 func (s spec) qemuArgs(c *Config, boot bmc.Boot) []string {
-	code, _ := c.firmware()
-	// The firmware sorts its boot entries by these indexes, and keeps its own order among the entries of one
-	// device (OVMF, QemuBootOrderLib). It writes the result back: an override for one boot would stay if the
-	// next boot had no indexes. So every boot has them, and without an override the disk is first.
-	index := map[string]string{"disk": ",bootindex=1", "cd": ",bootindex=2", "nic": ",bootindex=3"}
-	switch boot.First {
-	case "Cd":
-		index = map[string]string{"cd": ",bootindex=1", "disk": ",bootindex=2", "nic": ",bootindex=3"}
-	case "Pxe":
-		index = map[string]string{"nic": ",bootindex=1", "disk": ",bootindex=2", "cd": ",bootindex=3"}
-	}
+	index := bootIndexes(boot.First)
 	a := []string{
 		"-name", c.Name + "-" + s.Name, "-nodefaults", "-no-user-config", "-display", "none",
 		// All that TCG can emulate: hashing an image is several times faster with AVX2 than without.
@@ -125,16 +107,8 @@ func (s spec) qemuArgs(c *Config, boot bmc.Boot) []string {
 		"-chardev", "socket,id=serial,path=console.sock,server=on,wait=off,logfile=console.log,logappend=on",
 		"-serial", "chardev:serial",
 		"-device", "virtio-rng-pci",
-		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + code,
-		"-drive", "if=pflash,unit=1,format=raw,file=vars.fd",
 	}
-	if c.SecureBoot {
-		// System management mode keeps the guest from writing the variables behind the firmware's back.
-		a = append(a, "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
-			"-global", "ICH9-LPC.disable_s3=1")
-	} else {
-		a = append(a, "-machine", "q35")
-	}
+	a = append(a, firmwareArgs(c, boot)...)
 	// The host's page cache outlives the machine, which is all that its power cuts may take; so the guest's
 	// flushes need not wait for the host's disk.
 	a = append(a, "-blockdev", blockdev(map[string]any{"driver": "raw", "node-name": "disk", "discard": "unmap", "detect-zeroes": "unmap",
@@ -150,7 +124,7 @@ func (s spec) qemuArgs(c *Config, boot bmc.Boot) []string {
 	}
 	a = append(a, "-device", cd+index["cd"])
 	for i, tap := range s.Taps {
-		nic := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=", i+1, s.MACs[i])
+		nic := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=%s", i+1, s.MACs[i], bootROM(boot, i))
 		if i == 0 {
 			nic += index["nic"]
 		}

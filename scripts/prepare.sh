@@ -11,6 +11,8 @@ packages=(
 	gdisk                 # sgdisk: partition tables
 	git                   # the build stamps the commit
 	grub-efi-amd64-signed # signed boot loader of the boot ISO
+	ipxe                  # boot loaders for network boot: snponly.efi, undionly.kpxe
+	ipxe-qemu             # boot ROMs for the NICs of machines with a BIOS
 	iproute2              # network namespaces of the lab
 	ipxe                  # boot loaders for the network: snponly.efi and undionly.kpxe
 	jq                    # reading JSON in scripts

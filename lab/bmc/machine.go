@@ -57,6 +57,7 @@ type Inventory struct {
 	CPUModel     string
 	SecureBoot   bool     // the firmware has keys and enforces Secure Boot, until it is told otherwise
 	Legacy       bool     // the firmware can boot as a BIOS does too
+	StartsLegacy bool     // and does so until it is told otherwise
 	BootTargets  []string // what a boot override may name besides "None"
 }
 

@@ -103,6 +103,22 @@ func TestBootModeOfAMachineThatHasBoth(t *testing.T) {
 	r.enable(true, 400)
 }
 
+func TestBIOSMachineStartsLegacyUntilToldOtherwise(t *testing.T) {
+	m := NewFakeMachine().Pretend(func(i *Inventory) { i.Legacy, i.StartsLegacy = true, true })
+	r := newRig(t, func(c *Config) { c.Machine = m })
+	r.machine = m
+	r.resetTo("On", 204)
+	if b := r.lastBoot(); !b.Legacy || b.SecureBoot {
+		t.Errorf("boots %+v, want Legacy without Secure Boot", b)
+	}
+	r.resetTo("ForceOff", 204)
+	r.do("PATCH", SystemPath, map[string]any{"Boot": map[string]any{"BootSourceOverrideMode": "UEFI"}}, 204)
+	r.resetTo("On", 204)
+	if b := r.lastBoot(); b.Legacy || b.SecureBoot || !b.Keys {
+		t.Errorf("boots %+v, want UEFI with keys", b)
+	}
+}
+
 func TestBootAndMediaFaults(t *testing.T) {
 	r := newRig(t)
 	insert := func(want int) {

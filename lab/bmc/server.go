@@ -101,7 +101,8 @@ func New(c Config) (*BMC, error) {
 	}
 	b.sessions.limit = c.SessionTimeout
 	factory := c.Machine.Inventory()
-	b.secure, b.keys = settled(factory.SecureBoot), settled(factory.SecureBoot)
+	b.legacy = settled(factory.Legacy && factory.StartsLegacy)
+	b.secure, b.keys = settled(factory.SecureBoot && !b.legacy.now), settled(factory.SecureBoot)
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.mux = b.routes()
 	return b, nil

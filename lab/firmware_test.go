@@ -1,0 +1,42 @@
+package lab
+
+import (
+	"strings"
+	"testing"
+
+	"ingot/lab/bmc"
+)
+
+func TestFirmwareOfABoot(t *testing.T) {
+	uefi := Defaults()
+	bios := uefi
+	bios.Firmware = BIOS
+	bios.Networks = 2
+	for _, row := range []struct {
+		label     string
+		config    Config
+		boot      bmc.Boot
+		has, lack []string
+	}{
+		{"from the disk", uefi, bmc.Boot{}, []string{codeSecure, "IPv4PXESupport,string=yes"}, []string{nicROM}},
+		{"by PXE", uefi, bmc.Boot{First: "Pxe"}, []string{"IPv4PXESupport,string=yes", "IPv6PXESupport,string=no"}, []string{nicROM}},
+		{"by HTTP", uefi, bmc.Boot{First: "UefiHttp"}, []string{"IPv4PXESupport,string=no", "IPv6PXESupport,string=no"}, []string{nicROM}},
+		{"by BIOS", bios, bmc.Boot{First: "Pxe", Legacy: true}, []string{"graphics=off", nicROM}, []string{"pflash", "smm=on", "fw_cfg"}},
+		{"by UEFI, of a machine that has both", bios, bmc.Boot{}, []string{codeSecure}, []string{nicROM}},
+	} {
+		args := strings.Join(row.config.specs()[0].qemuArgs(&row.config, row.boot), " ")
+		for _, want := range row.has {
+			if !strings.Contains(args, want) {
+				t.Errorf("%s: no %s in %s", row.label, want, args)
+			}
+		}
+		for _, not := range row.lack {
+			if strings.Contains(args, not) {
+				t.Errorf("%s: %s in %s", row.label, not, args)
+			}
+		}
+		if n := strings.Count(args, nicROM); n > 1 {
+			t.Errorf("%s: %d NICs boot", row.label, n)
+		}
+	}
+}
