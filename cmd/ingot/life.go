@@ -18,6 +18,7 @@ func lifeConfig(cc *conductor.Config, c config.Config) (err error) {
 	if cc.Inspect.BuiltInRules, err = builtInRules(c.Rules.BuiltInRules); err != nil {
 		return err
 	}
+	cc.RefuseSharedRescue = c.Conductor.RefuseSharedRescuingNetwork
 	s, t := &cc.Sweep, c.Timers
 	s.PowerInterval, s.PowerWorkers, s.PowerRetries = t.SyncPowerStateInterval, t.SyncPowerStateWorkers, t.PowerStateSyncMaxRetries
 	s.ForcePower, s.RecoveryInterval = t.ForcePowerStateDuringSync, t.PowerFailureRecoveryInterval

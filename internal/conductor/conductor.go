@@ -83,6 +83,9 @@ type Config struct {
 	// StepPriority overrides the priority of clean steps that run by themselves, by "<interface>.<step>"; 0 leaves a
 	// step out.
 	StepPriority map[string]int
+	// RefuseSharedRescue refuses nodes whose rescuing network is their provisioning or cleaning network, too; else validate
+	// warns. Default false.
+	RefuseSharedRescue bool
 	// Erasure is how agents erase disks.
 	Erasure Erasure
 	// CollectLogs says when the logs of a ramdisk are kept: LogsAlways, LogsOnFailure or LogsNever.
@@ -128,6 +131,7 @@ type Conductor struct {
 	depot    Depot
 	images   Images  // nil: machines fetch images where they are
 	pusher   Pusher  // nil: machines fetch their boot ISOs from the depot
+	leases   Leases  // nil: no DHCP server of ours is known
 	secrets  Secrets // nil: this server keeps none
 	log      *slog.Logger
 	lanes    lanes

@@ -20,10 +20,13 @@ import (
 type wires struct {
 	w *world
 
-	mu    sync.Mutex
-	on    map[metal.NetworkRole]bool
-	asked map[metal.NetworkRole]bool
-	known map[string]bool // the VIFs that were attached
+	mu     sync.Mutex
+	on     map[metal.NetworkRole]bool
+	asked  map[metal.NetworkRole]bool
+	known  map[string]bool              // the VIFs that were attached
+	says   map[metal.NetworkRole]string // what is unwise about a role's network
+	lacks  map[metal.NetworkRole]bool   // the roles that no network is known for
+	leased string                       // the address of its machine, "" for none
 }
 
 const testVIF = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -235,8 +238,14 @@ func (s *wires) DetachVIF(_ context.Context, _ *metal.Node, w metal.Wiring, vif 
 	return nil
 }
 
-func (s *wires) CheckNetwork(_ context.Context, n *metal.Node, _ metal.Wiring, role metal.NetworkRole) ([]string, error) {
-	return nil, nil
+func (s *wires) CheckNetwork(_ context.Context, n *metal.Node, _ metal.Wiring, role metal.NetworkRole) (warnings []string, err error) {
+	if s.says[role] != "" {
+		warnings = append(warnings, s.says[role])
+	}
+	if s.lacks[role] {
+		err = fault.New(fault.Invalid, "No %s network is known for node %s.", role, n.UUID)
+	}
+	return warnings, err
 }
 
 func (s *wires) PhysicalNetworks(context.Context, *metal.Node, string) ([]string, error) {
@@ -244,7 +253,10 @@ func (s *wires) PhysicalNetworks(context.Context, *metal.Node, string) ([]string
 }
 
 func (s *wires) Addresses(context.Context, *metal.Node, string, metal.NetworkRole) ([]netip.Addr, error) {
-	return nil, nil
+	if s.leased == "" {
+		return nil, fault.New(fault.Unavailable, "the network service is away")
+	}
+	return []netip.Addr{netip.MustParseAddr(s.leased)}, nil
 }
 
 // The order of an operation's networks, as the reference gives it.

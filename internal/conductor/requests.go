@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"ingot/internal/depot"
@@ -25,7 +26,7 @@ func question(name string, run func(*runner, context.Context, *Op) (Outcome, err
 }
 
 // validate says for each interface whether it could work. Source of the shape: rest-api reference §2.6.
-func (r *runner) validate(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) validate(ctx context.Context, op *Op) (Outcome, error) {
 	yes, no := true, false
 	out := map[string]metal.Validation{}
 	for _, kind := range metal.InterfaceKinds {
@@ -37,6 +38,12 @@ func (r *runner) validate(_ context.Context, op *Op) (Outcome, error) {
 			continue
 		}
 		out[kind.Name] = metal.Validation{Result: &yes}
+	}
+	if *out["network"].Result {
+		warnings, err := r.checkNetworks(ctx, op)
+		if out["network"] = (metal.Validation{Result: &yes, Reason: strings.Join(warnings, " ")}); err != nil {
+			out["network"] = metal.Validation{Result: &no, Reason: sentence(err)}
+		}
 	}
 	return done, op.Answer(out)
 }

@@ -122,6 +122,9 @@ type Conductor struct {
 	// CleanStepPriorityOverride sets the priority of clean steps that run by themselves, as interface.step:priority.
 	// 0 leaves a step out.
 	CleanStepPriorityOverride []string `key:"clean_step_priority_override"`
+	// RefuseSharedRescuingNetwork refuses nodes whose rescuing network is their provisioning or cleaning network, too.
+	// Without it validate and the doctor warn.
+	RefuseSharedRescuingNetwork bool `key:"refuse_shared_rescuing_network"`
 	// AbandonedOperationTimeout is how long an operation may stay without a server that serves its driver or knows its
 	// plan; then any server fails it, and says what may be left behind.
 	AbandonedOperationTimeout time.Duration `key:"abandoned_operation_timeout" min:"60"`

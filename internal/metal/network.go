@@ -86,3 +86,7 @@ func (w Wiring) Note(notes Notes) {
 		}
 	}
 }
+
+// Separates tells whether a network interface keeps the machines of one user away from those of another. Flat ones share
+// one network, and those of noop stay where they are cabled to.
+func Separates(network string) bool { return network != "noop" && network != "flat" }

@@ -29,6 +29,16 @@ func (names NetworkNames) Need(n *Node, role NetworkRole, section string) (strin
 	return name, nil
 }
 
+// RescueWarning says what is unwise about a rescuing network that is another role's, too; "" for nothing.
+func (names NetworkNames) RescueWarning(n *Node) string {
+	shares := names.RescueShares(n)
+	if shares == "" {
+		return ""
+	}
+	return "The rescuing network " + names.Of(n, RescuingNetwork) + " is the " + string(shares) +
+		" network, too: the user of a rescued machine sees machines that are being worked on. Give rescuing a network of its own."
+}
+
 // RescueShares is the role whose network is that of rescuing, too: what a rescued machine's user does there is seen by
 // machines of that role. "" for none.
 func (names NetworkNames) RescueShares(n *Node) NetworkRole {
