@@ -59,6 +59,7 @@ func upCommand() *cobra.Command {
 	f.IntVar(&c.Networks, "networks", c.Networks, "networks, and NICs per machine; only the first has addresses")
 	f.StringVar(&c.Firmware, "firmware", c.Firmware, "uefi, or bios: machines that boot by BIOS until their BMC is told otherwise")
 	f.BoolVar(&c.SecureBoot, "secure-boot", c.SecureBoot, "UEFI firmware that runs only what Microsoft's keys sign")
+	f.BoolVar(&c.Switch, "switch", c.Switch, "NICs are on ports of a switch with logical networks, which docs/vswitch-api.md moves")
 	f.StringVar(&c.Images, "images", "", "folder to serve to BMCs and machines (default DIR/images)")
 	f.StringVar(&subnet, "subnet", subnet, "the lab's IPv4 /24; its .1 is this host")
 	return cmd
@@ -122,7 +123,7 @@ func (l *Lab) table(ctx context.Context, w io.Writer) error {
 	for _, m := range l.Machines {
 		fmt.Fprintf(w, "%s certificate fingerprint: %s\n", m.Name, m.Fingerprint)
 	}
-	return nil
+	return l.switchTable(ctx, w)
 }
 
 func (l *Lab) json(ctx context.Context, w io.Writer) error {

@@ -31,6 +31,9 @@ type Config struct {
 	// Networks is how many bridges there are, and NICs per machine. Only the first has addresses; the others
 	// connect the machines with each other.
 	Networks int `json:"networks"`
+	// Switch: the NICs are on ports of a switch that moves them between logical networks, when its API is asked to, and
+	// are isolated until then. Networks is only the NICs per machine then.
+	Switch bool `json:"switch,omitempty"`
 	// Firmware is UEFI or BIOS.
 	Firmware string `json:"firmware"`
 	// SecureBoot: the UEFI firmware has Microsoft's keys and runs only what they sign.
@@ -104,7 +107,10 @@ func (c *Config) hostLink() string  { return "ig-" + c.Name }
 
 // bridge is the name of network n, from 1.
 func (c *Config) bridge(n int) string {
-	if n == 1 {
+	switch {
+	case n == 1 && c.Switch:
+		return core
+	case n == 1:
 		return "provisioning"
 	}
 	return "net" + strconv.Itoa(n)

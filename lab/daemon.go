@@ -18,6 +18,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/lab/bmc"
+	"ingot/lab/vswitch"
 )
 
 const (
@@ -77,6 +78,7 @@ type daemon struct {
 	images   *http.Server
 	bmcs     []*bmc.BMC
 	machines []*machine
+	vswitch  *vswitch.Switch // nil for a lab without
 }
 
 // start brings up the image server and every machine's BMC, and completes the state.
@@ -90,6 +92,9 @@ func (d *daemon) start() error {
 			return fmt.Errorf("machine %s: %w", s.Name, err)
 		}
 	}
+	if err := d.serveSwitch(c); err != nil {
+		return fmt.Errorf("switch: %w", err)
+	}
 	d.state.DaemonPID, d.state.DaemonStart = os.Getpid(), startTime(os.Getpid())
 	return d.state.write()
 }
@@ -99,7 +104,11 @@ func (d *daemon) addMachine(c *Config, s spec) error {
 		return err
 	}
 	for i, tap := range s.Taps {
-		if err := makeTap(tap, c.bridge(i+1)); err != nil {
+		bridge := c.bridge(i + 1)
+		if c.Switch {
+			bridge = ""
+		}
+		if err := makeTap(tap, bridge); err != nil {
 			return err
 		}
 	}
@@ -118,7 +127,7 @@ func (d *daemon) addMachine(c *Config, s spec) error {
 		return err
 	}
 	d.state.Machines = append(d.state.Machines, MachineState{Name: s.Name, UUID: s.UUID, BMCURL: b.URL(), User: bmcUser,
-		PasswordFile: s.passwordFile(), Fingerprint: b.Fingerprint(), MACs: s.MACs, Address: s.Address,
+		PasswordFile: s.passwordFile(), Fingerprint: b.Fingerprint(), MACs: s.MACs, Ports: c.switchPorts(s), Address: s.Address,
 		NetworkDataFile: s.networkFile(), DiskPath: s.disk(), ConsolePath: s.console(), ConsoleSocket: s.file("console.sock")})
 	return nil
 }
@@ -145,6 +154,9 @@ func (d *daemon) serveImages(c *Config) error {
 // close ends everything, machines as by a power cut.
 func (d *daemon) close() error {
 	var errs []error
+	if d.vswitch != nil {
+		errs = append(errs, d.vswitch.Close())
+	}
 	for _, b := range d.bmcs {
 		errs = append(errs, b.Close())
 	}

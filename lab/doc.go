@@ -15,6 +15,21 @@
 //
 // Machine N has the BMC .100+N and is offered the address .200+N. There is no DHCP and no way out.
 //
+// A lab with a switch (Config.Switch) has a bridge per logical network, and its NICs are on none until the API of lab/vswitch
+// puts them on one (docs/vswitch-api.md). The operator's networks hang on ports of the bridge "core" that are isolated from each
+// other: this host and the BMCs have one address for all of them, and no frame passes from one to another. A tenant's
+// network hangs on nothing.
+//
+//	root namespace                     namespace ingot-<name>
+//	198.18.77.1  ig-<name> ────veth──── host ── bridge "core": 198.18.77.2 (images, :8080; switch, :443),
+//	(ingot serve)                                 │ │ │ │ │     198.18.77.101 (BMC of m1, :443), …
+//	                        "provisioning" ───────┘ │ │ │ │     isolated from each other
+//	                            "cleaning" ─────────┘ │ │ │
+//	                            "rescuing" ───────────┘ │ │     m1n1 (tap) ─ ─ ┐ on one bridge,
+//	                          "inspection" ─────────────┘ │     m2n1 (tap) ─ ─ ┤ or on none
+//	                           "servicing" ───────────────┘
+//	                              "tenant-a"    "tenant-b"      no way out
+//
 // A machine boots from its disk, its CD drive or its first NIC, as the override in its BMC says: from the NIC by PXE ("Pxe") or by
 // UEFI HTTP boot ("UefiHttp"). Machines with a BIOS (Config.Firmware) boot from the NIC by the iPXE in its ROM. What firmware and
 // loaders say is on the console.

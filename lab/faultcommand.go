@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/lab/bmc"
+	"ingot/lab/vswitch"
 )
 
 // faultCommand plants faults in a BMC while the lab runs.
@@ -19,7 +20,8 @@ func faultCommand() *cobra.Command {
 		Use: "fault MACHINE [FAULT[:TIMES]]...", Args: cobra.MinimumNArgs(1),
 		Short: "Plant faults in a machine's BMC, or show those that are planted",
 		Long: "Plants faults in a machine's BMC in place of those that were planted. With TIMES a fault heals after it has struck\n" +
-			"that often. Without a fault, those that are planted are shown. The faults:\n\n  " + strings.Join(bmc.FaultNames(), "\n  "),
+			"that often. Without a fault, those that are planted are shown. The faults:\n\n  " + strings.Join(bmc.FaultNames(), "\n  ") +
+			"\n\nThe machine \"switch\" is the lab's switch, with these:\n\n  " + strings.Join(vswitch.FaultNames(), "\n  "),
 		Example: "  ingot lab fault m1 503-then-ok:5\n  ingot lab fault m1 setting-ignored\n  ingot lab fault m1 --clear",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := parseFaults(args[1:])
@@ -29,6 +31,9 @@ func faultCommand() *cobra.Command {
 			l, err := openDir(dir)
 			if err != nil {
 				return err
+			}
+			if args[0] == "switch" {
+				return l.switchFaults(cmd.Context(), cmd.OutOrStdout(), list, remove)
 			}
 			m, err := l.Machine(args[0])
 			if err != nil {

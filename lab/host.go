@@ -49,7 +49,11 @@ func makeNetwork(c *Config) error {
 	if err := addressAndUp(h, "lo"); err != nil {
 		return err
 	}
-	for n := 1; n <= c.Networks; n++ {
+	bridges := c.Networks
+	if c.Switch {
+		bridges = 1 // the others are its logical networks
+	}
+	for n := 1; n <= bridges; n++ {
 		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: c.bridge(n)}}
 		if err := h.LinkAdd(bridge); err != nil {
 			return fmt.Errorf("make bridge %s: %w", c.bridge(n), err)
@@ -68,14 +72,20 @@ func makeNetwork(c *Config) error {
 			return err
 		}
 	}
+	if c.Switch {
+		return makeLogicalNetworks(h)
+	}
 	return nil
 }
 
-// makeTap makes a tap on a bridge, in the namespace of this process.
+// makeTap makes a tap on a bridge, or on none for "", in the namespace of this process.
 func makeTap(name, bridge string) error {
 	tap := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: name}, Mode: netlink.TUNTAP_MODE_TAP}
 	if err := netlink.LinkAdd(tap); err != nil {
 		return fmt.Errorf("make tap %s: %w", name, err)
+	}
+	if bridge == "" {
+		return nil
 	}
 	br, err := netlink.LinkByName(bridge)
 	if err != nil {

@@ -29,6 +29,8 @@ type State struct {
 	ImagesURL string         `json:"images_url"`
 	ImagesDir string         `json:"images_dir"`
 	Machines  []MachineState `json:"machines"`
+	// Switch is how the lab's switch is asked; nil for a lab without.
+	Switch *SwitchState `json:"switch,omitempty"`
 }
 
 // MachineState is one machine of a running lab.
@@ -41,6 +43,8 @@ type MachineState struct {
 	// Fingerprint is the SHA-256 of the BMC's certificate, 64 hex digits. It changes with every up.
 	Fingerprint string   `json:"fingerprint"`
 	MACs        []string `json:"macs"`
+	// Ports are where its NICs are cabled to, in the order of MACs; none in a lab without a switch.
+	Ports []SwitchPort `json:"switch_ports,omitempty"`
 	// Address is what the machine is offered on the first network; NetworkDataFile says it in Nova's form.
 	Address         netip.Addr `json:"address"`
 	NetworkDataFile string     `json:"network_data_file"`

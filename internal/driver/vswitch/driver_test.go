@@ -177,6 +177,7 @@ func TestChecks(t *testing.T) {
 		{"no such network", metal.ServicingNetwork, func(r *rig) { r.node.DriverInfo = info(map[string]any{"servicing_network": "moon"}) }, "", `no network "moon"`},
 		{"rescuing by its alias", metal.RescuingNetwork, func(r *rig) { r.node.DriverInfo = info(map[string]any{"rescue_network": "cleaning"}) }, "is the cleaning network, too", ""},
 		{"not cabled", metal.CleaningNetwork, func(r *rig) { r.wired.Ports[1].LocalLinkConnection = nil }, "", "Port p2 (52:54:00:00:00:02) does not say where it is cabled to"},
+		{"of no switch", metal.CleaningNetwork, func(r *rig) { r.wired.Ports[1].LocalLinkConnection = map[string]any{"network_type": "unmanaged"} }, "", ""},
 		{"two in one socket", metal.CleaningNetwork, func(r *rig) { r.wired.Ports[1].LocalLinkConnection["port_id"] = "1" }, "", "Ports p1 and p2 of node " + nodeA + " name the same port 1"},
 		{"no such port", metal.CleaningNetwork, func(r *rig) { r.wired.Ports[1].LocalLinkConnection["port_id"] = "9/9" }, "", "does not know the port"},
 		{"nothing boots", metal.CleaningNetwork, func(r *rig) { r.wired.Ports[0].PXEEnabled = false }, "", "enrol a port with pxe_enabled"},

@@ -33,12 +33,15 @@ func nics(n *metal.Node, w metal.Wiring) ([]nic, error) {
 	var out []nic
 	seen := map[socket]string{}
 	for _, p := range w.Ports {
+		if p.LocalLinkConnection["network_type"] == "unmanaged" {
+			continue // the operator says that no switch of ours has it
+		}
 		s := socket{}
 		s.Switch, _ = p.LocalLinkConnection["switch_id"].(string)
 		s.Port, _ = p.LocalLinkConnection["port_id"].(string)
 		if !nameForm(s.Switch) || !nameForm(s.Port) {
 			return nil, fault.New(fault.Invalid, "Port %s (%s) does not say where it is cabled to: set local_link_connection switch_id and port_id, "+
-				"or delete the port if nobody uses that NIC.", p.UUID, p.Address)
+				"or network_type unmanaged if no switch of this API has it.", p.UUID, p.Address)
 		}
 		if other := seen[s]; other != "" {
 			return nil, fault.New(fault.Invalid, "Ports %s and %s of node %s name the same %s in local_link_connection.", other, p.UUID, n.UUID, s)
