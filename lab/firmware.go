@@ -15,7 +15,7 @@ const (
 	varsSecure = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
 	codePlain  = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 	varsPlain  = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	nicROM     = "/usr/lib/ipxe/qemu/pxe-virtio.rom"
+	nicROM     = "/usr/lib/ipxe/qemu/efi-virtio.rom" // for BIOS and UEFI
 )
 
 // firmware is the UEFI firmware of the lab's machines.
@@ -65,11 +65,12 @@ func bootIndexes(first string) map[string]string {
 	return map[string]string{"disk": ",bootindex=1", "cd": ",bootindex=2", "nic": ",bootindex=3"}
 }
 
-// bootROM is the ROM of a machine's i-th NIC. UEFI has a driver of its own; a BIOS can boot from a NIC only by its ROM, which
-// is iPXE in QEMU. The first NIC alone boots.
+// bootROM is the suffix that gives a machine's i-th NIC its ROM, or none. UEFI has a driver of its own; a BIOS boots from a NIC
+// by its ROM only, which is iPXE in QEMU. A ROM that is not named here is QEMU's default, and only in that QEMU sets the PCI ID
+// by which SeaBIOS finds it (pci_patch_ids in QEMU's hw/pci/pci.c). The first NIC alone boots.
 func bootROM(boot bmc.Boot, i int) string {
 	if boot.Legacy && i == 0 {
-		return nicROM
+		return ""
 	}
-	return ""
+	return ",romfile="
 }

@@ -124,7 +124,7 @@ func (s spec) qemuArgs(c *Config, boot bmc.Boot) []string {
 	}
 	a = append(a, "-device", cd+index["cd"])
 	for i, tap := range s.Taps {
-		nic := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=%s", i+1, s.MACs[i], bootROM(boot, i))
+		nic := fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s%s", i+1, s.MACs[i], bootROM(boot, i))
 		if i == 0 {
 			nic += index["nic"]
 		}
