@@ -24,9 +24,9 @@ type Boots interface {
 	Loader(ctx context.Context, b *metal.NetworkBoot, c Client) (string, error)
 	// Open opens a file of a boot by its name: FileKernel, FileInitramfs, FileScript, FileGrub, FileConfig or the name
 	// of a loader, or of what a loader fetches beside itself. Kernel and initramfs were verified. A name that is in no
-	// table is fault.NotFound. Opening FileConfig gives nothing out yet: that is what Give is for.
+	// table is fault.NotFound. Opening FileConfig or FileISO gives nothing out yet: that is what Give is for.
 	Open(ctx context.Context, b *metal.NetworkBoot, name string, at Place) (File, error)
-	// Give is called before the first byte of FileConfig goes to an address. It counts and notes that; an error
+	// Give is called before the first byte of FileConfig or FileISO goes to an address. It counts and notes that; an error
 	// (fault.Conflict) means that it was given out often enough.
 	Give(ctx context.Context, b *metal.NetworkBoot, to netip.Addr) error
 	// Note keeps for a node's operator what happened to one of its machines here. It must not be slow, and does not
@@ -40,7 +40,8 @@ const (
 	FileInitramfs = "initramfs"
 	FileScript    = "boot.ipxe"
 	FileGrub      = "grub.cfg"
-	FileConfig    = "config" // a newc cpio of /ingot/boot.json
+	FileConfig    = "config"   // a newc cpio of /ingot/boot.json
+	FileISO       = "boot.iso" // a loader: the boot ISO, with that configuration in it
 )
 
 // Known is a NIC of an enrolled machine.
