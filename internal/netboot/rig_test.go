@@ -40,7 +40,8 @@ func newMemory() *memory {
 	for _, mac := range []string{macA, macB, macC} {
 		m.known[mac] = &Known{NodeUUID: "node-of-" + mac, MAC: mac}
 	}
-	for mac, key := range map[string]string{macA: keyA, macB: keyB} {
+	for _, of := range [][2]string{{macA, keyA}, {macB, keyB}} {
+		mac, key := of[0], of[1]
 		m.boots = append(m.boots, &metal.NetworkBoot{NodeUUID: "node-of-" + mac, Interface: metal.BootIPXE, MACs: []string{mac}, SystemUUID: uidA,
 			Firmware: metal.UEFI, Arch: "x86_64", Key: secret.New(key), Config: secret.New("token-of-" + mac)})
 	}
