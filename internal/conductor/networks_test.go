@@ -62,6 +62,9 @@ var vifJourneys = []journey{
 // vifsArrived checks which port has which VIF, and that the network service was told.
 func (w *world) vifsArrived(j journey, label string) {
 	w.t.Helper()
+	if w.wires == nil { // the test asked for no networks
+		return
+	}
 	want := map[metal.Plan]map[string]string{
 		metal.PlanAttachVIF: {"52:54:00:00:00:01": testVIF, "52:54:00:00:00:03": "second"}, metal.PlanDetachVIF: {}, metal.PlanTearDown: {},
 	}[j.plan]

@@ -28,11 +28,12 @@ const oldData = "what a former tenant left\n"
 // process once it has booted from its CD. Booted from anything else it does nothing.
 type machine struct {
 	*bmc.FakeMachine
-	t     *testing.T
-	agent string // the program
-	root  string // where the agent sees sys, proc and dev
-	reach reach
-	ctl   *bmc.BMC
+	t      *testing.T
+	agent  string // the program
+	root   string // where the agent sees sys, proc and dev
+	reach  reach
+	listen string // where its agent takes commands
+	ctl    *bmc.BMC
 
 	mu    sync.Mutex
 	guest *guest // nil while no agent runs
@@ -48,7 +49,7 @@ type guest struct {
 // newMachine makes a machine that is off, with old data on its disk, and its BMC on loopback.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{FakeMachine: bmc.NewFakeMachine(), t: t, agent: program(t, "ingot-agent"), root: t.TempDir()}
+	m := &machine{FakeMachine: bmc.NewFakeMachine(), t: t, agent: program(t, "ingot-agent"), root: t.TempDir(), listen: "127.0.0.1:0"}
 	for name, content := range map[string]string{
 		"sys/class/net/eth0/address":             m.MACs()[0],
 		"sys/class/net/eth0/device/vendor":       "0x1af4",
@@ -147,7 +148,7 @@ func (m *machine) run(iso string) error {
 		return err
 	}
 	g := &guest{ended: make(chan struct{})}
-	g.cmd = exec.Command(m.agent, "-no-init", "-boot-config", config, "-listen", "127.0.0.1:0", "-advertise", "127.0.0.1", "-root", m.root)
+	g.cmd = exec.Command(m.agent, "-no-init", "-boot-config", config, "-listen", m.listen, "-advertise", "127.0.0.1", "-root", m.root)
 	g.cmd.Stdout, g.cmd.Stderr = serial{m}, serial{m}
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := g.cmd.Start(); err != nil {

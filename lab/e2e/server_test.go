@@ -25,6 +25,7 @@ type server struct {
 	data, log        string
 	api, agent, boot string
 	env, args        []string // args are added to the command line
+	in               space    // where it runs
 	noAPI            bool     // it serves none: others tell whether it is there
 	cmd              *exec.Cmd
 	ended            chan struct{}
@@ -75,7 +76,7 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	s.cmd = exec.Command(program(s.t, "ingot"), "serve", "--data", s.data, "--listen", s.api, "--agent-listen", s.agent, "--boot-listen", s.boot)
+	s.cmd = s.in.command(program(s.t, "ingot"), "serve", "--data", s.data, "--listen", s.api, "--agent-listen", s.agent, "--boot-listen", s.boot)
 	s.cmd.Args = append(s.cmd.Args, s.args...)
 	s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.env, log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
