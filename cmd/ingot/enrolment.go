@@ -6,6 +6,7 @@ import (
 
 	"ingot/internal/api"
 	"ingot/internal/config"
+	"ingot/internal/metal"
 	"ingot/internal/ops"
 )
 
@@ -14,6 +15,7 @@ func enrolment(c config.Config, oc *ops.Config) {
 	oc.ResourceClass, oc.ConductorGroup = c.Enrolment.DefaultResourceClass, c.Enrolment.DefaultConductorGroup
 	oc.PortgroupMode = c.Enrolment.DefaultPortgroupMode
 	oc.RefusedBootModes = c.EnrolmentAPI.DisallowedEnrollmentBootModes
+	oc.Networks = map[string]metal.NetworkNames{"vswitch": c.VSwitch.Names()}
 	oc.KeepAvailable = !c.Deletion.AllowDeletingAvailableNodes
 }
 

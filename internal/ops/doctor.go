@@ -66,7 +66,12 @@ func (s *Service) examine(ctx context.Context) []metal.Finding {
 		}
 		out = append(out, overdue(n))
 		list, err := tx.InTrouble(failedStates(), "", troublesListed)
+		if err != nil {
+			return err
+		}
 		out = append(out, troubles(list)...)
+		networks, err := s.networks(tx)
+		out = append(out, networks...)
 		return err
 	})
 	if err != nil {

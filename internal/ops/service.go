@@ -34,6 +34,8 @@ type Config struct {
 	ResourceClass, ConductorGroup string
 	// RefusedBootModes are the boot modes that new nodes may not ask for. Default none.
 	RefusedBootModes []string
+	// Networks are, by network interface, the operator's networks that the configuration names. Default none.
+	Networks map[string]metal.NetworkNames
 	// KeepAvailable refuses to delete nodes that are available. Default false.
 	KeepAvailable bool
 }

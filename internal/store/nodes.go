@@ -145,6 +145,8 @@ type NodeFilter struct {
 	Maintenance *bool
 	Retired     *bool
 	Project     string   // owner or lessee
+	Somebodys   bool     // with an owner or a lessee
+	Network     string   // network interface
 	Contains    string   // part of the description
 	Shards      []string // any of these
 	Sharded     *bool
@@ -176,6 +178,12 @@ func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 	}
 	if f.Project != "" {
 		w.only("(n.owner = ? OR n.lessee = ?)", f.Project, f.Project)
+	}
+	if f.Somebodys {
+		w.add("(n.owner <> '' OR n.lessee <> '')")
+	}
+	if f.Network != "" {
+		w.add(fmt.Sprintf(t.db.dialect.pick, "n.interfaces", "network")+" = ?", f.Network)
 	}
 	if f.Contains != "" {
 		w.add(`n.description {{like}} ? ESCAPE '\'`, "%"+likeEscaper.Replace(f.Contains)+"%")

@@ -143,7 +143,7 @@ func testNodeFilters(t *testing.T, open opener) {
 	addNode(t, db, 2, func(n *metal.Node) {
 		n.Lessee, n.Description, n.Maintenance, n.ResourceClass = "alice", "500 RACK1", true, "gold"
 	})
-	addNode(t, db, 3, func(n *metal.Node) { n.InstanceUUID, n.Retired, n.Driver = id(90), true, "redfish" })
+	addNode(t, db, 3, func(n *metal.Node) { n.InstanceUUID, n.Retired, n.Driver, n.Interfaces = id(90), true, "redfish", map[string]string{"network": "vswitch"} })
 	for _, c := range []struct {
 		what string
 		f    NodeFilter
@@ -153,6 +153,9 @@ func testNodeFilters(t *testing.T, open opener) {
 		{"equal", NodeFilter{Equal: map[string]string{"driver": "redfish"}}, "3"},
 		{"two equal", NodeFilter{Equal: map[string]string{"resource_class": "gold", "owner": "alice"}}, "1"},
 		{"project is owner or lessee", NodeFilter{Project: "alice"}, "1 2"},
+		{"somebody's", NodeFilter{Somebodys: true}, "1 2"},
+		{"network interface", NodeFilter{Network: "vswitch"}, "3"},
+		{"nobody's with it", NodeFilter{Network: "vswitch", Somebodys: true}, ""},
 		{"maintenance", NodeFilter{Maintenance: &yes}, "2"},
 		{"no maintenance", NodeFilter{Maintenance: &no}, "1 3"},
 		{"retired", NodeFilter{Retired: &yes}, "3"},

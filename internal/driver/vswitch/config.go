@@ -41,7 +41,8 @@ type Config struct {
 // Defaults is a configuration without a switch.
 func Defaults() Config { return Config{Timeout: 10 * time.Second, ApplyTimeout: 30 * time.Second} }
 
-func (c Config) names() metal.NetworkNames {
+// Names are the networks that it names.
+func (c Config) Names() metal.NetworkNames {
 	return metal.NetworkNames{metal.ProvisioningNetwork: c.ProvisioningNetwork, metal.CleaningNetwork: c.CleaningNetwork,
 		metal.RescuingNetwork: c.RescuingNetwork, metal.InspectionNetwork: c.InspectionNetwork, metal.ServicingNetwork: c.ServicingNetwork}
 }

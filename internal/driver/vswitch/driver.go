@@ -21,7 +21,7 @@ type Driver struct {
 // New makes the driver. Files that cannot be read are an error; the switch is not asked. Without a URL each call is
 // refused with a sentence that says so.
 func New(c Config, log *slog.Logger) (*Driver, error) {
-	d := &Driver{config: c, names: c.names(), log: log}
+	d := &Driver{config: c, names: c.Names(), log: log}
 	if c.URL == "" {
 		return d, nil
 	}
@@ -61,9 +61,8 @@ func (d *Driver) CheckNetwork(ctx context.Context, n *metal.Node, w metal.Wiring
 	if _, err := d.read(ctx, n, list); err != nil {
 		return nil, err
 	}
-	if shares := d.names.RescueShares(n); role == metal.RescuingNetwork && shares != "" {
-		warnings = append(warnings, "The rescuing network "+d.names.Of(n, role)+" is the "+string(shares)+
-			" network, too: the user of a rescued machine sees machines that are being worked on. Give rescuing a network of its own.")
+	if unwise := d.names.RescueWarning(n); role == metal.RescuingNetwork && unwise != "" {
+		warnings = append(warnings, unwise)
 	}
 	return warnings, nil
 }
