@@ -13,6 +13,7 @@ import (
 type wishes struct {
 	allocations []*wire.Allocation
 	runbooks    []*wire.Runbook
+	vifs        []map[string]any
 	traits      []string // of every node
 }
 
@@ -99,4 +100,18 @@ func (s *wishes) routes(mux *http.ServeMux) {
 		s.traits = slices.Delete(s.traits, i, i+1)
 		w.WriteHeader(204)
 	})
+	mux.HandleFunc("GET /v1/nodes/{node}/vifs", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]any{"vifs": append([]map[string]any{}, s.vifs...)})
+	})
+	mux.HandleFunc("POST /v1/nodes/{node}/vifs", func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		if len(s.vifs) > 0 {
+			refuse(w, 400, "Unable to attach VIF, not enough free physical ports.")
+			return
+		}
+		s.vifs = append(s.vifs, body)
+		w.WriteHeader(204)
+	})
+	mux.HandleFunc("DELETE /v1/nodes/{node}/vifs/{vif}", func(w http.ResponseWriter, _ *http.Request) { s.vifs = nil; w.WriteHeader(204) })
 }
