@@ -40,13 +40,21 @@ type NetPlace struct{ HTTP, TFTP string }
 
 // Loader is what a firmware boots first, as a name of a file of the boot.
 func (n *NetFiles) Loader(b *metal.NetworkBoot, arch, firmware string) (string, error) {
-	switch {
-	case arch != b.Arch:
-		return "", fault.New(fault.Invalid, "The machine's firmware is of a %s, and the boot was prepared for %s: see the node's cpu_arch in its properties.", arch, b.Arch)
-	case firmware != b.Firmware:
-		return "", fault.New(fault.Invalid, "The machine boots in %s mode, and the boot was prepared for %s: see the boot mode in its firmware's setup, and the node's capability boot_mode.", firmware, b.Firmware)
+	if err := fits(b, arch, firmware); err != nil {
+		return "", err
 	}
 	return n.loaders.Of(b.Interface, arch, firmware)
+}
+
+// fits says why a boot is not for a firmware.
+func fits(b *metal.NetworkBoot, arch, firmware string) error {
+	switch {
+	case arch != b.Arch:
+		return fault.New(fault.Invalid, "The machine's firmware is of a %s, and the boot was prepared for %s: see the node's cpu_arch in its properties.", arch, b.Arch)
+	case firmware != b.Firmware:
+		return fault.New(fault.Invalid, "The machine boots in %s mode, and the boot was prepared for %s: see the boot mode in its firmware's setup, and the node's capability boot_mode.", firmware, b.Firmware)
+	}
+	return nil
 }
 
 // Ramdisk is the kernel and the initramfs that machines boot now.
@@ -84,14 +92,8 @@ func (n *NetFiles) Open(b *metal.NetworkBoot, name string, at NetPlace) (NetFile
 		return inMemory(data), err
 	case NetISO:
 		return n.iso(b)
-	case NetScript:
-		if b.Interface != metal.BootIPXE && b.Interface != metal.BootHTTPIPXE || at.HTTP == "" {
-			return NetFile{}, noNetFile(name)
-		}
-		data, err := n.scripts.IPXE(b, at.HTTP)
-		return inMemory(data), err
-	case NetGrub:
-		return n.grub(b, at)
+	case NetScript, NetGrub:
+		return n.scripts.open(b, name, at)
 	}
 	f, err := n.loaders.Open(name)
 	if err != nil {
@@ -100,8 +102,20 @@ func (n *NetFiles) Open(b *metal.NetworkBoot, name string, at NetPlace) (NetFile
 	return onDisk(f)
 }
 
-// grub gives a GRUB its configuration: one that came by TFTP goes on so. Debian's signed GRUB knows nothing of HTTP.
-func (n *NetFiles) grub(b *metal.NetworkBoot, at NetPlace) (NetFile, error) {
+// open gives a boot's script, for where its files are served.
+func (s *Scripts) open(b *metal.NetworkBoot, name string, at NetPlace) (NetFile, error) {
+	if name == NetGrub {
+		return s.grubFile(b, at)
+	}
+	if b.Interface != metal.BootIPXE && b.Interface != metal.BootHTTPIPXE || at.HTTP == "" {
+		return NetFile{}, noNetFile(name)
+	}
+	data, err := s.IPXE(b, at.HTTP)
+	return inMemory(data), err
+}
+
+// grubFile gives a GRUB its configuration: one that came by TFTP goes on so. Debian's signed GRUB knows nothing of HTTP.
+func (s *Scripts) grubFile(b *metal.NetworkBoot, at NetPlace) (NetFile, error) {
 	base := at.TFTP
 	if b.Interface == metal.BootHTTP {
 		base = at.HTTP
@@ -113,7 +127,7 @@ func (n *NetFiles) grub(b *metal.NetworkBoot, at NetPlace) (NetFile, error) {
 	if err != nil {
 		return NetFile{}, err
 	}
-	data, err := n.scripts.Grub(b, u.Path)
+	data, err := s.Grub(b, u.Path)
 	return inMemory(data), err
 }
 

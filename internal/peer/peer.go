@@ -45,6 +45,7 @@ type Options struct {
 	Issuers func(context.Context) ([]Server, error)
 	Courier *courier.Courier // values that conductors may fetch here; nil: none
 	Shelf   Shelf            // where conductors may push files; nil: nowhere
+	Boots   Boots            // where conductors may push network boots; nil: nowhere
 	BootURL string           // at which machines fetch them
 	Carried bool             // this server asks nobody: conductors carry renewals and the deny list to it
 }

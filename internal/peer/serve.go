@@ -50,6 +50,10 @@ func (p *Peer) routes() []route {
 			route{"DELETE /v1/files/{name}", conducts, (*call).removeFile}, route{"PUT /v1/holders/{holder}/{name}", conducts, (*call).holdFile},
 			route{"DELETE /v1/holders/{holder}", conducts, (*call).releaseFiles})
 	}
+	if p.o.Boots != nil {
+		all = append(all, route{"PUT /v1/boots/{holder}", conducts, (*call).putBoot}, route{"GET /v1/boots/{holder}", conducts, (*call).bootStory},
+			route{"DELETE /v1/boots/{holder}/{generation}", conducts, (*call).removeBoot})
+	}
 	if p.o.Carried {
 		all = append(all, route{"GET /v1/renewal", conducts, (*call).offerRenewal}, route{"PUT /v1/renewal", conducts, (*call).takeRenewal},
 			route{"PUT /v1/denied", conducts, (*call).takeDenied})
