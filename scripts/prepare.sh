@@ -24,6 +24,7 @@ packages=(
 	postgresql            # the store's tests start a private server of their own
 	python3-ironicclient  # the baremetal command: a client that is not ours; brings openstack with it
 	python3-keystone      # the identity service that tests log in with; a library and two programs, no daemon
+	python3-neutron       # the network service that the network interfaces flat and neutron are tested with; a library, no daemon
 	qemu-system-x86       # machines
 	qemu-utils            # qemu-img, to compare with
 	shim-signed           # first boot loader under Secure Boot

@@ -10,6 +10,7 @@ import (
 	"ingot/internal/conductor"
 	"ingot/internal/config"
 	"ingot/internal/driver/fake"
+	"ingot/internal/driver/neutron"
 	"ingot/internal/driver/redfish"
 	"ingot/internal/driver/vswitch"
 	"ingot/internal/metal"
@@ -35,12 +36,35 @@ func hardware(conf config.Config, log *slog.Logger) (types map[string]conductor.
 	if err != nil {
 		return nil, nil, err
 	}
-	types, err = all.Compose(on, enabledInterfaces(conf.Choices))
+	closeNeutron, err := addNeutron(conf, all, on, log)
 	if err != nil {
 		closeSwitch()
 		return nil, nil, err
 	}
-	return types, func() { rf.Close(); closeSwitch() }, nil
+	types, err = all.Compose(on, enabledInterfaces(conf.Choices))
+	if err != nil {
+		closeSwitch()
+		closeNeutron()
+		return nil, nil, err
+	}
+	return types, func() { rf.Close(); closeSwitch(); closeNeutron() }, nil
+}
+
+// addNeutron lets the network interfaces flat and neutron work where the configuration has a Neutron.
+func addNeutron(conf config.Config, all conductor.Parts, on []conductor.Design, log *slog.Logger) (closeIt func(), err error) {
+	if !conf.Neutron.Configured() {
+		return func() {}, nil
+	}
+	d, err := neutron.New(neutron.Options{Config: conf.Neutron, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	all["network"]["flat"] = conductor.Part{Network: neutron.Flat{Driver: d}}
+	all["network"]["neutron"] = conductor.Part{Network: neutron.Neutron{Driver: d}}
+	for i := range on {
+		on[i].Fields = withFields(on[i].Fields, neutron.Fields())
+	}
+	return d.Close, nil
 }
 
 // addSwitch adds the network interface vswitch where a switch API is configured, behind upstream's. Upstream has no such

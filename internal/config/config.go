@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"ingot/internal/driver/neutron"
 	"ingot/internal/driver/vswitch"
 	"ingot/internal/identity"
 )
@@ -35,6 +36,7 @@ type Config struct {
 	Peer      Peer           `section:"peer"`
 	Redfish   Redfish        `section:"redfish"`
 	VSwitch   vswitch.Config `section:"vswitch"`
+	Neutron   neutron.Config `section:"neutron"`
 	Choices   Choices        `section:"DEFAULT"`
 	Fake      Fake           `section:"fake"`
 	Metrics   Metrics        `section:"metrics"`
@@ -209,6 +211,7 @@ func Defaults() Config {
 		AgentTLS: AgentTLS{TLSMinimumVersion: "1.3"},
 		Keystone: identity.DefaultKeystone(),
 		VSwitch:  vswitch.Defaults(),
+		Neutron:  neutron.Defaults(),
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute},

@@ -93,11 +93,17 @@ func Lacks(implementation string) bool {
 	return implementation == "" || len(implementation) > 3 && implementation[:3] == "no-"
 }
 
+// configured are implementations that work only where the configuration names what they speak to.
+var configured = map[string]string{Implements("network", "flat"): "[neutron] auth_url", Implements("network", "neutron"): "[neutron] auth_url"}
+
 // Unbuilt is what a verb is refused with that needs an implementation whose work is not built.
 func Unbuilt(n *Node, h HardwareType, kind string) error {
 	instead := "its driver has none that works yet"
 	if have := slices.DeleteFunc(h.Working(kind), Lacks); len(have) > 0 {
 		instead = "set " + kind + "_interface to one that works: " + strings.Join(have, ", ")
+	}
+	if needs := configured[Implements(kind, n.Interface(kind))]; needs != "" {
+		return fault.New(fault.NotSupported, "The %s interface %q of node %s needs %s, which the configuration of this server does not have; %s.", kind, n.Interface(kind), n.UUID, needs, instead)
 	}
 	return fault.New(fault.NotSupported, "The %s interface %q of node %s is not built yet in this server; %s.", kind, n.Interface(kind), n.UUID, instead)
 }

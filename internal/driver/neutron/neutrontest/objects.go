@@ -1,0 +1,166 @@
+package neutrontest
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+)
+
+type object = map[string]any
+
+// Port is a port as Neutron shows it to an administrator.
+type Port struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	NetworkID string         `json:"network_id"`
+	MAC       string         `json:"mac_address"`
+	Status    string         `json:"status"`
+	DeviceID  string         `json:"device_id"`
+	Owner     string         `json:"device_owner"`
+	Tags      []string       `json:"tags"`
+	HostID    string         `json:"binding:host_id"`
+	VNIC      string         `json:"binding:vnic_type"`
+	VIFType   string         `json:"binding:vif_type"`
+	Profile   map[string]any `json:"binding:profile"`
+	Groups    []string       `json:"security_groups"`
+	DHCP      []struct {
+		Name  string `json:"opt_name"`
+		Value string `json:"opt_value"`
+	} `json:"extra_dhcp_opts"`
+	FixedIPs []struct {
+		Address string `json:"ip_address"`
+	} `json:"fixed_ips"`
+}
+
+// Login takes a new token for the calls below.
+func (c *Cloud) Login() {
+	c.t.Helper()
+	c.token = ""
+	head := c.call(http.MethodPost, c.AuthURL+"/v3/auth/tokens", object{"auth": object{
+		"identity": object{"methods": []string{"password"}, "password": object{"user": object{"name": c.User, "domain": object{"id": "default"}, "password": Password}}},
+		"scope":    object{"project": object{"name": "service", "domain": object{"id": "default"}}}}}, nil)
+	c.token = head.Get("X-Subject-Token")
+}
+
+// RevokeAll makes every token of the user worthless, those of others who use it too; the calls below log in again.
+func (c *Cloud) RevokeAll() {
+	c.t.Helper()
+	var found struct{ Users []struct{ ID string } }
+	c.call(http.MethodGet, c.AuthURL+"/v3/users?name="+c.User, nil, &found)
+	c.call(http.MethodPatch, c.AuthURL+"/v3/users/"+found.Users[0].ID, object{"user": object{"password": Password + "2"}}, nil)
+	c.token = ""
+	head := c.call(http.MethodPost, c.AuthURL+"/v3/auth/tokens", object{"auth": object{
+		"identity": object{"methods": []string{"password"}, "password": object{"user": object{"name": c.User, "domain": object{"id": "default"}, "password": Password + "2"}}},
+		"scope":    object{"project": object{"name": "service", "domain": object{"id": "default"}}}}}, nil)
+	c.token = head.Get("X-Subject-Token")
+	c.call(http.MethodPatch, c.AuthURL+"/v3/users/"+found.Users[0].ID, object{"user": object{"password": Password}}, nil)
+	c.Login()
+}
+
+// Network makes a network with a subnet of each CIDR.
+func (c *Cloud) Network(name, physical string, cidrs ...string) string {
+	c.t.Helper()
+	var made struct{ Network struct{ ID string } }
+	c.call(http.MethodPost, c.URL+"/v2.0/networks", object{"network": object{"name": name, "provider:network_type": "vlan", "provider:physical_network": physical}}, &made)
+	for _, cidr := range cidrs {
+		version := 4
+		subnet := object{"network_id": made.Network.ID, "cidr": cidr}
+		if bytes.ContainsRune([]byte(cidr), ':') {
+			version = 6
+			subnet["ipv6_address_mode"], subnet["ipv6_ra_mode"] = "dhcpv6-stateful", "dhcpv6-stateful"
+		}
+		subnet["ip_version"] = version
+		c.call(http.MethodPost, c.URL+"/v2.0/subnets", object{"subnet": subnet}, nil)
+	}
+	return made.Network.ID
+}
+
+// SecurityGroup makes one.
+func (c *Cloud) SecurityGroup(name string) string {
+	c.t.Helper()
+	var made struct {
+		Group struct{ ID string } `json:"security_group"`
+	}
+	c.call(http.MethodPost, c.URL+"/v2.0/security-groups", object{"security_group": object{"name": name}}, &made)
+	return made.Group.ID
+}
+
+// MakePort makes a port on a network with what more says, and gives its UUID.
+func (c *Cloud) MakePort(network string, more map[string]any) string {
+	c.t.Helper()
+	p := object{"network_id": network}
+	for k, v := range more {
+		p[k] = v
+	}
+	var made struct{ Port Port }
+	c.call(http.MethodPost, c.URL+"/v2.0/ports", object{"port": p}, &made)
+	return made.Port.ID
+}
+
+// ChangePort changes one.
+func (c *Cloud) ChangePort(id string, to map[string]any) {
+	c.t.Helper()
+	c.call(http.MethodPut, c.URL+"/v2.0/ports/"+id, object{"port": to}, nil)
+}
+
+// DeletePort deletes one.
+func (c *Cloud) DeletePort(id string) {
+	c.t.Helper()
+	c.call(http.MethodDelete, c.URL+"/v2.0/ports/"+id, nil, nil)
+}
+
+// Ports lists those that a query chooses, such as {"network_id": {…}}.
+func (c *Cloud) Ports(query url.Values) []Port {
+	c.t.Helper()
+	var found struct{ Ports []Port }
+	c.call(http.MethodGet, c.URL+"/v2.0/ports?"+query.Encode(), nil, &found)
+	return found.Ports
+}
+
+// Port shows one.
+func (c *Cloud) Port(id string) Port {
+	c.t.Helper()
+	found := c.Ports(url.Values{"id": {id}})
+	if len(found) != 1 {
+		c.t.Fatalf("%d ports with the id %s", len(found), id)
+	}
+	return found[0]
+}
+
+// call speaks to either server as the administrator.
+func (c *Cloud) call(method, url string, body, out any) http.Header {
+	c.t.Helper()
+	var in io.Reader
+	if body != nil {
+		j, err := json.Marshal(body)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		in = bytes.NewReader(j)
+	}
+	r, err := http.NewRequestWithContext(c.t.Context(), method, url, in)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if c.token != "" {
+		r.Header.Set("X-Auth-Token", c.token)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode >= 300 {
+		c.t.Fatalf("%s %s: %s %s\n%s", method, url, resp.Status, text, c.said("neutron"))
+	}
+	if out != nil {
+		if err := json.Unmarshal(text, out); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return resp.Header
+}
