@@ -141,7 +141,7 @@ func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
 	media := conductor.Part{Validator: rf, Media: rf, Console: rf}
 	return conductor.Parts{
 		"bios": {"no-bios": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, Settings: fk}},
-		"boot": {"ipxe": unbuilt, "pxe": unbuilt, "http": unbuilt, "http-ipxe": unbuilt, "redfish-https": unbuilt,
+		"boot": {"ipxe": {NetBoot: metal.BootIPXE}, "pxe": {NetBoot: metal.BootPXE}, "http": {NetBoot: metal.BootHTTP}, "http-ipxe": {NetBoot: metal.BootHTTPIPXE}, "redfish-https": unbuilt,
 			"redfish-virtual-media": media, "idrac-redfish-virtual-media": media, "fake": {ByHand: true, Pause: fk.Pause(fake.Boot)}},
 		"console": {"no-console": none, "ipmitool-socat": unbuilt, "ipmitool-shellinabox": unbuilt, "redfish-graphical": unbuilt, "fake": {Terminal: fk}},
 		"deploy": {"direct": {Deploys: conductor.ByAgent}, "ramdisk": unbuilt, "custom-agent": unbuilt, "ansible": unbuilt, "anaconda": unbuilt,

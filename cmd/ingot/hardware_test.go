@@ -56,7 +56,7 @@ func TestWhatTypesTake(t *testing.T) {
 		takes, built       bool
 	}{
 		{"redfish", "boot", "redfish-virtual-media", true, true},
-		{"redfish", "boot", "ipxe", true, false},
+		{"redfish", "boot", "ipxe", true, true},
 		{"redfish", "boot", "fake", false, true},
 		{"redfish", "inspect", "agent", true, true},
 		{"redfish", "management", "noop", true, true},

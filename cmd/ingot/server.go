@@ -44,6 +44,7 @@ type server struct {
 	rules       *rulebook
 	worker      *conductor.Conductor // nil without the role
 	files       *depot.Depot         // nil without a conductor
+	loaders     *depot.Loaders       // for the network; nil until somebody needs them
 	hosts       *bootHosts           // nil: machines fetch from here
 	images      *images              // nil without a conductor
 	agents      tls.Certificate      // of the agents' door
@@ -211,6 +212,9 @@ func (s *server) buildConductor(ctx context.Context) error {
 	}
 	s.onClose(func() { _ = s.files.Close() }) // read-only: nothing is lost
 	offers.depot = s.files
+	if err := s.bootFromNetwork(); err != nil {
+		return err
+	}
 	if hosts, err := s.bootHosts(); err != nil {
 		return err
 	} else if hosts != nil {
@@ -239,12 +243,15 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.ImageSource = c.Agent.ImageDownloadSource
-	cc.KernelParams = c.Redfish.KernelAppendParams
+	cc.KernelParams, cc.NetKernelParams, cc.SignedIPXE = c.Redfish.KernelAppendParams, c.PXE.KernelAppendParams, c.PXE.IPXELoaderIsSigned
 	if err := s.agentsDoor(&cc); err != nil {
 		return cc, err
 	}
 	if err := depot.CheckKernelParams(cc.KernelParams); err != nil {
 		return cc, fmt.Errorf("[redfish] kernel_append_params: %w", err)
+	}
+	if _, err := depot.NetworkKernelLine(cc.NetKernelParams); err != nil {
+		return cc, fmt.Errorf("[pxe] kernel_append_params: %w", err)
 	}
 	return cc, nil
 }

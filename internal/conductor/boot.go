@@ -16,7 +16,7 @@ import (
 )
 
 // bootAgent is how every plan gets its agent: the machine boots the deploy ramdisk from virtual media made
-// for this boot alone. Undone in reverse, it leaves the machine off and its drive empty.
+// for this boot alone, or from the network (bootnet.go). Undone in reverse, it leaves the machine off and its drive empty.
 // What is to happen while the machine is off, before it boots, is given in off.
 func bootAgent(callback func(*Config) time.Duration, off ...step) []step {
 	return concat([]step{
@@ -62,6 +62,9 @@ func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.ByHand {
 		return done, nil
 	}
+	if r.hw.NetBoot != "" {
+		return done, r.checkNetBoot(ctx, op)
+	}
 	if r.hw.Media == nil || r.hw.Boot == nil {
 		return Outcome{}, fault.New(fault.NotSupported, "node %s cannot boot a ramdisk: its boot interface %q, with its management interface %q, has no way to",
 			op.Node.UUID, op.Node.Interface("boot"), op.Node.Interface("management"))
@@ -92,6 +95,9 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 		r.bootOwnISO(op, "", token)
 		return done, nil
 	}
+	if r.hw.NetBoot != "" {
+		return r.prepareNetBoot(ctx, op)
+	}
 	if iso := deployISO(op.Node); iso != "" {
 		r.bootOwnISO(op, iso, token)
 		return done, nil
@@ -112,8 +118,8 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if _, err := r.offerAgain(ctx, op); err != nil {
 		return Outcome{}, err
 	}
-	op.Rec.Boot, op.Rec.MediaURL, op.Rec.HeardAt, op.Rec.Sent = boot, url, time.Time{}, 0 // an agent that starts has run nothing
-	op.Rec.BootBy, op.Rec.Pushing, op.Rec.Pushed = r.c.process, r.c.pusher != nil, r.c.pusher != nil
+	op.bootAs(boot, url, r.c.process)
+	op.Rec.Pushing, op.Rec.Pushed = r.c.pusher != nil, r.c.pusher != nil
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
 	})
@@ -121,6 +127,12 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return again(0, "the boot medium to be pushed to a boot host"), nil
 	}
 	return done, nil
+}
+
+// bootAs notes a new boot: the agent that starts in it has run nothing. by is the process that serves its medium, "" if any
+// does.
+func (o *Op) bootAs(boot, url, by string) {
+	o.Rec.Boot, o.Rec.MediaURL, o.Rec.HeardAt, o.Rec.Sent, o.Rec.BootBy = boot, url, time.Time{}, 0, by
 }
 
 func (r *runner) forgetBoot(ctx context.Context, op *Op) error {
@@ -162,6 +174,13 @@ func (r *runner) ejectUndo(ctx context.Context, op *Op) error {
 }
 
 func (r *runner) bootFromMedia(ctx context.Context, op *Op) (Outcome, error) {
+	if r.hw.NetBoot != "" {
+		device, err := r.netDevice(ctx, op)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return r.bootFrom(ctx, op, metal.BootDevice{Device: device})
+	}
 	return r.bootFrom(ctx, op, metal.BootDevice{Device: "cdrom"})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"ingot/internal/agentapi"
+	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
@@ -96,6 +97,10 @@ type Config struct {
 	AgentDoor func() (url, ca string, err error)
 	// KernelParams is appended to the ramdisk's kernel command line, unless the node's driver_info has its own.
 	KernelParams string
+	// NetKernelParams is the same for ramdisks that boot from the network.
+	NetKernelParams string
+	// SignedIPXE says that the operator's iPXE is signed by a key that machines trust.
+	SignedIPXE bool
 }
 
 // Defaults is the only place with default values.
@@ -129,10 +134,11 @@ type Conductor struct {
 	config   Config
 	hardware map[string]Hardware
 	depot    Depot
-	images   Images  // nil: machines fetch images where they are
-	pusher   Pusher  // nil: machines fetch their boot ISOs from the depot
-	leases   Leases  // nil: no DHCP server of ours is known
-	secrets  Secrets // nil: this server keeps none
+	images   Images   // nil: machines fetch images where they are
+	netDepot NetDepot // nil: nothing boots from the network
+	pusher   Pusher   // nil: machines fetch their boot ISOs from the depot
+	leases   Leases   // nil: no DHCP server of ours is known
+	secrets  Secrets  // nil: this server keeps none
 	log      *slog.Logger
 	lanes    lanes
 	process  string                   // this one among all of its name, those before it too
@@ -305,8 +311,11 @@ func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.Boo
 		}
 	}
 	params := c.config.KernelParams
-	if own := n.DriverInfo.Public("kernel_append_params"); own != "" {
-		params = own
+	if slices.Contains(netInterfaces, n.Interface("boot")) {
+		params = c.config.NetKernelParams
+	}
+	if params, err = depot.AppendParams(params, n.DriverInfo.Public("kernel_append_params"), n.InstanceInfo.Public("kernel_append_params")); err != nil {
+		return agentapi.BootConfig{}, "", err
 	}
 	if n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait { // upstream's agents report there
 		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + door + "/v1/continue_inspection")

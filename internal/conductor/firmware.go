@@ -209,6 +209,9 @@ func (r *runner) whyNoAgent(ctx context.Context, op *Op) string {
 	if is, err := r.hw.Power.Power(ctx, op.Node); err == nil && is != metal.PowerOn {
 		return fmt.Sprintf("the machine is %q: it went off, or never came on", is)
 	}
+	if r.hw.NetBoot != "" {
+		return r.whyNoNetBoot(ctx, op)
+	}
 	if r.hw.Media == nil {
 		return "somebody else boots this machine (boot interface " + op.Node.Interface("boot") + "): see that its agent reaches " + r.c.config.AgentURL + r.whereabouts(ctx, op)
 	}

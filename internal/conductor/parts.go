@@ -285,7 +285,7 @@ func (parts Parts) compose(d Design, enabled map[string][]string, defaults map[s
 				h.Type.Unbuilt[kind] = append(h.Type.Unbuilt[kind], name)
 			}
 		}
-		h.Type.Defaults[kind] = firstChoice(h.Type, kind, defaults[kind])
+		h.Type.Defaults[kind] = firstChoice(h, kind, defaults[kind])
 	}
 	h.Type.Steps = h.Parts.steps()
 	return h, nil
@@ -311,18 +311,22 @@ func (parts Parts) steps() map[metal.StepKind]map[string][]string {
 }
 
 // firstChoice is what a node gets that names none: what the operator said, "" where the type does not take that; else the
-// first that the type supports, those whose work is built before those whose is not. Source but for the last: OpenStack
+// first that the type supports, those whose work is built before those whose is not. A boot from the network comes after
+// what needs nothing but the BMC: nobody's first machine is to wait for a DHCP server. Source but for that: OpenStack
 // Ironic, ironic/common/driver_factory.py, default_interface.
-func firstChoice(t metal.HardwareType, kind, said string) string {
+func firstChoice(h Hardware, kind, said string) string {
+	t := h.Type
 	switch {
 	case said != "" && t.Takes(kind, said):
 		return said
 	case said != "":
 		return ""
 	}
-	for _, name := range t.Interfaces[kind] {
-		if t.Built(kind, name) {
-			return name
+	for _, needsNetwork := range []bool{false, true} {
+		for _, name := range t.Interfaces[kind] {
+			if t.Built(kind, name) && (h.Parts[kind][name].NetBoot != "") == needsNetwork {
+				return name
+			}
 		}
 	}
 	return t.Interfaces[kind][0]

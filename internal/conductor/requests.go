@@ -63,6 +63,8 @@ func (r *runner) validOne(op *Op, kind string) error {
 		return err
 	}
 	switch {
+	case kind == "boot" && r.hw.NetBoot != "":
+		return r.checkNetNode(op)
 	case kind == "boot" && !r.hw.ByHand:
 		_, params, err := r.c.bootConfig(n, secret.Secret{})
 		return cmp.Or(err, depot.CheckKernelParams(params))

@@ -35,6 +35,7 @@ type Config struct {
 	AgentDoor AgentDoor      `section:"agent"`
 	Peer      Peer           `section:"peer"`
 	Redfish   Redfish        `section:"redfish"`
+	PXE       PXE            `section:"pxe"`
 	VSwitch   vswitch.Config `section:"vswitch"`
 	Neutron   neutron.Config `section:"neutron"`
 	Choices   Choices        `section:"DEFAULT"`
@@ -232,6 +233,7 @@ func Defaults() Config {
 		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http"}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480},
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,
 			CallTimeout: 2 * time.Minute, EffectTimeout: 20 * time.Second, Concurrency: 4},
+		PXE:  pxeDefaults(),
 		Peer: Peer{CertificateLife: 30 * 24 * time.Hour},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
+	"ingot/internal/secret"
 )
 
 // The names of a network boot's files.
@@ -67,12 +68,12 @@ func (t *BootISO) NetworkOverlay(bootJSON []byte, line string) (io.ReadSeeker, i
 		GrubConfigPath: fmt.Appendf(nil, "linux /boot/vmlinuz %s\ninitrd /boot/initrd %s\nboot\n", params, BootConfigPath)})
 }
 
-// CheckNetworkBoot tells whether a boot from the network can carry what it is given.
-func CheckNetworkBoot(config agentapi.BootConfig) ([]byte, error) {
+// NetworkConfig is what a boot from the network is given, as boot.json; fault.TooLarge if it cannot carry that.
+func NetworkConfig(config agentapi.BootConfig) (secret.Secret, error) {
 	b, err := json.Marshal(config)
 	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "The machine's network data is not valid JSON.")
+		return secret.Secret{}, fault.Wrap(fault.Invalid, err, "The machine's network data is not valid JSON.")
 	}
 	_, err = ConfigArchive(b)
-	return b, err
+	return secret.New(string(b)), err
 }

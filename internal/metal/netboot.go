@@ -46,3 +46,7 @@ type BootFile struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
+
+// SeenOffer is what is noted of a machine that was offered a boot loader. Later the names of the files are noted that it
+// fetches.
+const SeenOffer = "offer"

@@ -50,7 +50,7 @@ func AgentNode(n *metal.Node) agentapi.Node {
 		InternalInfo: orEmpty(n.InternalInfo), RAIDConfig: n.RAIDConfig, TargetRAIDConfig: n.TargetRAIDConfig}
 }
 
-// SaveAgent writes the agent row of a node, replacing any earlier one.
+// SaveAgent writes the agent row of a node, replacing any earlier one. The network boot of an earlier one is over.
 func (t *Tx) SaveAgent(a *Agent) error {
 	now, err := t.Now()
 	if err != nil {
@@ -63,6 +63,9 @@ func (t *Tx) SaveAgent(a *Agent) error {
 		last_heartbeat = excluded.last_heartbeat`,
 		a.NodeID, a.Boot, t.db.key.seal([]byte(a.Token.Expose()), a.NodeUUID, "agent token "+a.Boot), number(a.Pregenerated),
 		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now))
+	if err == nil {
+		err = t.forgetOlderBoot(a.NodeID, a.Boot)
+	}
 	return err
 }
 
@@ -87,8 +90,11 @@ func (t *Tx) Agent(n *metal.Node) (*Agent, error) {
 	return &a, nil
 }
 
-// ForgetAgent drops the agent row of a node: its token is worth nothing from now on.
+// ForgetAgent drops the agent row of a node: its token is worth nothing from now on, and nothing is left to boot.
 func (t *Tx) ForgetAgent(nodeID int64) error {
+	if err := t.ForgetNetworkBoot(nodeID); err != nil {
+		return err
+	}
 	_, err := t.exec("DELETE FROM agents WHERE node_id = ?", nodeID)
 	return err
 }

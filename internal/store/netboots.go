@@ -78,6 +78,19 @@ func (t *Tx) ForgetNetworkBoot(nodeID int64) error {
 	return err
 }
 
+// forgetOlderBoot ends a node's network boot of another generation.
+func (t *Tx) forgetOlderBoot(nodeID int64, generation string) error {
+	var is string
+	err := t.row("SELECT generation FROM network_boots WHERE node_id = ?", nodeID).Scan(&is)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && is == generation {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.ForgetNetworkBoot(nodeID)
+}
+
 const bootSelect = "SELECT n.uuid, b.generation, b.body, b.fetches FROM network_boots b JOIN nodes n ON n.id = b.node_id "
 
 // NetworkBootByMAC gives the network boot of a NIC, nil if there is none or it has expired.
