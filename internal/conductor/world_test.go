@@ -68,6 +68,8 @@ type world struct {
 
 	wires *wires // the network service; nil: the machine stays on the network that it is cabled to
 
+	net *netWorld // nil: the machine boots from media
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -146,9 +148,15 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if w.wires != nil {
 		part.Network = w.wires
 	}
+	if w.net != nil {
+		part.NetBoot, part.Media = w.net.iface, nil
+	}
 	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: part}},
 		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
 	cond.crash = crash
+	if w.net != nil {
+		cond.BootFromNetwork(w.net)
+	}
 	if w.host != nil {
 		cond.PushTo(w.host)
 	}
@@ -288,7 +296,10 @@ func (w *world) SetBootDevice(_ context.Context, _ *metal.Node, d metal.BootDevi
 }
 
 func (w *world) BootDevices(context.Context, *metal.Node) ([]string, error) {
-	return []string{"disk", "cdrom"}, nil
+	if w.net != nil && w.net.http {
+		return []string{"disk", "pxe", "uefihttp"}, nil
+	}
+	return []string{"disk", "cdrom", "pxe"}, nil
 }
 
 func (w *world) Media(context.Context, *metal.Node) (string, error) { return w.media, nil }
@@ -334,7 +345,7 @@ func (w *world) callBack() {
 		w.onWait(w)
 		w.onWait = nil
 	}
-	running := w.on && (w.boot.Device == "cdrom" && w.media != "" || w.byHand) && !w.silent
+	running := w.on && (w.boot.Device == "cdrom" && w.media != "" || w.byHand || w.fromNet()) && !w.silent
 	boot := w.media[strings.LastIndex(w.media, "/")+1:]
 	lost := slices.ContainsFunc(w.dead, func(url string) bool { return strings.HasPrefix(w.media, url) })
 	w.mu.Unlock()
@@ -344,7 +355,7 @@ func (w *world) callBack() {
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.agent.Certificate().Raw}))
 	w.write(func(tx *store.Tx) error {
 		a, err := tx.Agent(w.node)
-		if err != nil || a == nil || a.Boot != boot && !w.byHand || lost && a.LastHeartbeat.IsZero() {
+		if err != nil || a == nil || a.Boot != boot && !w.byHand && w.net == nil || lost && a.LastHeartbeat.IsZero() {
 			return err
 		}
 		w.mu.Lock()
