@@ -54,8 +54,9 @@ func first() {
 	if err := system.MountEFIVars(); err != nil {
 		log.Warn("firmware variables not mounted", "error", err)
 	}
+	brought, broughtErr := boot.FromInitramfs("/") // once: it is gone then, and every life needs it
 	for {
-		err := live(context.Background(), log, params, ring, children)
+		err := live(context.Background(), log, params, ring, children, brought, broughtErr)
 		if errors.Is(err, agent.ErrLockdown) || errors.Is(err, agent.ErrTokenTaken) {
 			log.Error("network is taken down for good", "error", err)
 			if err := network.Down(); err != nil {
@@ -69,12 +70,19 @@ func first() {
 }
 
 // live is one life: configuration, clock, network, agent.
-func live(parent context.Context, log *slog.Logger, params boot.Params, ring *journal.Ring, children *child.Children) error {
+func live(parent context.Context, log *slog.Logger, params boot.Params, ring *journal.Ring, children *child.Children, brought agentapi.BootConfig, broughtErr error) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
-	config, err := configuration(ctx, log, params)
-	if err != nil {
+	config, err := brought, broughtErr
+	switch {
+	case err == nil:
+		log.Info("configuration is from the initramfs", "node", config.NodeUUID, "api", config.APIURL, "static_network", len(config.NetworkData) > 0)
+	case params.Initramfs() || !errors.Is(err, boot.ErrNoInitramfs):
 		return err
+	default:
+		if config, err = configuration(ctx, log, params); err != nil {
+			return err
+		}
 	}
 	// A machine whose battery is flat is in the past, where no certificate is valid yet.
 	if floor, err := boot.Time(config); err == nil && time.Now().Before(floor) {
