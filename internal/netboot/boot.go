@@ -49,6 +49,11 @@ func (s *Service) who(ctx context.Context, mac string, a asker) (*Known, *metal.
 	if known == nil {
 		return nil, nil, silence{reason: "unknown machine"}
 	}
+	if boot != nil && a.mute && a.boots() && tellsApart(boot.SystemUUID) {
+		s.o.Boots.Note(ctx, Notice{NodeUUID: known.NodeUUID, Kind: NoticeUUID, Text: fmt.Sprintf(
+			"A machine with the MAC %s asked for a boot file and told no system UUID, which the firmware of %s does: it was not answered.", mac, boot.SystemUUID)})
+		return nil, nil, silence{reason: NoticeUUID, detail: "none"}
+	}
 	if boot != nil && a.uuid != nil && !sameUUID(boot.SystemUUID, *a.uuid) {
 		s.o.Boots.Note(ctx, Notice{NodeUUID: known.NodeUUID, Kind: NoticeUUID, Text: fmt.Sprintf(
 			"A machine with the MAC %s asked for a boot file, but its system UUID %s is not %s: it was not answered.", mac, uuidText(*a.uuid), boot.SystemUUID)})
@@ -69,6 +74,12 @@ func sameUUID(known string, sent [16]byte) bool {
 	}
 	k := [16]byte(raw)
 	return k == sent || k == swapped(sent)
+}
+
+// tellsApart tells whether a UUID tells machines apart: boards without one have all zeros or all ones.
+func tellsApart(known string) bool {
+	raw, err := hex.DecodeString(strings.ReplaceAll(known, "-", ""))
+	return err == nil && uuidOf(append([]byte{0}, raw...)) != nil
 }
 
 func swapped(u [16]byte) [16]byte {

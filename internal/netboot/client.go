@@ -35,6 +35,7 @@ type asker struct {
 	archs []uint16  // as sent, the preferred first
 	ipxe  bool      // an iPXE, not the firmware
 	uuid  *[16]byte // of the firmware, in whatever order of bytes; nil: not told
+	mute  bool      // no UUID was told where PXE and UEFI HTTP boot must tell one (DHCPv4)
 }
 
 // boots tells whether it wants a boot file at all. An operating system's DHCP client does not.

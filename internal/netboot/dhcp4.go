@@ -69,6 +69,7 @@ func asker4(p *dhcpv4.DHCPv4) (a asker, err error) {
 		}
 		a.uuid = uuidOf(raw)
 	}
+	a.mute = a.uuid == nil
 	return a, nil
 }
 
@@ -230,11 +231,23 @@ func (s *Service) decline(ctx context.Context, n *Network, w want, a netip.Addr)
 	if held == nil || held.MAC != w.mac || held.Client != w.client || held.Network != n.Name {
 		return silence{reason: "address not its own"} // nobody takes addresses from others with this
 	}
+	all, err := s.o.Leases.List(ctx, n.Name)
+	if err != nil {
+		return fmt.Errorf("read the leases: %w", err)
+	}
+	now, before := s.now(), 0
+	for _, l := range all {
+		if l.Declined && l.Node == w.known.NodeUUID && l.Until.After(now) {
+			before++
+		}
+	}
+	if before >= maxDeclined {
+		return silence{reason: "declined too often"}
+	}
 	if err := s.o.Leases.Drop(ctx, *held); err != nil {
 		return fmt.Errorf("drop the lease: %w", err)
 	}
-	now := s.now()
-	bad := Lease{Network: n.Name, Address: a, Until: now.Add(declineTime), Declined: true}
+	bad := Lease{Network: n.Name, Address: a, Node: w.known.NodeUUID, Until: now.Add(declineTime), Declined: true}
 	if err := s.o.Leases.Hold(ctx, bad, now); err != nil {
 		return fmt.Errorf("keep the address from others: %w", err)
 	}
@@ -293,17 +306,19 @@ func (o offer) into4(r *dhcpv4.DHCPv4, q query4, proxy bool) {
 }
 
 // target4 is where a reply goes. To a machine without an address it is broadcast: unicast to one needs an entry in the
-// ARP table that only a raw socket could do without. Source: RFC 2131 section 4.1.
+// ARP table that only a raw socket could do without. To an address that a packet names it goes only when that is the
+// machine's, in this network: a reply holds the key of a boot, and must not leave it. Source: RFC 2131 section 4.1.
 func (s *Service) target4(q query4, r *dhcpv4.DHCPv4) netip.AddrPort {
 	relay, relayed := addr4(q.GatewayIPAddr)
 	current, hasCurrent := addr4(q.ClientIPAddr)
+	leased, hasLeased := addr4(r.YourIPAddr)
 	switch {
 	case relayed:
 		return netip.AddrPortFrom(relay, s.ports.server4)
 	case q.boot:
 		return q.from
-	case r.MessageType() == dhcpv4.MessageTypeNak:
-	case hasCurrent:
+	case !hasCurrent || r.MessageType() != dhcpv4.MessageTypeAck:
+	case hasLeased && current == leased, q.kind == dhcpv4.MessageTypeInform: // whose address was looked at
 		return netip.AddrPortFrom(current, s.ports.client4)
 	}
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), s.ports.client4)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
@@ -17,6 +18,7 @@ import (
 type query6 struct {
 	*dhcpv6.Message
 
+	from  netip.Addr
 	relay *dhcpv6.RelayMessage // what it came in; nil: from the link itself
 	mac   string               // "": not known
 	asker asker
@@ -35,7 +37,8 @@ func parse6(raw []byte, from netip.AddrPort) (q query6, err error) {
 	if err != nil {
 		return q, silence{reason: "malformed", detail: err.Error()}
 	}
-	link, inner := from.Addr(), p
+	q.from = from.Addr()
+	link, inner := q.from, p
 	for depth := 0; ; depth++ {
 		r, relayed := inner.(*dhcpv6.RelayMessage)
 		if !relayed {
@@ -167,6 +170,9 @@ func (s *Service) answer6(ctx context.Context, iface string, q query6) (dhcpv6.D
 // vendorUEFI is the enterprise number in the vendor class of UEFI's HTTP boot (Intel's). Source: UEFI specification, 24.7.3.
 const vendorUEFI = 343
 
+// network6 is the network a message is from. What comes from afar is of none: the reply goes back there with the key of a
+// boot. A machine itself asks from its link-local address; a relay from one of its network, or that the networks file
+// names. Source: RFC 8415 sections 16 and 19.1.
 func (s *Service) network6(iface string, q query6) *Network {
 	var link netip.Addr
 	if q.relay != nil {
@@ -177,11 +183,19 @@ func (s *Service) network6(iface string, q query6) *Network {
 		if n.DHCPv6 == ModeOff || n.Interface != iface {
 			continue
 		}
-		if q.relay == nil && !n.Relayed || q.relay != nil && n.Subnet6.IsValid() && n.Subnet6.Contains(link) {
+		if q.relay == nil && !n.Relayed && q.from.IsLinkLocalUnicast() {
+			return n
+		}
+		if q.relay != nil && n.Subnet6.IsValid() && n.Subnet6.Contains(link) && n.relayedBy(q.from) {
 			return n
 		}
 	}
 	return nil
+}
+
+// relayedBy tells whether an address may be a relay's of the network.
+func (n *Network) relayedBy(a netip.Addr) bool {
+	return a.IsLinkLocalUnicast() || n.Subnet6.Contains(a) || slices.Contains(n.Relays, a)
 }
 
 // reply6 makes the answer without what is about boots. Source: RFC 8415 section 18.3.

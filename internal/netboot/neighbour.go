@@ -3,6 +3,7 @@ package netboot
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -10,20 +11,29 @@ import (
 	"ingot/internal/metal"
 )
 
-// neighbor asks the kernel which MAC an address of a neighbour has; "" if it knows none.
+// neighbor asks the kernel which MAC an address of a neighbour has; "" if it knows none. A link-local address is of the
+// link of its zone: another link may have the same.
 func neighbor(a netip.Addr) string {
 	family := netlink.FAMILY_V4
 	if a.Is6() {
 		family = netlink.FAMILY_V6
 	}
 	const usable = netlink.NUD_REACHABLE | netlink.NUD_STALE | netlink.NUD_DELAY | netlink.NUD_PROBE | netlink.NUD_PERMANENT
-	all, err := netlink.NeighListExecute(netlink.Ndmsg{Family: uint8(family)})
+	link := 0 // of any
+	if a.IsLinkLocalUnicast() && a.Is6() {
+		i, err := net.InterfaceByName(a.Zone())
+		if err != nil {
+			return ""
+		}
+		link, a = i.Index, a.WithZone("")
+	}
+	all, err := netlink.NeighListExecute(netlink.Ndmsg{Family: uint8(family), Index: uint32(link)})
 	if err != nil {
 		return ""
 	}
 	for _, n := range all {
 		ip, ok := netip.AddrFromSlice(n.IP)
-		if ok && ip.Unmap() == a && n.State&usable != 0 && len(n.HardwareAddr) == 6 {
+		if ok && ip.Unmap() == a && (link == 0 || n.LinkIndex == link) && n.State&usable != 0 && len(n.HardwareAddr) == 6 {
 			return n.HardwareAddr.String()
 		}
 	}
@@ -33,8 +43,9 @@ func neighbor(a netip.Addr) string {
 // bootAt is the boot of the machine that has an address: what GRUB's fixed names mean for it. Who has the address is told by
 // the kernel, which speaks with the machine, and by the lease; when they name two machines, it is neither's.
 func (s *Service) bootAt(ctx context.Context, a netip.Addr) (*metal.NetworkBoot, error) {
-	a = a.Unmap().WithZone("")
+	a = a.Unmap()
 	mac := s.neighbor(a)
+	a = a.WithZone("")
 	if s.o.Leases != nil {
 		l, err := s.o.Leases.Holder(ctx, a, s.now())
 		if err != nil {

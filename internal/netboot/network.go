@@ -45,6 +45,7 @@ type Network struct {
 	Subnet6 netip.Prefix `yaml:"subnet6"`
 	Server6 netip.Addr   `yaml:"server6"`
 	Range6  Range        `yaml:"range6"`
+	Relays  []netip.Addr `yaml:"relays"` // IPv6 of relays that ask from an address outside of subnet6
 	DNS6    []netip.Addr `yaml:"dns6"`
 
 	// HTTPURL is the base of the addresses of boot files, where it is not this host's listener.
@@ -200,6 +201,11 @@ func (n *Network) check6() error {
 	for _, a := range n.DNS6 {
 		if !a.Is6() {
 			return fmt.Errorf("dns6: %s is no IPv6 address", a)
+		}
+	}
+	for _, a := range n.Relays {
+		if !a.Is6() {
+			return fmt.Errorf("relays: %s is no IPv6 address", a)
 		}
 	}
 	if n.Subnet6.IsValid() && (!n.Subnet6.Addr().Is6() || n.Subnet6 != n.Subnet6.Masked()) {

@@ -16,6 +16,8 @@ const (
 	offerTime   = 2 * time.Minute  // how long an address that was offered waits for the request
 	declineTime = 10 * time.Minute // how long an address in use by somebody else is left alone
 	maxTries    = 16               // addresses that others took in the meantime
+	maxDeclined = 4                // addresses that one node declined and that rest: more is no accident
+	maxOfNIC    = 8                // leases of one NIC in a network: firmware, iPXE, ramdisk and system each have a DUID
 )
 
 // want is who wants an address, and which.
@@ -34,6 +36,9 @@ func (s *Service) lease(ctx context.Context, n *Network, r Range, w want) (Lease
 	all, err := s.o.Leases.List(ctx, n.Name)
 	if err != nil {
 		return Lease{}, fmt.Errorf("read the leases: %w", err)
+	}
+	if all, err = s.giveUpOwn(ctx, n, r, w, all, now); err != nil {
+		return Lease{}, err
 	}
 	taken, mine := map[netip.Addr]bool{}, netip.Addr{}
 	until := now.Add(w.life)
@@ -76,6 +81,33 @@ func (s *Service) lease(ctx context.Context, n *Network, r Range, w want) (Lease
 		return Lease{}, silence{reason: "address not its own", detail: w.addr.String()}
 	}
 	return Lease{}, s.exhausted(ctx, n, w)
+}
+
+// giveUpOwn ends leases that the same NIC has under another DUID: of the address that is reserved for it, and the one that
+// ends first when there are too many, so that nobody empties a range with the MAC of one machine. It gives what is left.
+func (s *Service) giveUpOwn(ctx context.Context, n *Network, r Range, w want, all []Lease, now time.Time) ([]Lease, error) {
+	bits := 32
+	if r.From.Is6() {
+		bits = 128
+	}
+	reserved := n.reserved(w, bits)
+	var own []Lease
+	for _, l := range all {
+		if !l.Declined && l.MAC == w.mac && l.Client != w.client && l.Until.After(now) && l.Address.BitLen() == bits {
+			own = append(own, l)
+		}
+	}
+	slices.SortFunc(own, func(a, b Lease) int { return a.Until.Compare(b.Until) })
+	for i, l := range own {
+		if l.Address != reserved && i > len(own)-maxOfNIC {
+			continue
+		}
+		if err := s.o.Leases.Drop(ctx, l); err != nil {
+			return nil, fmt.Errorf("drop the lease: %w", err)
+		}
+		all = slices.DeleteFunc(slices.Clone(all), func(o Lease) bool { return o.Address == l.Address })
+	}
+	return all, nil
 }
 
 // dropOther gives back the address that a machine had, now that it has another.
