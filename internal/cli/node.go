@@ -168,6 +168,9 @@ func (a *app) nodeValidate() *cobra.Command {
 					result := "not used"
 					if r := v[kind].Result; r != nil && *r {
 						result = "ok"
+						if v[kind].Reason != "" {
+							result = "warning"
+						}
 					} else if r != nil {
 						result = "no"
 					}

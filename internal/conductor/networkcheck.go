@@ -3,6 +3,7 @@ package conductor
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,6 +17,11 @@ import (
 func (r *runner) checkNetworks(ctx context.Context, op *Op) (warnings []string, err error) {
 	if w := unisolated(op.Node); w != "" {
 		warnings = append(warnings, w)
+	}
+	if text := op.Node.DriverInfo.Public(metal.AgentAddress); text != "" {
+		if _, err := netip.ParseAddr(text); err != nil {
+			warnings = append(warnings, fmt.Sprintf("driver_info %s is no IP address: it is not used.", metal.AgentAddress))
+		}
 	}
 	if r.hw.Network == nil {
 		return warnings, nil

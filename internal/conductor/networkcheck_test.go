@@ -41,6 +41,7 @@ func TestValidateWarnsOfNetworks(t *testing.T) {
 		"unisolated":               {func(w *world) { w.wires, w.node.Interfaces["network"], w.node.Lessee = nil, "noop", "p1" }, true, "leased to p1"},
 		"flat":                     {func(w *world) { w.node.Interfaces["network"], w.node.Owner = "flat", "p2" }, true, "owned by p2"},
 		"nobody's":                 {func(w *world) { w.wires, w.node.Interfaces["network"] = nil, "noop" }, true, ""},
+		"no address":               {func(w *world) { w.node.DriverInfo = secret.NewMap(map[string]any{"agent_address": "rack1"}) }, true, "is no IP address"},
 		"no cleaning network":      {func(w *world) { w.wires.lacks = lacks(metal.CleaningNetwork) }, false, "No cleaning network"},
 		"no servicing network":     {func(w *world) { w.wires.lacks = lacks(metal.ServicingNetwork) }, true, "Servicing will not work: No servicing network"},
 		"no rescue, no network":    {func(w *world) { w.wires.lacks = lacks(metal.RescuingNetwork) }, true, ""},

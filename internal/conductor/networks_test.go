@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -285,5 +286,32 @@ func TestOrderOfNetworks(t *testing.T) {
 				t.Errorf("order: %s\nwant:  %s", s, want)
 			}
 		})
+	}
+}
+
+// What an operation left its machine on that was put an end to goes with the tear down that took its place.
+func TestTearDownLeavesEveryNetwork(t *testing.T) {
+	j := journeys[slices.IndexFunc(journeys, func(j journey) bool { return j.name == "service" })]
+	j.record = strings.Replace(j.record, `{"interface":"deploy","step":"hold"},`, "", 1)
+	w := j.start(newWorld(t))
+	w.silent = true
+	c := w.conductor("c1", nil)
+	for n, _ := w.state(); n.ProvisionState != metal.ServiceWait; n, _ = w.state() {
+		row, err := c.claim(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row != nil {
+			c.work(t.Context(), row, time.Now())
+		}
+	}
+	w.wiredAs([]metal.NetworkRole{metal.ServicingNetwork}, "while it waits")
+	w.write(func(tx *store.Tx) error { return tx.Supersede(w.node.ID, "ended by a tear down") })
+	w.silent = false
+	w.ask(metal.PlanTearDown, metal.EventDelete, "{}")
+	w.run(w.conductor("c2", nil))
+	w.wiredAs(nil, "torn down")
+	if n, _ := w.state(); n.ProvisionState != metal.Available {
+		t.Errorf("state %q, last_error %q", n.ProvisionState, n.LastError)
 	}
 }

@@ -143,7 +143,9 @@ func testNodeFilters(t *testing.T, open opener) {
 	addNode(t, db, 2, func(n *metal.Node) {
 		n.Lessee, n.Description, n.Maintenance, n.ResourceClass = "alice", "500 RACK1", true, "gold"
 	})
-	addNode(t, db, 3, func(n *metal.Node) { n.InstanceUUID, n.Retired, n.Driver, n.Interfaces = id(90), true, "redfish", map[string]string{"network": "vswitch"} })
+	addNode(t, db, 3, func(n *metal.Node) {
+		n.InstanceUUID, n.Retired, n.Driver, n.Interfaces = id(90), true, "redfish", map[string]string{"network": "vswitch"}
+	})
 	for _, c := range []struct {
 		what string
 		f    NodeFilter
