@@ -12,6 +12,7 @@ packages=(
 	git                   # the build stamps the commit
 	grub-efi-amd64-signed # signed boot loader of the boot ISO
 	ipxe                  # boot loaders for network boot: snponly.efi, undionly.kpxe
+	dnsmasq-base          # the guide's example of a site's own DHCP server is checked with it; starts nothing by itself
 	ipxe-qemu             # boot ROMs for the NICs of machines with a BIOS
 	iproute2              # network namespaces of the lab
 	ipxe                  # boot loaders for the network: snponly.efi and undionly.kpxe

@@ -17,7 +17,7 @@ const (
 	roleConductor role = "conductor" // works on operations; speaks to BMCs and agents; serves its own boot listener
 	roleAgentAPI  role = "agent-api" // the agents' door
 	roleBoot      role = "boot"      // serves what conductors push to it; no database
-	roleNetboot   role = "netboot"
+	roleNetboot   role = "netboot"   // answers machines that boot from the network
 	roleMetadata  role = "metadata"
 )
 
@@ -25,6 +25,10 @@ const (
 type roles []role
 
 func (r roles) has(one role) bool { return slices.Contains(r, one) }
+
+func (r roles) hasAll(of roles) bool {
+	return !slices.ContainsFunc(of, func(one role) bool { return !r.has(one) })
+}
 
 func (r roles) names() []string {
 	out := make([]string, len(r))
@@ -34,7 +38,8 @@ func (r roles) names() []string {
 	return out
 }
 
-// everyRole is what a server does unless it is told otherwise. Its boot listener is the conductor's.
+// everyRole is what a server does unless it is told otherwise. Its boot listener is the conductor's. A server whose
+// configuration has networks to serve has the role netboot, too.
 var everyRole = roles{roleAPI, roleConductor, roleAgentAPI}
 
 // parseRoles reads --roles.
@@ -46,10 +51,10 @@ func parseRoles(text string) (roles, error) {
 	for _, word := range strings.Split(text, ",") {
 		one := role(strings.TrimSpace(word))
 		switch {
-		case one == roleNetboot || one == roleMetadata:
-			return nil, fmt.Errorf("--roles: the role %s is not built yet; there are api, conductor and agent-api, and boot", one)
-		case one != roleBoot && !slices.Contains(everyRole, one):
-			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor and agent-api, divided by commas, or all, or boot alone")
+		case one == roleMetadata:
+			return nil, fmt.Errorf("--roles: the role %s is not built yet; there are api, conductor, agent-api and netboot, and boot", one)
+		case one != roleBoot && one != roleNetboot && !slices.Contains(everyRole, one):
+			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor, agent-api and netboot, divided by commas, or all, or boot alone")
 		case !out.has(one):
 			out = append(out, one)
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -58,7 +59,7 @@ in; to listen elsewhere it must know who asks: --auth, and docs/guides/authentic
 	fl.StringVar(&f.metricsListen, "metrics-listen", "", "address that serves /metrics, /healthz and /readyz (default [metrics] listen: none)")
 	fl.StringVar(&f.bootURL, "boot-url", "", "URL at which BMCs and machines reach --boot-listen (default http://<boot-listen>)")
 	fl.StringVar(&f.agentURL, "agent-url", "", "URL at which machines reach --agent-listen (default: the host of the boot URL)")
-	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, divided by commas; or boot: serve what conductors push, without a database")
+	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, netboot, divided by commas; or boot: serve what conductors push, without a database")
 	fl.StringVar(&f.peerListen, "peer-listen", "", "address at which this server serves other servers of ours (default: none)")
 	fl.StringVar(&f.peerURL, "peer-url", "", "URL at which other servers reach --peer-listen (default https://<peer-listen>)")
 	fl.StringVar(&f.joinToken, "join-token-file", "", "file with a token of \"ingot peer invite\"; - for standard input; used if this server has not joined yet")
@@ -80,7 +81,10 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 	if r.has(roleBoot) {
 		return serveBootHost(ctx, f, c, log)
 	}
-	if len(r) < len(everyRole) && database(f, c).Empty() {
+	if (f.roles == "" || f.roles == "all") && c.Netboot.NetworksFile != "" {
+		r = append(slices.Clone(r), roleNetboot)
+	}
+	if !r.hasAll(everyRole) && database(f, c).Empty() {
 		return cli.Hint(fmt.Errorf("--roles %s: SQLite serves one process only, with every role", f.roles),
 			"processes with roles apart share a PostgreSQL database: --database postgres://…")
 	}

@@ -19,6 +19,7 @@ import (
 	"ingot/internal/courier"
 	"ingot/internal/depot"
 	"ingot/internal/identity"
+	"ingot/internal/netboot"
 	"ingot/internal/ops"
 	"ingot/internal/peer"
 	"ingot/internal/store"
@@ -46,6 +47,7 @@ type server struct {
 	files       *depot.Depot         // nil without a conductor
 	loaders     *depot.Loaders       // for the network; nil until somebody needs them
 	hosts       *bootHosts           // nil: machines fetch from here
+	netboot     *netboot.Service     // nil without the role
 	images      *images              // nil without a conductor
 	agents      tls.Certificate      // of the agents' door
 	agentCA     string               // PEM
@@ -134,7 +136,12 @@ func (s *server) build(ctx context.Context) (err error) {
 		return err
 	}
 	if s.roles.has(roleConductor) {
-		return s.buildConductor(ctx)
+		if err := s.buildConductor(ctx); err != nil {
+			return err
+		}
+	}
+	if s.roles.has(roleNetboot) {
+		return s.buildNetboot()
 	}
 	return nil
 }
@@ -158,7 +165,7 @@ func (s *server) run(ctx context.Context) error {
 		facts = append(facts, "agents", s.doors.agentURL)
 	}
 	if s.roles.has(roleConductor) {
-		listen(ctx, g, s.doors.boot, api.Server(s.bootHandler(), s.log))
+		listen(ctx, g, s.doors.boot, api.Server(s.withNetboot(s.bootHandler()), s.log))
 		g.Go(func() error { return s.images.shelf.Run(ctx) })
 		g.Go(func() error { return s.worker.Run(ctx) })
 		facts = append(facts, "boot", s.doors.bootURL)
@@ -204,6 +211,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 	offers := &offers{url: s.doors.bootURL}
 	s.worker = conductor.New(s.db, cc, types, offers, s.log)
 	s.worker.Watch(s.watch)
+	s.worker.AskLeases(storeLeases{s.db})
 	s.worker.UseSecrets(&values{self: s.name, own: s.values, peer: s.peer, members: s.members, log: s.log})
 	s.files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), Boot: s.worker.BootConfig,
 		AllowedFileRoots: s.c.Conductor.FileURLAllowedPaths, Log: s.log})

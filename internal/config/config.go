@@ -41,6 +41,7 @@ type Config struct {
 	Choices   Choices        `section:"DEFAULT"`
 	Fake      Fake           `section:"fake"`
 	Metrics   Metrics        `section:"metrics"`
+	Netboot   Netboot        `section:"netboot"`
 	Tracing   Tracing        `section:"tracing"`
 
 	Access     Access                  `section:"api"`
@@ -226,6 +227,7 @@ func Defaults() Config {
 		Timers:    timers(),
 		Choices:   choices(),
 		Fake:      fakeDefaults(),
+		Netboot:   netbootDefaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,

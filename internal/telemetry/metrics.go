@@ -22,6 +22,7 @@ type Metrics struct {
 	requests   *prometheus.HistogramVec // route, method, status
 	heartbeats *prometheus.CounterVec   // result
 	steps      *prometheus.HistogramVec // plan, step, outcome
+	netboot    *prometheus.CounterVec   // service, outcome
 	claims     prometheus.Counter
 	takeovers  prometheus.Counter
 	fenced     prometheus.Counter
@@ -56,6 +57,7 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 	m := &Metrics{
 		registry:   prometheus.NewRegistry(),
 		requests:   histogram("ingot_api_request_seconds", "Requests answered, by route template.", latency, "route", "method", "status"),
+		netboot:    counters("ingot_netboot_requests_total", "Packets and requests of machines that boot from the network, by what became of them.", "service", "outcome"),
 		heartbeats: counters("ingot_agent_heartbeats_total", "Heartbeats of agents.", "result"),
 		steps:      histogram("ingot_step_seconds", "Runs of steps, by how they came out: done, again, wait, failed, stopped.", work, "plan", "step", "outcome"),
 		claims:     counter("ingot_operation_claims_total", "Operations this conductor has claimed."),
@@ -66,7 +68,7 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ingot_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.requests, m.heartbeats, m.steps, m.claims, m.takeovers, m.fenced, m.bmc, m.txs, build,
+	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.steps, m.claims, m.takeovers, m.fenced, m.bmc, m.txs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&asked{log: log, gauges: []gauge{
 			{desc("ingot_operations_live", "Live operations.", "plan", "state"), g.Operations},
@@ -142,6 +144,9 @@ func (m *Metrics) Fenced() { m.fenced.Inc() }
 func (m *Metrics) BMC(driver, call, result string, took time.Duration) {
 	m.bmc.WithLabelValues(driver, call, result).Observe(took.Seconds())
 }
+
+// Netboot counts one packet or request of the boot services; both words are of a few.
+func (m *Metrics) Netboot(service, outcome string) { m.netboot.WithLabelValues(service, outcome).Inc() }
 
 // Transaction counts one of the store's; kind is "read" or "write".
 func (m *Metrics) Transaction(kind string, took time.Duration, err error) {

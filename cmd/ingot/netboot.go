@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"time"
+
+	"ingot/internal/config"
+	"ingot/internal/netboot"
+	"ingot/internal/store"
+)
+
+// buildNetboot makes the role netboot and opens its sockets.
+func (s *server) buildNetboot() error {
+	bootURL := s.doors.bootURL
+	if s.doors.boot == nil || bootTLS(s.c) {
+		bootURL = ""
+	}
+	o, err := netbootOptions(s.c.Netboot, bootURL, s.log)
+	if err != nil {
+		return err
+	}
+	if o.Boots, err = s.storeBoots(); err != nil {
+		return err
+	}
+	o.Leases, o.Count = storeLeases{s.db}, s.watch.m.Netboot
+	if s.netboot, err = netboot.New(o); err != nil {
+		return fmt.Errorf("the role netboot: %w", err)
+	}
+	s.onClose(s.netboot.Close)
+	return nil
+}
+
+// netbootOptions is the configuration's part of the boot services. bootURL is where another listener of the process serves
+// their handler without TLS; "": nowhere.
+func netbootOptions(c config.Netboot, bootURL string, log *slog.Logger) (netboot.Options, error) {
+	o := netboot.Options{HTTPListen: c.HTTPListen, BootURL: bootURL, TFTPListen: c.TFTPListen, Log: log}
+	if c.HTTPListen == "" && bootURL == "" {
+		log.Warn("iPXE and UEFI HTTP boot will get nothing: this process has no HTTP listener without TLS; set [netboot] http_listen")
+	}
+	if c.NetworksFile == "" {
+		return o, nil
+	}
+	text, err := os.ReadFile(c.NetworksFile)
+	if err != nil {
+		return o, fmt.Errorf("[netboot] networks_file: %w", err)
+	}
+	if o.Networks, err = netboot.ParseNetworks(text); err != nil {
+		return o, fmt.Errorf("[netboot] networks_file %s: %w", c.NetworksFile, err)
+	}
+	return o, nil
+}
+
+// withNetboot serves boot files beside what the boot listener serves, where it has no TLS: firmware knows no
+// certificate of ours.
+func (s *server) withNetboot(rest http.Handler) http.Handler {
+	if s.netboot == nil || bootTLS(s.c) {
+		return rest
+	}
+	files := s.netboot.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if netboot.Owns(r) {
+			files.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+// storeLeases are the leases in the database.
+type storeLeases struct{ db *store.DB }
+
+// List gives the leases of a network.
+func (l storeLeases) List(ctx context.Context, network string) (out []netboot.Lease, err error) {
+	err = l.db.Read(ctx, func(tx *store.Tx) error {
+		all, err := tx.Leases(network)
+		out = make([]netboot.Lease, len(all))
+		for i, one := range all {
+			out[i] = netboot.Lease(one)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Hold takes an address, or takes it for longer.
+func (l storeLeases) Hold(ctx context.Context, lease netboot.Lease, now time.Time) error {
+	return l.db.Write(ctx, func(tx *store.Tx) error { return tx.HoldLease(store.Lease(lease), now) })
+}
+
+// Drop ends a lease.
+func (l storeLeases) Drop(ctx context.Context, lease netboot.Lease) error {
+	return l.db.Write(ctx, func(tx *store.Tx) error { return tx.DropLease(lease.Address, lease.MAC, lease.Client) })
+}
+
+// Holder is the lease of an address that lasts.
+func (l storeLeases) Holder(ctx context.Context, a netip.Addr, now time.Time) (out *netboot.Lease, err error) {
+	err = l.db.Read(ctx, func(tx *store.Tx) error {
+		held, err := tx.LeaseOf(a, now)
+		if held != nil {
+			one := netboot.Lease(*held)
+			out = &one
+		}
+		return err
+	})
+	return out, err
+}
+
+// Addresses are those that a MAC has leased, the newest first. It is what the conductor asks.
+func (l storeLeases) Addresses(ctx context.Context, mac string) (out []netip.Addr, err error) {
+	err = l.db.Read(ctx, func(tx *store.Tx) error {
+		all, err := tx.LeasesOf(mac, time.Now())
+		for _, one := range all {
+			out = append(out, one.Address)
+		}
+		return err
+	})
+	return out, err
+}
