@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -14,6 +15,7 @@ import (
 	"ingot/internal/cli"
 	"ingot/internal/config"
 	"ingot/internal/depot"
+	"ingot/internal/netboot"
 	"ingot/internal/peer"
 )
 
@@ -45,13 +47,23 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 	if err != nil {
 		return err
 	}
+	boots, err := openPushedBoots(f.data, c, shelf, log)
+	if err != nil {
+		return err
+	}
+	service, err := netboot.New(netboot.Options{Boots: boots, BootURL: doors.bootURL, Log: log})
+	if err != nil {
+		return err
+	}
+	defer service.Close()
 	p, err := openBootPeer(ctx, f, peer.Options{Config: peer.Defaults(), Dir: filepath.Join(f.data, "peer"), Log: log,
-		Shelf: pushed{shelf}, BootURL: doors.bootURL, Carried: true})
+		Shelf: pushed{shelf}, Boots: peerBoots{boots.NetShelf}, BootURL: doors.bootURL, Carried: true})
 	if err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	listen(ctx, g, doors.boot, api.Server(shelf.Handler(), log))
+	listen(ctx, g, doors.boot, api.Server(besideBoots(service, shelf.Handler(), bootTLS(c)), log))
+	g.Go(func() error { return service.Run(ctx) })
 	g.Go(func() error { return p.Serve(ctx, doors.peer) })
 	g.Go(func() error { return p.Run(ctx) })
 	g.Go(func() error { return shelf.Run(ctx) })
@@ -62,6 +74,18 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 		return err
 	}
 	return nil
+}
+
+// besideBoots serves the files of network boots beside others, where there is no TLS: firmware knows no certificate of ours.
+func besideBoots(s *netboot.Service, rest http.Handler, tls bool) http.Handler {
+	files := s.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !tls && netboot.Owns(r) {
+			files.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
 }
 
 // openBootPeer reads the boot host's certificate, joining first if it was given a token.

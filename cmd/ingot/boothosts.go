@@ -29,7 +29,8 @@ type bootHosts struct {
 	peer  *peer.Peer
 	all   []peer.Server
 	files *depot.Depot
-	key   secret.Secret // names what is pushed
+	net   *depot.NetFiles // of boots from the network
+	key   secret.Secret   // names what is pushed
 }
 
 // bootHosts are those that the configuration names; nil if there are none.
@@ -165,11 +166,12 @@ func (b *bootHosts) release(ctx context.Context, node string) error {
 	return errors.Join(errs...)
 }
 
-// Withdraw takes the ISO of a boot off every boot host.
+// Withdraw takes the ISO of a boot, or its boot from the network, off every boot host.
 func (b *bootHosts) Withdraw(ctx context.Context, node, boot string) error {
 	var errs []error
 	for _, s := range b.all {
 		errs = append(errs, b.peer.Unpush(ctx, s, b.name(node, boot)))
 	}
+	errs = append(errs, b.withdrawNetBoot(ctx, node, boot))
 	return errors.Join(errs...)
 }

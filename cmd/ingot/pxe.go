@@ -20,7 +20,12 @@ func (s *server) bootFromNetwork() error {
 		return err
 	}
 	s.worker.BootFromNetwork(netDepot{s.files, l})
-	return nil
+	if s.hosts == nil {
+		return nil
+	}
+	scripts, err := bootScripts(s.c.PXE)
+	s.hosts.net = s.files.NetFiles(l, scripts)
+	return err
 }
 
 // netDepot is what the conductor asks about network boots.

@@ -173,6 +173,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	op.bootAs(b.Generation, "", "") // any server with the role netboot answers it
+	op.Rec.Pushing, op.Rec.Pushed = r.c.pusher != nil, r.c.pusher != nil
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		a := &store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: b.Generation, Token: token, Pregenerated: true}
 		if err := tx.SaveAgent(a); err != nil {
@@ -180,6 +181,9 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 		}
 		return tx.SaveNetworkBoot(n.ID, b)
 	})
+	if op.Rec.Pushing { // the identity is kept first: what is pushed twice is then the same boot
+		return again(0, "the boot to be pushed to a boot host"), nil
+	}
 	return done, nil
 }
 
@@ -197,11 +201,7 @@ func (r *runner) netDevice(ctx context.Context, op *Op) (string, error) {
 
 // whyNoNetBoot says how far a machine came that was to boot from the network.
 func (r *runner) whyNoNetBoot(ctx context.Context, op *Op) string {
-	var seen store.NetworkBootSeen
-	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
-		seen, err = tx.NetworkBootSeen(op.Rec.Boot)
-		return err
-	})
+	seen, err := r.netSeen(ctx, op)
 	if err != nil {
 		return sentence(err)
 	}
@@ -211,7 +211,7 @@ func (r *runner) whyNoNetBoot(ctx context.Context, op *Op) string {
 			secure = s.On
 		}
 	}
-	return netStory(seen.What, secure) + ": " + netAdvice(seen.What, secure, r.c.config.AgentURL)
+	return netStory(seen, secure) + ": " + netAdvice(seen, secure, r.c.config.AgentURL)
 }
 
 func netStory(seen string, secure bool) string {

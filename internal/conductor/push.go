@@ -6,13 +6,20 @@ import (
 	"time"
 
 	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/store"
 )
 
 // Pusher puts boot ISOs on boot hosts, from which machines fetch them instead of from this server.
 type Pusher interface {
 	// Push puts the ISO of one boot on a boot host and gives its address there. Done twice, it is there once.
 	Push(ctx context.Context, node, boot string, config agentapi.BootConfig, kernelParams string, until time.Time) (url string, err error)
-	// Withdraw takes the ISO of a boot off every boot host. One that is not there is no error.
+	// PushNetBoot puts a boot from the network, and the files of it, on a boot host. Done twice, it is there once.
+	PushNetBoot(ctx context.Context, b *metal.NetworkBoot) error
+	// NetBootSeen is what a machine fetched last of its boot from the network; "" for nothing.
+	NetBootSeen(ctx context.Context, node, boot string) (string, error)
+	// Withdraw takes the ISO of a boot, or a boot from the network, off every boot host. One that is not there is no error.
 	Withdraw(ctx context.Context, node, boot string) error
 }
 
@@ -30,6 +37,9 @@ func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
 		op.Rec.Pushing = false
 		return r.prepareBoot(ctx, op)
 	}
+	if r.hw.NetBoot != "" {
+		return r.pushNetBoot(ctx, op)
+	}
 	a, err := r.agentRow(ctx, op)
 	if err != nil {
 		return Outcome{}, err
@@ -44,6 +54,39 @@ func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	op.Rec.MediaURL, op.Rec.Door, op.Rec.BootBy, op.Rec.Pushing = url, config.APIURL, r.c.process, false
 	return done, nil
+}
+
+// pushNetBoot puts the boot from the network that was kept on a boot host.
+func (r *runner) pushNetBoot(ctx context.Context, op *Op) (Outcome, error) {
+	var b *metal.NetworkBoot
+	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		b, err = tx.NetworkBootOf(op.Node.ID)
+		return err
+	})
+	if err == nil && (b == nil || b.Generation != op.Rec.Boot) {
+		err = fault.New(fault.Conflict, "the boot that was prepared is over: another one began")
+	}
+	if err == nil {
+		err = r.c.pusher.PushNetBoot(ctx, b)
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	op.Rec.Pushing = false
+	return done, nil
+}
+
+// netSeen is what the machine fetched last, from whoever serves its boot.
+func (r *runner) netSeen(ctx context.Context, op *Op) (string, error) {
+	if op.Rec.Pushed && r.c.pusher != nil {
+		return r.c.pusher.NetBootSeen(ctx, op.Node.UUID, op.Rec.Boot)
+	}
+	var seen store.NetworkBootSeen
+	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		seen, err = tx.NetworkBootSeen(op.Rec.Boot)
+		return err
+	})
+	return seen.What, err
 }
 
 // withdrawLimit is how long the end of a boot waits for boot hosts.

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/store"
 )
 
@@ -18,6 +19,7 @@ type bootHost struct {
 	pushed map[string]agentapi.BootConfig
 	tries  int
 	down   bool
+	net    *metal.NetworkBoot // the last boot from the network
 }
 
 func (b *bootHost) Push(_ context.Context, node, boot string, config agentapi.BootConfig, _ string, until time.Time) (string, error) {
@@ -40,6 +42,20 @@ func (b *bootHost) Withdraw(_ context.Context, node, boot string) error {
 	delete(b.pushed, node+"/"+boot)
 	return nil
 }
+
+func (b *bootHost) PushNetBoot(_ context.Context, n *metal.NetworkBoot) error {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	b.tries++
+	if b.down {
+		return fault.New(fault.Unavailable, "the boot host is down")
+	}
+	b.pushed[n.NodeUUID+"/"+n.Generation] = agentapi.BootConfig{}
+	b.net = n
+	return nil
+}
+
+func (b *bootHost) NetBootSeen(context.Context, string, string) (string, error) { return "kernel", nil }
 
 // pushing has every conductor of the world push to a boot host.
 func (w *world) pushing() *bootHost {
@@ -178,5 +194,34 @@ func TestABootHostThatIsDown(t *testing.T) {
 	})
 	if !told {
 		t.Error("nobody is told what stayed on the boot host")
+	}
+}
+
+// TestNetworkBootsArePushed: what is pushed is the boot that was kept, and it goes with the machine's ramdisk, or with an
+// abort.
+func TestNetworkBootsArePushed(t *testing.T) {
+	for _, abort := range []bool{false, true} {
+		w := newWorld(t)
+		w.fromNetwork(metal.BootIPXE)
+		b := w.pushing()
+		w.silent = abort
+		named(t, "deploy").start(w)
+		c := w.conductor("c1", nil)
+		if abort {
+			w.untilItWaits(c)
+			kept := w.netBoot()
+			if b.net == nil || len(b.pushed) != 1 || kept == nil || kept.Generation != b.net.Generation || kept.Key.Expose() != b.net.Key.Expose() || b.net.Config.Expose() == "" {
+				t.Fatalf("pushed %v, kept %v", b.net, kept)
+			}
+			w.write(func(tx *store.Tx) error { return tx.AskAbort(w.node.ID, "operator") })
+		}
+		w.run(c)
+		if n, _ := w.state(); !abort && n.ProvisionState != metal.Active {
+			t.Errorf("it is %s: %s", n.ProvisionState, n.LastError)
+		}
+		if len(b.pushed) != 0 || b.tries != 1 {
+			t.Errorf("aborted %v: pushed %d times, left %v", abort, b.tries, b.pushed)
+		}
+		w.close()
 	}
 }
