@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/attributestags"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
@@ -75,9 +76,6 @@ func (p *port) has(label string) bool {
 
 // attrs are attributes of a port, as they are written.
 type attrs map[string]any
-
-// ToPortUpdateMap is what the library asks for.
-func (a attrs) ToPortUpdateMap() (map[string]any, error) { return map[string]any{"port": a}, nil }
 
 // filter chooses ports; a key that is there twice means either.
 type filter url.Values
@@ -237,7 +235,7 @@ func (d *Driver) update(ctx context.Context, id string, a attrs) (gone bool, err
 	if err != nil {
 		return false, err
 	}
-	err = ports.Update(ctx, net, id, a).Err
+	_, err = net.Put(ctx, net.ServiceURL("ports", id), map[string]any{"port": a}, nil, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
 	if is(err, http.StatusNotFound) {
 		return true, nil
 	}
