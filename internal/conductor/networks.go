@@ -148,12 +148,13 @@ func wiringOf(tx *store.Tx, n *metal.Node) (w metal.Wiring, err error) {
 	return w, err
 }
 
-// keepNotes writes what a network interface remembers, with the step's outcome.
+// keepNotes writes what a network interface remembers, with the step's outcome, also when that is an error: the way back finds
+// by it what was done.
 func keepNotes(op *Op, notes metal.Notes) {
 	if len(notes) == 0 {
 		return
 	}
-	op.Also(func(tx *store.Tx, n *metal.Node) error {
+	op.noted = append(op.noted, func(tx *store.Tx, n *metal.Node) error {
 		w, err := wiringOf(tx, n)
 		if err != nil {
 			return err

@@ -28,6 +28,9 @@ type wires struct {
 	says   map[metal.NetworkRole]string // what is unwise about a role's network
 	lacks  map[metal.NetworkRole]bool   // the roles that no network is known for
 	leased string                       // the address of its machine, "" for none
+
+	refuses map[metal.NetworkRole]bool // notes what it began, and then refuses
+	seen    []string                   // what was noted when the machine was taken off
 }
 
 const testVIF = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -186,6 +189,8 @@ func (s *wires) Plug(_ context.Context, n *metal.Node, w metal.Wiring, role meta
 		notes.Note(w.Ports[0].UUID, role.VIFKey(), "port-"+string(role))
 	}
 	switch {
+	case s.refuses[role]:
+		return notes, "", fault.New(fault.Invalid, "the switch refuses")
 	case s.on[role]:
 		return notes, "", nil
 	case s.asked[role]:
@@ -208,6 +213,8 @@ func (s *wires) Unplug(_ context.Context, _ *metal.Node, w metal.Wiring, role me
 	}
 	notes := metal.Notes{}
 	if role != metal.TenantNetwork {
+		was, _ := w.Ports[0].InternalInfo[role.VIFKey()].(string)
+		s.seen = append(s.seen, was)
 		notes.Note(w.Ports[0].UUID, role.VIFKey(), "")
 	}
 	return notes, nil
@@ -313,5 +320,16 @@ func TestTearDownLeavesEveryNetwork(t *testing.T) {
 	w.wiredAs(nil, "torn down")
 	if n, _ := w.state(); n.ProvisionState != metal.Available {
 		t.Errorf("state %q, last_error %q", n.ProvisionState, n.LastError)
+	}
+}
+
+// What was begun before the network service refused is found again by its note.
+func TestNotesOutliveARefusal(t *testing.T) {
+	j := journeys[slices.IndexFunc(journeys, func(j journey) bool { return j.plan == metal.PlanManual })]
+	w := j.start(newWorld(t))
+	w.wires.refuses = map[metal.NetworkRole]bool{metal.CleaningNetwork: true}
+	w.run(w.conductor("c1", nil))
+	if !slices.Contains(w.wires.seen, "port-cleaning") {
+		t.Errorf("the machine was taken off what is noted as %q", w.wires.seen)
 	}
 }

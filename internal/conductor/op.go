@@ -21,6 +21,7 @@ type Op struct {
 	Rec     record
 	missing []string // the interface kinds whose implementation, as the node names it, this server does not have
 	changes []func(*store.Tx, *metal.Node) error
+	noted   []func(*store.Tx, *metal.Node) error // what was done outside: it is saved also when the step fails
 }
 
 // record is all that plans remember between steps. It is sealed at rest.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -27,7 +28,7 @@ func (r *runner) save(ctx context.Context, op *Op, also func(*store.Tx, *metal.N
 		if err != nil {
 			return err
 		}
-		for _, change := range op.changes {
+		for _, change := range slices.Concat(op.noted, op.changes) {
 			if err := change(tx, n); err != nil {
 				return err
 			}
@@ -54,7 +55,7 @@ func (r *runner) save(ctx context.Context, op *Op, also func(*store.Tx, *metal.N
 	if err != nil {
 		return err
 	}
-	op.changes = nil
+	op.noted, op.changes = nil, nil
 	r.askAbort(op.row.Abort)
 	return r.mayCrash("after " + op.row.StepName)
 }

@@ -145,6 +145,13 @@ func TestBoundAndLocked(t *testing.T) {
 	if err := s.DeletePort(ctx, caller, p.UUID); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "VIF v1") {
 		t.Errorf("a bound port: %v", err)
 	}
+	left, err := s.CreatePort(ctx, caller, &metal.Port{NodeUUID: n.UUID, Address: "52:54:00:00:00:0c", InternalInfo: map[string]any{"cleaning_vif_port_id": "net"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeletePort(ctx, caller, left.UUID); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "left on the cleaning network") {
+		t.Errorf("a port that was left on an operator's network: %v", err)
+	}
 	hold(t, db, n)
 	keep := func(*metal.Port) error { return nil }
 	if _, err := s.UpdatePort(ctx, caller, p.UUID, keep); fault.KindOf(err) != fault.Locked {

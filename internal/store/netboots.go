@@ -51,6 +51,10 @@ func (t *Tx) SaveNetworkBoot(nodeID int64, b *metal.NetworkBoot) error {
 }
 
 func (t *Tx) macFree(mac string, nodeID int64) error {
+	// A boot that has expired boots nothing: it keeps nobody else's machine from it.
+	if _, err := t.exec("DELETE FROM network_boot_macs WHERE mac = ? AND node_id IN (SELECT node_id FROM network_boots WHERE expires <= {{now}})", mac); err != nil {
+		return err
+	}
 	var other int64
 	err := t.row("SELECT node_id FROM network_boot_macs WHERE mac = ?", mac).Scan(&other)
 	switch {

@@ -67,6 +67,13 @@ func testNetworkBootExpires(t *testing.T, open opener) {
 	if got := read(t, db, func(tx *Tx) (*metal.NetworkBoot, error) { return tx.NetworkBootByMAC("52:54:00:00:00:01") }); got != nil {
 		t.Errorf("an expired boot is given: %+v", got)
 	}
+	other := addNode(t, db, 2) // to which the NIC was moved
+	write(t, db, func(tx *Tx) error {
+		return tx.SaveNetworkBoot(other.ID, networkBoot(other, "x", "52:54:00:00:00:01"))
+	})
+	if got := read(t, db, func(tx *Tx) (*metal.NetworkBoot, error) { return tx.NetworkBootByMAC("52:54:00:00:00:01") }); got == nil || got.Generation != "x" {
+		t.Errorf("an expired boot keeps its MAC: %+v", got)
+	}
 	err := db.Write(t.Context(), func(tx *Tx) error { _, err := tx.GiveNetworkConfig("a", 4); return err })
 	if fault.KindOf(err) != fault.NotFound {
 		t.Errorf("its configuration: %v", err)
