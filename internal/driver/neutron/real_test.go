@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/driver/neutron"
 	"ingot/internal/driver/neutron/neutrontest"
+	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 )
@@ -87,6 +88,7 @@ func TestOnARealNeutron(t *testing.T) {
 	nets["tenant"] = cloud.Network("tenant", "physnet1", "10.1.0.0/24")
 	for name, test := range map[string]func(*testing.T, *neutrontest.Cloud, map[string]string){
 		"operator's networks": testOperators,
+		"another node's VIF":  testTakenVIF,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, cloud, nets) })
 	}
@@ -134,4 +136,20 @@ func testOperators(t *testing.T, cloud *neutrontest.Cloud, nets map[string]strin
 		t.Error("still noted")
 	}
 	r.unplug(i, metal.CleaningNetwork)
+}
+
+func testTakenVIF(t *testing.T, cloud *neutrontest.Cloud, nets map[string]string) {
+	const other = "99999999-2222-3333-4444-555555555555"
+	vif := cloud.MakePort(nets["tenant"], map[string]any{"binding:host_id": other, "binding:vnic_type": "baremetal"})
+	defer cloud.DeletePort(vif)
+	r := newRig(t, cloud, nil)
+	r.w.Ports[0].InternalInfo = map[string]any{"tenant_vif_port_id": vif}
+	for _, live := range []bool{false, true} {
+		if err := (neutron.Neutron{Driver: r.d}).AttachVIF(t.Context(), r.n, r.w, vif, live); fault.KindOf(err) != fault.Conflict {
+			t.Errorf("live %v: %v", live, err)
+		}
+	}
+	if p := cloud.Port(vif); p.HostID != other {
+		t.Errorf("the VIF is at %q", p.HostID)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 )
@@ -121,6 +123,9 @@ func (d *Driver) bind(ctx context.Context, n *metal.Node, at place, b binding) (
 	if p == nil {
 		return nil, gone(at.vif)
 	}
+	if p.ofAnother(n) {
+		return nil, fault.New(fault.Conflict, "VIF %s is bound to node %s, which would lose its network: detach it there, or unset the port's binding:host_id if that node is gone.", p.ID, p.HostID)
+	}
 	want := b.attrs(n, at)
 	if p.bound(want) {
 		return p, nil
@@ -146,6 +151,12 @@ func (d *Driver) bind(ctx context.Context, n *metal.Node, at place, b binding) (
 
 func gone(vif string) error {
 	return fault.New(fault.Invalid, "Neutron has no port %s: detach this VIF from the node, or make the port.", vif)
+}
+
+// ofAnother tells whether a VIF is bound to another node. Hosts that are none are let be: Nova binds what flat nodes get to
+// its own, and their names are no UUIDs.
+func (p *port) ofAnother(n *metal.Node) bool {
+	return p.HostID != n.UUID && p.VNIC == vnicBaremetal && uuid.Validate(p.HostID) == nil
 }
 
 // bound tells whether a VIF is bound as it should be. Without a profile of ours anybody's is right.
