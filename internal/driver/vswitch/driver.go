@@ -2,9 +2,11 @@ package vswitch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -238,7 +240,28 @@ func (d *Driver) AttachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, v
 		_, err := d.read(ctx, n, list)
 		return err
 	}
-	return d.leave(ctx, n, list, aims)
+	before, err := d.read(ctx, n, list)
+	if err != nil {
+		return err
+	}
+	waiting, err := d.reach(ctx, n, list, aims)
+	if err == nil && waiting != "" { // nobody looks again: a VIF that was refused must not come about later
+		err = d.abandon(ctx, n, list, before, aims, waiting)
+	}
+	return err
+}
+
+// abandon sets the ports of aims back to what they were, though the switch may not have finished to change them.
+func (d *Driver) abandon(ctx context.Context, n *metal.Node, list []nic, before map[socket]portState, aims map[socket]setting, waiting string) error {
+	back := map[socket]setting{}
+	for at := range aims {
+		back[at] = setting{before[at].network(), before[at].Owner}
+	}
+	cause := fault.New(fault.Unavailable, "%s, and was told to leave it: attach the VIF again when it answers faster, or raise [vswitch] apply_timeout.", strings.ToUpper(waiting[:1])+waiting[1:])
+	if _, err := d.reach(ctx, n, list, back); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
 }
 
 // DetachVIF implements conductor.Network.

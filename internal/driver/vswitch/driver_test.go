@@ -224,6 +224,16 @@ func TestVIFs(t *testing.T) {
 	r.is("detached", r.fabric.String(), isolated)
 }
 
+// A VIF that did not come about in time is refused, and does not come about later: nobody noted it.
+func TestAVIFThatTakesTooLongIsLeft(t *testing.T) {
+	r := newRig(t, nil)
+	r.wired.Ports[1].InternalInfo = vif("tenant-a")
+	r.fault(lab.Fault{Name: lab.Pending, Port: "2"})
+	err := r.AttachVIF(t.Context(), r.node, r.wired, "tenant-a", true)
+	r.says("attached", r.outcome("", err), isolated, "was told to leave it")
+	r.is("owned by", r.owners(), ",,")
+}
+
 func TestIdlePortsHaveANetwork(t *testing.T) {
 	r := newRig(t, func(c *vswitch.Config) { c.IdleNetwork = "idle" })
 	r.is("plug", r.plug(metal.ProvisioningNetwork), "1=provisioning 2=idle Eth 1/3=idle")
