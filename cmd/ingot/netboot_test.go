@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net/http"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -47,5 +49,33 @@ func TestLeasesOfTheDatabase(t *testing.T) {
 	}
 	if got, err := leases.Holder(t.Context(), l.Address, now); err != nil || got != nil {
 		t.Errorf("dropped: %v, %v", got, err)
+	}
+}
+
+// TestTheRoleNetbootServes: the program with networks in its configuration answers at its own listener, and refuses strangers.
+func TestTheRoleNetbootServes(t *testing.T) {
+	dir := t.TempDir()
+	at, err := free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := "[netboot]\nnetworks_file = " + dir + "/networks.yaml\nhttp_listen = " + at + "\ntftp_listen = " + at + "\n"
+	for name, text := range map[string]string{"networks.yaml": "networks: []\n", "ingot.conf": conf} {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := serving(t, dir, "--config", dir+"/ingot.conf")
+	c := http.Client{Timeout: 30 * time.Second}
+	res, err := c.Get("http://" + at + "/grub/grub.cfg") //nolint:noctx // a test
+	if err != nil {
+		t.Fatalf("%v\nlog:\n%s", err, r.log)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusNotFound {
+		t.Errorf("a stranger got %s", res.Status)
+	}
+	if code := r.stop(t); code != 0 {
+		t.Errorf("ended with %d; its log:\n%s", code, r.log)
 	}
 }

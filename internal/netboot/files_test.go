@@ -237,3 +237,29 @@ func TestLeaseFileOutlivesItsProcess(t *testing.T) {
 		t.Errorf("after its end: %v", err)
 	}
 }
+
+func TestOwnHTTPListener(t *testing.T) {
+	s := serviceFor(t, newMemory())
+	s.networks, s.o.TFTPListen, s.o.HTTPListen = nil, "", "127.0.0.1:0"
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	at := "http://" + s.http.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	for _, path := range []string{"/netboot/" + keyA + "/kernel", "/netboot/" + keyB + "//kernel"} {
+		r, err := http.Get(at + path) //nolint:noctx // a test
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", path, r.Status)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
