@@ -3,6 +3,8 @@ package netboot
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
@@ -142,5 +144,35 @@ func TestOneNICDoesNotDeclineARange(t *testing.T) {
 	}
 	if err != nil || rest != maxDeclined {
 		t.Errorf("%d addresses rest, %v", rest, err)
+	}
+}
+
+// One machine with many half open transfers keeps no other from its files.
+func TestOneAddressDoesNotTakeAllTransfers(t *testing.T) {
+	s := serviceFor(t, newMemory())
+	get := func(from string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/netboot/"+keyA+"/boot.ipxe", nil)
+		r.RemoteAddr = from
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w.Code
+	}
+	var leaves []func()
+	for range maxTransfers {
+		if leave, ok := s.enter(netip.MustParseAddr("192.0.2.66")); ok {
+			leaves = append(leaves, leave)
+		}
+	}
+	if code := get("192.0.2.66:1000"); code != http.StatusServiceUnavailable {
+		t.Errorf("one more of the same: %d", code)
+	}
+	if code := get("192.0.2.10:1000"); code != http.StatusOK {
+		t.Errorf("another machine: %d", code)
+	}
+	for _, leave := range leaves {
+		leave()
+	}
+	if code := get("192.0.2.66:1000"); code != http.StatusOK || len(s.gate) != 0 || len(s.transfers.of) != 0 {
+		t.Errorf("after they ended: %d, %d and %d run", code, len(s.gate), len(s.transfers.of))
 	}
 }

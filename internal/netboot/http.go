@@ -38,18 +38,17 @@ func (s *Service) serveFile(w http.ResponseWriter, r *http.Request) (outcome str
 		http.Error(w, "Only GET and HEAD are possible here.", http.StatusMethodNotAllowed)
 		return "no such file"
 	}
-	select {
-	case s.gate <- struct{}{}:
-		defer func() { <-s.gate }()
-	default:
+	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
+	from := remote.Addr().Unmap()
+	leave, free := s.enter(from)
+	if !free {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "Too many transfers run; try again.", http.StatusServiceUnavailable)
 		return "busy"
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), transferLimit)
 	defer cancel()
-	remote, _ := netip.ParseAddrPort(r.RemoteAddr)
-	from := remote.Addr().Unmap()
 	log := s.log.With("protocol", "http", "from", from)
 	name := strings.TrimPrefix(clean(r.URL.Path), "/netboot")
 	asked, ok := parseName(name)

@@ -41,15 +41,16 @@ var wellKnown = ports{server4: 67, client4: 68, boot4: 4011, server6: 547, clien
 
 // Service answers machines that boot. It is safe for many goroutines.
 type Service struct {
-	o        Options
-	networks []Network
-	ports    ports
-	log      *slog.Logger
-	duid     dhcpv6.DUID
-	gate     chan struct{} // a token for each HTTP request and TFTP transfer that runs
-	packets  chan struct{} // a token for each DHCP packet that is being answered
-	now      func() time.Time
-	neighbor func(netip.Addr) string // the MAC the kernel knows of an address
+	o         Options
+	networks  []Network
+	ports     ports
+	log       *slog.Logger
+	duid      dhcpv6.DUID
+	transfers transfers
+	gate      chan struct{} // a token for each HTTP request and TFTP transfer that runs
+	packets   chan struct{} // a token for each DHCP packet that is being answered
+	now       func() time.Time
+	neighbor  func(netip.Addr) string // the MAC the kernel knows of an address
 
 	sockets []*socket
 	tftp    *net.UDPConn

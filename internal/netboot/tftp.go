@@ -56,13 +56,12 @@ func (s *Service) transfer(ctx context.Context, name string, to io.ReaderFrom) e
 	peer := out.RemoteAddr()
 	from := peer.AddrPort().Addr().Unmap()
 	log := s.log.With("protocol", "tftp", "from", from)
-	select {
-	case s.gate <- struct{}{}:
-		defer func() { <-s.gate }()
-	default:
+	leave, ok := s.enter(from)
+	if !ok {
 		s.count("tftp", "busy")
 		return errors.New("busy")
 	}
+	defer leave()
 	r, ok := parseName(name)
 	if !ok {
 		s.count("tftp", "no such file")
