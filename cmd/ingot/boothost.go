@@ -67,6 +67,7 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 	g.Go(func() error { return p.Serve(ctx, doors.peer) })
 	g.Go(func() error { return p.Run(ctx) })
 	g.Go(func() error { return shelf.Run(ctx) })
+	g.Go(func() error { return boots.Run(ctx) })
 	g.Go(func() error { return (&server{log: log}).tell(ctx, func(context.Context) {}) })
 	log.Info("serving", "name", p.Identity().Name, "roles", roles{roleBoot}.names(), "data", f.data, "boot", doors.bootURL, "peer", doors.peerURL,
 		"certificate_until", p.Identity().Until)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ingot/internal/agentapi"
+	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/store"
@@ -76,17 +77,46 @@ func (r *runner) pushNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 	return done, nil
 }
 
-// netSeen is what the machine fetched last, from whoever serves its boot.
+// netSeen is what the machine fetched last, from whoever serves its boot: a boot host has what was pushed, and a server
+// with the role netboot has the row, also beside boot hosts. The one that came further tells.
 func (r *runner) netSeen(ctx context.Context, op *Op) (string, error) {
-	if op.Rec.Pushed && r.c.pusher != nil {
-		return r.c.pusher.NetBootSeen(ctx, op.Node.UUID, op.Rec.Boot)
-	}
-	var seen store.NetworkBootSeen
+	var row store.NetworkBootSeen
 	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
-		seen, err = tx.NetworkBootSeen(op.Rec.Boot)
+		row, err = tx.NetworkBootSeen(op.Rec.Boot)
 		return err
 	})
-	return seen.What, err
+	if err != nil || !op.Rec.Pushed || r.c.pusher == nil {
+		return row.What, err
+	}
+	there, err := r.c.pusher.NetBootSeen(ctx, op.Node.UUID, op.Rec.Boot)
+	if progress(there) > progress(row.What) {
+		return there, err
+	}
+	if row.What != "" { // what is known says more than that a boot host is silent
+		return row.What, nil
+	}
+	return "", err
+}
+
+// progress is how far a boot is whose machine fetched a file last, as a number that grows.
+func progress(seen string) int {
+	switch seen {
+	case "":
+		return 0
+	case metal.SeenOffer:
+		return 1
+	case depot.LoaderGrub: // shim has fetched it
+		return 3
+	case depot.NetScript, depot.NetGrub:
+		return 4
+	case depot.NetKernel:
+		return 5
+	case depot.NetInitramfs:
+		return 6
+	case depot.NetConfig:
+		return 7
+	}
+	return 2 // the first loader
 }
 
 // withdrawLimit is how long the end of a boot waits for boot hosts.

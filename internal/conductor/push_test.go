@@ -20,6 +20,7 @@ type bootHost struct {
 	tries  int
 	down   bool
 	net    *metal.NetworkBoot // the last boot from the network
+	seen   string             // what its machine fetched last
 }
 
 func (b *bootHost) Push(_ context.Context, node, boot string, config agentapi.BootConfig, _ string, until time.Time) (string, error) {
@@ -55,7 +56,12 @@ func (b *bootHost) PushNetBoot(_ context.Context, n *metal.NetworkBoot) error {
 	return nil
 }
 
-func (b *bootHost) NetBootSeen(context.Context, string, string) (string, error) { return "kernel", nil }
+func (b *bootHost) NetBootSeen(context.Context, string, string) (string, error) {
+	if b.down {
+		return "", fault.New(fault.Unavailable, "the boot host is down")
+	}
+	return b.seen, nil
+}
 
 // pushing has every conductor of the world push to a boot host.
 func (w *world) pushing() *bootHost {
@@ -223,5 +229,43 @@ func TestNetworkBootsArePushed(t *testing.T) {
 			t.Errorf("aborted %v: pushed %d times, left %v", abort, b.tries, b.pushed)
 		}
 		w.close()
+	}
+}
+
+// TestSeenByBoth: with boot hosts a server with the role netboot may have served the machine from the row all the same.
+// What came further is told.
+func TestSeenByBoth(t *testing.T) {
+	w := newWorld(t)
+	defer w.close()
+	w.fromNetwork(metal.BootIPXE)
+	b := w.pushing()
+	w.silent = true
+	named(t, "deploy").start(w)
+	c := w.conductor("c1", nil)
+	w.untilItWaits(c)
+	r, op := &runner{c: c, log: c.log}, &Op{Node: w.node, Rec: record{Boot: w.netBoot().Generation, Pushed: true}}
+	for _, s := range []struct {
+		row, host string
+		down      bool
+		want      string
+	}{
+		{"", "", false, ""},
+		{"", "kernel", false, "kernel"},
+		{metal.SeenOffer, "", false, metal.SeenOffer},
+		{"config", "kernel", false, "config"},
+		{"bootx64.efi", "grubx64.efi", false, "grubx64.efi"},
+		{"initramfs", metal.SeenOffer, false, "initramfs"},
+		{"boot.ipxe", "snponly.efi", false, "boot.ipxe"},
+		{"kernel", "", true, "kernel"},
+	} {
+		b.seen, b.down = s.host, s.down
+		w.write(func(tx *store.Tx) error { return tx.SeeNetworkBoot(op.Rec.Boot, s.row) })
+		if got, err := r.netSeen(t.Context(), op); got != s.want || err != nil {
+			t.Errorf("%+v: %q, %v", s, got, err)
+		}
+	}
+	w.write(func(tx *store.Tx) error { return tx.SeeNetworkBoot(op.Rec.Boot, "") })
+	if got, err := r.netSeen(t.Context(), op); got != "" || fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("nothing is known, and the boot host is down: %q, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -235,6 +236,26 @@ func (s *NetShelf) Sweep() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Run removes what expires until ctx ends.
+func (s *NetShelf) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	return s.run(ctx, tick.C)
+}
+
+func (s *NetShelf) run(ctx context.Context, tick <-chan time.Time) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
+		}
+		if err := s.Sweep(); err != nil {
+			s.shelf.o.Log.Warn("boots that are over cannot be removed", "error", err)
+		}
+	}
 }
 
 // ByMAC is the boot of a machine; nil for none.

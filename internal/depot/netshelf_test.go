@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -126,6 +127,36 @@ func TestPushedBootsAreServedUntilTheyEnd(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, "boots")); err != nil || len(left) != 0 {
 		t.Errorf("left %v, %v", left, err)
+	}
+}
+
+// TestPushedBootsExpire: nobody has to ask for a boot that is over, nor to withdraw it.
+func TestPushedBootsExpire(t *testing.T) {
+	dir := t.TempDir()
+	shelf := newShelf(t, filepath.Join(dir, "files"), ShelfOptions{})
+	n := newNetShelf(t, dir, shelf)
+	if err := n.Put("n1", pushedBoot(t, shelf, nil)); err != nil {
+		t.Fatal(err)
+	}
+	left := func() int {
+		all, err := os.ReadDir(filepath.Join(dir, "boots"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if err := n.Sweep(); err != nil || left() != 1 {
+		t.Fatalf("before its end: %v, %d boots", err, left())
+	}
+	n.now = func() time.Time { return time.Now().Add(2 * time.Hour) }
+	ctx, cancel := context.WithCancel(t.Context())
+	tick, done := make(chan time.Time), make(chan error, 1)
+	go func() { done <- n.run(ctx, tick) }()
+	tick <- time.Time{}
+	tick <- time.Time{} // taken when the first is done
+	cancel()
+	if err := <-done; err != nil || left() != 0 {
+		t.Errorf("after its end: %v, %d boots", err, left())
 	}
 }
 
