@@ -176,6 +176,9 @@ func (s *server) run(ctx context.Context) error {
 			g.Go(func() error { return s.hosts.run(ctx, s.log) })
 		}
 	}
+	if s.netboot != nil {
+		g.Go(func() error { return s.netboot.Run(ctx) })
+	}
 	if s.peer != nil {
 		g.Go(func() error { return s.peer.Run(ctx) })
 		if s.doors.peer != nil {
