@@ -20,6 +20,7 @@ type BootISO struct {
 	file     *os.File
 	id       string
 	size     int64
+	hashes   hashes
 }
 
 // OpenBootISO opens the template of a ramdisk folder and verifies it against its manifest: the ISO's
@@ -99,8 +100,12 @@ func (t *BootISO) Overlay(boot agentapi.BootConfig, kernelParams string) (io.Rea
 	return t.overlay(content)
 }
 
-// overlay is the template with content, by path, in its placeholders.
+// overlay is the template with content, by path, in its placeholders. A template that somebody wrote to since it was
+// opened is fault.Conflict.
 func (t *BootISO) overlay(content map[string][]byte) (io.ReadSeeker, int64, error) {
+	if sum, err := t.hashes.of(t.file); err != nil || sum != t.id {
+		return nil, 0, stale(err, "its boot ISO was written to after it was verified")
+	}
 	patches := make([]patch, 0, len(t.manifest.Regions))
 	for _, r := range t.manifest.Regions {
 		data := content[r.Path]

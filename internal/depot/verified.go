@@ -54,10 +54,7 @@ func (h *hashes) of(f *os.File) (string, error) {
 		return sum, nil
 	}
 	s := sha256.New()
-	if _, err := io.Copy(s, f); err != nil {
-		return "", err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if _, err := io.Copy(s, io.NewSectionReader(f, 0, info.Size())); err != nil {
 		return "", err
 	}
 	after, err := f.Stat()
