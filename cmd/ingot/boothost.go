@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -51,7 +52,7 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 	if err != nil {
 		return err
 	}
-	service, err := netboot.New(netboot.Options{Boots: boots, BootURL: doors.bootURL, Log: log})
+	service, err := pushedNetboot(f.data, c, doors.bootURL, boots, log)
 	if err != nil {
 		return err
 	}
@@ -75,6 +76,30 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 		return err
 	}
 	return nil
+}
+
+// pushedNetboot makes the boot services over what was pushed, and opens their sockets. Leases are kept in a file. Without
+// anything in [netboot] there is only HTTP, at the boot listener.
+func pushedNetboot(data string, c config.Config, bootURL string, boots netboot.Boots, log *slog.Logger) (*netboot.Service, error) {
+	if bootTLS(c) {
+		bootURL = ""
+	}
+	o := netboot.Options{BootURL: bootURL, Log: log}
+	var err error
+	if c.Netboot != config.Defaults().Netboot {
+		if o, err = netbootOptions(c.Netboot, bootURL, log); err != nil {
+			return nil, err
+		}
+		if o.Leases, err = netboot.OpenLeaseFile(filepath.Join(data, "leases.json")); err != nil {
+			return nil, err
+		}
+	}
+	o.Boots = boots
+	s, err := netboot.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("the boot services of this boot host: %w", err)
+	}
+	return s, nil
 }
 
 // besideBoots serves the files of network boots beside others, where there is no TLS: firmware knows no certificate of ours.
