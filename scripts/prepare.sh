@@ -6,16 +6,15 @@ set -euo pipefail
 packages=(
 	ca-certificates       # modules and images come over https
 	cpio                  # looking into an initramfs from outside our own code
+	dnsmasq-base          # the guide's example of a site's own DHCP server is checked with it; starts nothing by itself
 	dosfstools            # mkfs.vfat: EFI system partitions
 	e2fsprogs             # mke2fs -d: root file systems without a mount
 	gdisk                 # sgdisk: partition tables
 	git                   # the build stamps the commit
 	grub-efi-amd64-signed # signed boot loader of the boot ISO
-	ipxe                  # boot loaders for network boot: snponly.efi, undionly.kpxe
-	dnsmasq-base          # the guide's example of a site's own DHCP server is checked with it; starts nothing by itself
-	ipxe-qemu             # boot ROMs for the NICs of machines with a BIOS
 	iproute2              # network namespaces of the lab
-	ipxe                  # boot loaders for the network: snponly.efi and undionly.kpxe
+	ipxe                  # boot loaders for the network: snponly.efi, undionly.kpxe
+	ipxe-qemu             # boot ROMs for the NICs of machines with a BIOS
 	jq                    # reading JSON in scripts
 	make
 	mmdebstrap            # the demo's operating system image
