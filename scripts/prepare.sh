@@ -28,6 +28,7 @@ packages=(
 	qemu-system-x86       # machines
 	qemu-utils            # qemu-img, to compare with
 	shim-signed           # first boot loader under Secure Boot
+	tcpdump               # what passes on the networks of the lab, for the test of reachability
 	xorriso               # ISO images in tests
 	zstd                  # compressed images
 )
