@@ -1,6 +1,6 @@
 package config
 
-// Netboot is the section [netboot]: the role netboot, which answers machines that boot from the network. It is ours.
+// Netboot is the section [netboot]: the role netboot, which answers machines that boot from the network, and boot hosts that do. It is ours.
 type Netboot struct {
 	// NetworksFile is a YAML file of the networks that are served by DHCP. Empty serves none. See
 	// docs/guides/network-boot.md.
@@ -9,7 +9,7 @@ type Netboot struct {
 	// serves them at the boot listener, if that has no TLS.
 	HTTPListen string `key:"http_listen"`
 	// TFTPListen is the address and port of the TFTP server; empty for none. It runs where a network is served, or
-	// with the role netboot named.
+	// with the role netboot named, and on a boot host with anything set here.
 	TFTPListen string `key:"tftp_listen"`
 }
 
