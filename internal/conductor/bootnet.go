@@ -113,6 +113,12 @@ func archOf(n *metal.Node) string {
 	return arch
 }
 
+// systemUUID is what is known of the machine's firmware; "" is not known, and then nobody compares it.
+func systemUUID(n *metal.Node) string {
+	text, _ := n.Properties[metal.SystemUUIDProperty].(string)
+	return metal.SystemUUID(text)
+}
+
 // netMACs are the NICs that may boot from the network.
 func netMACs(ports []*metal.Port) []string {
 	var out []string
@@ -151,7 +157,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	b, token := &metal.NetworkBoot{NodeUUID: op.Node.UUID, NodeName: op.Node.Name, Generation: uuid.NewString(), Interface: r.hw.NetBoot, MACs: netMACs(op.Ports),
-		Arch: archOf(op.Node), Expires: r.c.bootUntil(), Key: store.NewToken()}, store.NewToken()
+		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.c.bootUntil(), Key: store.NewToken()}, store.NewToken()
 	var err error
 	if b.Firmware, err = r.netFirmware(ctx, op); err != nil {
 		return Outcome{}, err

@@ -95,6 +95,9 @@ func TestANetworkBootSaysAll(t *testing.T) {
 	w := newWorld(t)
 	w.fromNetwork(metal.BootHTTP).http = true
 	named(t, "deploy").start(w)
+	w.node, _ = w.state()
+	w.node.Properties = map[string]any{metal.SystemUUIDProperty: "4C4C4544-0038-5910-8034-B2C04F4D3532"}
+	w.save()
 	w.addPort("52:54:00:00:00:0b", false)
 	var seen *metal.NetworkBoot
 	w.silent = true
@@ -116,7 +119,7 @@ func TestANetworkBootSaysAll(t *testing.T) {
 		}
 	}
 	w.run(c)
-	if seen == nil || seen.Interface != metal.BootHTTP || strings.Join(seen.MACs, " ") != "52:54:00:00:00:01" || seen.Firmware != metal.UEFI || seen.Arch != "x86_64" ||
+	if seen == nil || seen.Interface != metal.BootHTTP || strings.Join(seen.MACs, " ") != "52:54:00:00:00:01" || seen.Firmware != metal.UEFI || seen.Arch != "x86_64" || seen.SystemUUID != "4c4c4544-0038-5910-8034-b2c04f4d3532" ||
 		len(seen.Key.Expose()) != 43 || seen.Kernel.SHA256 != "aa" || seen.Initramfs.SHA256 != "bb" || !strings.HasSuffix(seen.KernelParams, " boot_method=initramfs nofb") {
 		t.Fatalf("%+v", seen)
 	}
@@ -191,5 +194,46 @@ func TestWhyNoNetBoot(t *testing.T) {
 		if got := netStory(c.seen, c.secure) + ": " + netAdvice(c.seen, c.secure, "https://door"); !strings.Contains(got, c.want) {
 			t.Errorf("%+v: %s", c, got)
 		}
+	}
+}
+
+// TestLastErrorSaysHowFarANetworkBootCame: the agent does not call, and what the machine fetched last is known.
+func TestLastErrorSaysHowFarANetworkBootCame(t *testing.T) {
+	for name, c := range map[string]struct {
+		secure     bool
+		seen, want string
+	}{
+		"nothing":         {false, "", "the machine never asked for its boot: see that the ports' MAC addresses"},
+		"refused loader":  {true, "bootx64.efi", "the machine fetched the boot loader bootx64.efi and then nothing: with Secure Boot on, its firmware refuses a loader"},
+		"loader":          {false, "bootx64.efi", "the machine fetched the boot loader bootx64.efi and then nothing: look at its console"},
+		"refused kernel":  {true, "kernel", "with Secure Boot on, a kernel that is not signed by a key which the machine trusts is refused"},
+		"all, and silent": {true, "config", "the machine fetched all that it boots: look at its console, and whether it reaches "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			defer w.close()
+			w.fromNetwork(metal.BootPXE)
+			named(t, "deploy").start(w)
+			w.silent, w.firm.secure = true, c.secure
+			w.tune = func(conf *Config) { conf.DeployCallbackLimit = 1 }
+			conductor := w.conductor("c1", nil)
+			conductor.tamper = func(steps []step) {
+				for i := range steps {
+					if run := steps[i].run; steps[i].name == "power on" {
+						steps[i].run = func(r *runner, ctx context.Context, op *Op) (Outcome, error) {
+							w.write(func(tx *store.Tx) error { return tx.SeeNetworkBoot(op.Rec.Boot, c.seen) })
+							return run(r, ctx, op)
+						}
+					}
+				}
+			}
+			w.run(conductor)
+			if n, _ := w.state(); n.ProvisionState != metal.DeployFailed || !strings.Contains(n.LastError, c.want) {
+				t.Errorf("state %q, last_error %q, want %q", n.ProvisionState, n.LastError, c.want)
+			}
+			if w.netBoot() != nil {
+				t.Error("something is left to boot")
+			}
+		})
 	}
 }

@@ -32,7 +32,7 @@ func (r *runner) overdue(ctx context.Context, op *Op, s *step) error {
 	if op.row.WaitingWhy != "" {
 		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s%s", s.within(&r.c.config), op.row.WaitingWhy, hint)
 	}
-	return fault.New(fault.Unavailable, "time is over: it did not end within %s", s.within(&r.c.config))
+	return fault.New(fault.Unavailable, "time is over: it did not end within %s%s", s.within(&r.c.config), hint)
 }
 
 // retry decides what a failed try means: another one later, or the end.

@@ -53,7 +53,7 @@ func (r *runner) readInventory(ctx context.Context, op *Op) (Outcome, error) {
 		if n.Properties == nil {
 			n.Properties = map[string]any{}
 		}
-		for key, value := range map[string]any{"cpu_arch": info.CPUArch, "cpus": info.CPUs, "memory_mb": info.MemoryMiB, "vendor": info.Manufacturer} {
+		for key, value := range map[string]any{"cpu_arch": info.CPUArch, "cpus": info.CPUs, "memory_mb": info.MemoryMiB, "vendor": info.Manufacturer, metal.SystemUUIDProperty: info.UUID} {
 			if _, set := n.Properties[key]; !set && value != "" && value != 0 {
 				n.Properties[key] = value
 			}

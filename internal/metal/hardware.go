@@ -25,6 +25,7 @@ type HardwareInfo struct {
 	Manufacturer string
 	Model        string
 	Serial       string
+	UUID         string // of the machine's SMBIOS, lower case
 	MemoryMiB    int
 	CPUs         int
 	CPUArch      string   // x86_64, aarch64

@@ -25,7 +25,7 @@ func (d *Driver) Inspect(ctx context.Context, n *metal.Node) (metal.HardwareInfo
 		if err != nil {
 			return err
 		}
-		info = metal.HardwareInfo{Manufacturer: clean(s.Manufacturer), Model: clean(s.Model), Serial: clean(s.SerialNumber)}
+		info = metal.HardwareInfo{Manufacturer: clean(s.Manufacturer), Model: clean(s.Model), Serial: clean(s.SerialNumber), UUID: metal.SystemUUID(s.UUID)}
 		if gib := s.MemorySummary.TotalSystemMemoryGiB; gib != nil && *gib > 0 && *gib < 1<<20 {
 			info.MemoryMiB = int(math.Round(*gib * 1024))
 		}

@@ -29,11 +29,12 @@ func TestInspectPiecesTogether(t *testing.T) {
 	s.docs[nics+"1"] = doc{"MACAddress": "aa-00-00-00-00-01"}
 	s.docs[nics+"again"] = doc{"MACAddress": "aa:00:00:00:00:09"}
 	s.docs[nics+"permanent"] = doc{"PermanentMACAddress": "aa:00:00:00:00:0c"}
+	mergeInto(s.docs[sys], doc{"UUID": "4C4C4544-0038-5910-8034-B2C04F4D3532"})
 	got, err := driver(t, quick()).Inspect(t.Context(), s.node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Manufacturer != "Acme" || len(got.Model) > 255 || got.MemoryMiB != 1536 || got.CPUs != 128 || got.CPUArch != "aarch64" ||
+	if got.Manufacturer != "Acme" || got.UUID != "4c4c4544-0038-5910-8034-b2c04f4d3532" || len(got.Model) > 255 || got.MemoryMiB != 1536 || got.CPUs != 128 || got.CPUArch != "aarch64" ||
 		got.SecureBoot == nil || *got.SecureBoot || got.BootMode != "uefi" {
 		t.Errorf("inspect: %+v", got)
 	}
