@@ -15,7 +15,7 @@ func enrolment(c config.Config, oc *ops.Config) {
 	oc.ResourceClass, oc.ConductorGroup = c.Enrolment.DefaultResourceClass, c.Enrolment.DefaultConductorGroup
 	oc.PortgroupMode = c.Enrolment.DefaultPortgroupMode
 	oc.RefusedBootModes = c.EnrolmentAPI.DisallowedEnrollmentBootModes
-	oc.Networks = map[string]metal.NetworkNames{"vswitch": c.VSwitch.Names()}
+	oc.Networks = map[string]metal.NetworkNames{"vswitch": c.VSwitch.Names(), "neutron": c.Neutron.Names()} // flat rescues on VIFs
 	oc.KeepAvailable = !c.Deletion.AllowDeletingAvailableNodes
 }
 

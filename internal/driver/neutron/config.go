@@ -134,8 +134,8 @@ var kinds = map[string]gophercloud.Availability{"internal": gophercloud.Availabi
 	"public": gophercloud.AvailabilityPublic, "publicURL": gophercloud.AvailabilityPublic,
 	"admin": gophercloud.AvailabilityAdmin, "adminURL": gophercloud.AvailabilityAdmin}
 
-// names are the operator's networks.
-func (c Config) names() metal.NetworkNames {
+// Names are the operator's networks.
+func (c Config) Names() metal.NetworkNames {
 	return metal.NetworkNames{metal.CleaningNetwork: c.CleaningNetwork, metal.ProvisioningNetwork: c.ProvisioningNetwork,
 		metal.RescuingNetwork: c.RescuingNetwork, metal.InspectionNetwork: c.InspectionNetwork, metal.ServicingNetwork: c.ServicingNetwork}
 }

@@ -46,7 +46,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Driver{config: o.Config, log: o.Log, dhcp: o.DHCP, client: c, names: o.Config.names()}, nil
+	return &Driver{config: o.Config, log: o.Log, dhcp: o.DHCP, client: c, names: o.Config.Names()}, nil
 }
 
 // Close ends its idle connections.

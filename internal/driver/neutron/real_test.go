@@ -87,8 +87,8 @@ func TestOnARealNeutron(t *testing.T) {
 	}
 	nets["tenant"] = cloud.Network("tenant", "physnet1", "10.1.0.0/24")
 	for name, test := range map[string]func(*testing.T, *neutrontest.Cloud, map[string]string){
-		"operator's networks": testOperators,
-		"another node's VIF":  testTakenVIF,
+		"operator's networks": testOperators, "tenant": testTenant, "flat": testFlat, "waiting": testWaiting,
+		"death": testDeath, "revoked": testRevoked, "another node's VIF": testTakenVIF,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, cloud, nets) })
 	}

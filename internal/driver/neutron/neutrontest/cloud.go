@@ -125,6 +125,7 @@ project_name = service
 user_domain_id = default
 project_domain_id = default
 service_token_roles_required = true
+token_cache_time = -1
 `
 
 // paste is which filters stand before the API.
