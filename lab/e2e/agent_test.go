@@ -122,8 +122,10 @@ func bootGuest(t *testing.T, dir, ramdisk string, disks map[string]int64) *boote
 		"-append", depot.BaseKernelParams + " boot_method=vmedia no_timer_check console=ttyS0",
 		"-drive", "if=none,id=cd,media=cdrom,readonly=on,format=raw,file=" + iso, "-device", "ide-cd,drive=cd,bus=ide.0",
 		"-device", "virtio-rng-pci", "-nic", "user,model=virtio-net-pci,restrict=on,hostfwd=tcp:127.0.0.1:" + port + "-:9999"}
-	for name, device := range map[string]string{"nvme": "nvme,serial=NV1", "sata": "ide-hd,bus=ide.1,serial=SATA1", "vda": "virtio-blk-pci,serial=A",
-		"vdb": "virtio-blk-pci,serial=B", "vdc": "virtio-blk-pci,serial=C"} {
+	// The kernel names disks in the order of their devices.
+	for _, d := range [][2]string{{"nvme", "nvme,serial=NV1"}, {"sata", "ide-hd,bus=ide.1,serial=SATA1"}, {"vda", "virtio-blk-pci,serial=A"},
+		{"vdb", "virtio-blk-pci,serial=B"}, {"vdc", "virtio-blk-pci,serial=C"}} {
+		name, device := d[0], d[1]
 		g.disks[name] = filepath.Join(dir, name)
 		file, err := os.Create(g.disks[name])
 		if err == nil {
