@@ -333,13 +333,17 @@ func packed(t *testing.T, raw []byte) []byte {
 // buildRamdisk makes the real deploy ramdisk. Fetched packages are kept in the user's cache directory.
 func buildRamdisk(t *testing.T, out string) {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = "/var/cache"
-	}
-	_, err = ramdisk.Build(t.Context(), ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Work: filepath.Join(cache, "ingot", "ramdisk"),
+	_, err := ramdisk.Build(t.Context(), ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Work: ramdiskCache(),
 		Say: func(line string) { t.Log(line) }})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func ramdiskCache() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = "/var/cache"
+	}
+	return filepath.Join(cache, "ingot", "ramdisk")
 }
