@@ -84,12 +84,8 @@ func (b *storeBoots) ByKey(ctx context.Context, key string) (boot *metal.Network
 }
 
 func (b *storeBoots) Loader(ctx context.Context, n *metal.NetworkBoot, c netboot.Client) (string, error) {
-	overHTTP := n.Interface == metal.BootHTTP || n.Interface == metal.BootHTTPIPXE
-	if c.HTTP && !overHTTP {
-		return "", fault.New(fault.Invalid, "The machine's firmware boots over HTTP, and the node's boot interface is %s: set http or http-ipxe, or take HTTP out of the firmware's boot order.", n.Interface)
-	}
-	if overHTTP && !c.HTTP {
-		return "", fault.New(fault.Invalid, "The machine's firmware asks for a boot by TFTP, and the node's boot interface is %s: take HTTP into the firmware's boot order, or set pxe or ipxe.", n.Interface)
+	if err := rightWay(n, c); err != nil {
+		return "", err
 	}
 	name, err := b.files.Loader(n, c.Arch, c.Firmware)
 	if err == nil {

@@ -15,9 +15,6 @@ import (
 	"ingot/internal/netboot"
 )
 
-// seenOffer is what a boot is seen at when its machine was told of its loader, and no more.
-const seenOffer = metal.SeenOffer
-
 // pushedBoots are the network boots that conductors pushed to a boot host.
 type pushedBoots struct {
 	*depot.NetShelf
@@ -60,7 +57,7 @@ func (b *pushedBoots) Loader(_ context.Context, n *metal.NetworkBoot, c netboot.
 	}
 	name, err := b.NetShelf.Loader(n, c.Arch, c.Firmware)
 	if err == nil {
-		b.saw(n, seenOffer)
+		b.saw(n, metal.SeenOffer)
 	}
 	return name, err
 }
@@ -88,16 +85,19 @@ func (b *pushedBoots) Open(_ context.Context, n *metal.NetworkBoot, name string,
 }
 
 func (b *pushedBoots) saw(n *metal.NetworkBoot, what string) {
-	if err := b.Saw(n, what, what == seenOffer); err != nil {
+	if err := b.Saw(n, what, what == metal.SeenOffer); err != nil {
 		b.log.Warn("progress of a network boot is not noted", "node", n.NodeUUID, "error", err)
 	}
 }
 
 // Give counts that the configuration goes out.
 func (b *pushedBoots) Give(_ context.Context, n *metal.NetworkBoot, to netip.Addr) error {
-	err := b.NetShelf.Give(n, maxConfigFetches)
-	b.log.Info("configuration of a boot given out", "node", n.NodeUUID, "remote", to, "error", err)
-	return err
+	if err := b.NetShelf.Give(n, maxConfigFetches); err != nil {
+		b.log.Warn("configuration of a boot refused", "node", n.NodeUUID, "remote", to, "error", err)
+		return err
+	}
+	b.log.Info("configuration of a boot given out", "node", n.NodeUUID, "remote", to)
+	return nil
 }
 
 // Note logs: a boot host tells nobody of its own accord.

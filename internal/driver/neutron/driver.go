@@ -77,8 +77,8 @@ func (f Neutron) CheckNetwork(ctx context.Context, n *metal.Node, w metal.Wiring
 	if role == metal.TenantNetwork {
 		return nil, nil
 	}
-	if shared := f.names.RescueShares(n); role == metal.RescuingNetwork && shared != "" {
-		warnings = append(warnings, "The rescuing network is the "+string(shared)+" network, too: whoever is logged in to a rescued machine reaches machines there.")
+	if unwise := f.names.RescueWarning(n); role == metal.RescuingNetwork && unwise != "" {
+		warnings = append(warnings, unwise)
 	}
 	_, err = f.operators(ctx, n, role)
 	return warnings, err
