@@ -193,7 +193,41 @@ type BootConfig struct {
 	AgentToken  string          `json:"agent_token"`
 	NetworkData json.RawMessage `json:"network_data,omitempty"` // Nova's network_data.json; absent: DHCP on every NIC
 	Time        string          `json:"time"`                   // RFC 3339, when it was served: a floor for the clock
+
+	Role Role `json:"role,omitempty"` // what this boot is for; an agent refuses what another role's needs
+	// PollOnly: the agent calls nobody, whatever APIURL says, and waits for the conductor.
+	PollOnly bool `json:"poll_only,omitempty"`
+	// Certificate and Key, PEM, are what the agent serves commands with; empty: it makes its own. Client, PEM, is the
+	// one certificate whose holder may send commands; empty: the token alone says who may.
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Client      string `json:"client,omitempty"`
 }
+
+// Role is what a ramdisk is booted for.
+type Role string
+
+// The roles. The zero value is every work of provisioning: cleaning, deploying, inspecting, servicing.
+const (
+	RoleDeploy Role = ""
+	RoleRescue Role = "rescue"
+)
+
+// FinalizeRescue are the parameters of rescue.finalize_rescue. Source: agent protocol reference section 10; the last two are ours.
+type FinalizeRescue struct {
+	RescuePassword string          `json:"rescue_password"`        // in crypt's form, if Hashed; "*" for none
+	Hashed         bool            `json:"hashed"`                 // always true from us
+	SSHKeys        []string        `json:"ssh_keys,omitempty"`     // lines of authorized_keys for the user rescue
+	NetworkData    json.RawMessage `json:"network_data,omitempty"` // of the instance: what the machine is to have on the tenant's network; absent: DHCP on every NIC
+}
+
+// The synchronous commands of poll mode. Source: seed 001; the reference's section 17.
+const (
+	CommandHardwareInfo = "poll.get_hardware_info"
+	CommandNodeInfo     = "poll.node_info"     // parameter node_info: a LookupAnswer
+	CommandSetNodeInfo  = "poll.set_node_info" // another name of it
+	CommandRescue       = "rescue.finalize_rescue"
+)
 
 // Inventory is a machine as its agent sees it. Source of names: agent protocol reference §11.1.
 type Inventory struct {
