@@ -104,7 +104,7 @@ func (b *bootHosts) Push(ctx context.Context, node, boot string, config agentapi
 	if err != nil {
 		return "", err
 	}
-	t, err := b.files.BootISO()
+	t, err := b.files.BootISO(config.Role)
 	if err != nil {
 		return "", err
 	}

@@ -47,7 +47,7 @@ func (s *server) storeBoots() (netboot.Boots, error) {
 	}
 	files := s.files
 	if files == nil { // this process is no conductor
-		if files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), Log: s.log}); err != nil {
+		if files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), RoleDirs: roleDirs(s.f.data), Log: s.log}); err != nil {
 			return nil, err
 		}
 		s.onClose(func() { _ = files.Close() }) // read-only: nothing is lost

@@ -22,13 +22,13 @@ type offers struct {
 	hosts *bootHosts // nil: boot ISOs are fetched here
 }
 
-func (o *offers) BootISO(node, boot string, until time.Time) (string, error) {
-	return o.offer(depot.Offer{Node: node, Generation: boot, Expires: until, MaxFetches: 16})
+func (o *offers) BootISO(node, boot string, role agentapi.Role, until time.Time) (string, error) {
+	return o.offer(depot.Offer{Node: node, Generation: boot, Role: role, Expires: until, MaxFetches: 16})
 }
 
 // Check renders what the boot ISO would be overlaid with.
 func (o *offers) Check(boot agentapi.BootConfig, kernelParams string) error {
-	t, err := o.depot.BootISO()
+	t, err := o.depot.BootISO(boot.Role)
 	if err != nil {
 		return err
 	}
@@ -45,9 +45,9 @@ func (o *offers) offer(what depot.Offer) (string, error) {
 	return o.url + p, err
 }
 
-// Reachable asks for this server's own answer at the boot URL, and for a ramdisk to offer there. That a
+// Reachable asks for this server's own answer at the boot URL, and for a ramdisk of the role to offer there. That a
 // BMC elsewhere reaches the URL cannot be proved from here, but that it cannot is plain for a URL on loopback.
-func (o *offers) Reachable(ctx context.Context, n *metal.Node) error {
+func (o *offers) Reachable(ctx context.Context, n *metal.Node, role agentapi.Role) error {
 	at := o.url
 	if o.hosts != nil {
 		_, url, err := o.hosts.choose(ctx, n.UUID)
@@ -59,7 +59,7 @@ func (o *offers) Reachable(ctx context.Context, n *metal.Node) error {
 	if err := beyondLoopback(ctx, at, n.DriverInfo.Public("redfish_address")); err != nil {
 		return err
 	}
-	if _, err := o.depot.BootISO(); err != nil {
+	if _, err := o.depot.BootISO(role); err != nil {
 		if said, ok := fault.PublicOf(err); ok { // trying again does not help: a person must build it
 			return fault.Wrap(fault.Invalid, err, "%s", said)
 		}

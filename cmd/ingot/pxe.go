@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/config"
 	"ingot/internal/depot"
 	"ingot/internal/metal"
@@ -34,7 +35,14 @@ type netDepot struct {
 	*depot.Loaders
 }
 
-func (d netDepot) Ramdisk() (kernel, initramfs metal.BootFile, err error) { return d.files.Ramdisk() }
+func (d netDepot) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, err error) {
+	return d.files.Ramdisk(role)
+}
+
+// roleDirs are the ramdisk folders of roles that have one of their own.
+func roleDirs(data string) map[agentapi.Role]string {
+	return map[agentapi.Role]string{agentapi.RoleRescue: filepath.Join(data, "ramdisk-debian")}
+}
 
 // netLoaders opens the boot loaders of this process, and copies those that the configuration names.
 func (s *server) netLoaders() (*depot.Loaders, error) {

@@ -219,7 +219,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 	s.worker.Watch(s.watch)
 	s.worker.AskLeases(storeLeases{s.db})
 	s.worker.UseSecrets(&values{self: s.name, own: s.values, peer: s.peer, members: s.members, log: s.log})
-	s.files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), Boot: s.worker.BootConfig,
+	s.files, err = depot.New(filepath.Join(s.f.data, "ramdisk"), depot.Options{Key: s.key.Derive("boot addresses"), RoleDirs: roleDirs(s.f.data), Boot: s.worker.BootConfig,
 		AllowedFileRoots: s.c.Conductor.FileURLAllowedPaths, Log: s.log})
 	if err != nil {
 		return err

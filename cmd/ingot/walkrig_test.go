@@ -104,14 +104,14 @@ func (w *walk) start(i int) {
 // walkDepot offers addresses that nobody fetches.
 type walkDepot struct{}
 
-func (walkDepot) BootISO(node, boot string, _ time.Time) (string, error) {
+func (walkDepot) BootISO(node, boot string, _ agentapi.Role, _ time.Time) (string, error) {
 	return "http://198.51.100.9/" + node + "/" + boot, nil
 }
 func (walkDepot) Check(agentapi.BootConfig, string) error { return nil }
 func (walkDepot) File(path string, _ time.Time) (string, error) {
 	return "", fault.New(fault.Invalid, "%s", path)
 }
-func (walkDepot) Reachable(context.Context, *metal.Node) error { return nil }
+func (walkDepot) Reachable(context.Context, *metal.Node, agentapi.Role) error { return nil }
 
 func (w *walk) enrol(i int) {
 	w.made++

@@ -83,6 +83,8 @@ func roleOf(op *Op) metal.NetworkRole {
 		return metal.InspectionNetwork
 	case metal.PlanService:
 		return metal.ServicingNetwork
+	case metal.PlanRescue:
+		return metal.RescuingNetwork
 	}
 	return metal.ProvisioningNetwork
 }

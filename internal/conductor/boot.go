@@ -72,7 +72,7 @@ func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 	if iso := deployISO(op.Node); iso != "" {
 		return done, checkDeployISO(iso)
 	}
-	return done, r.c.depot.Reachable(ctx, op.Node)
+	return done, r.c.depot.Reachable(ctx, op.Node, op.role())
 }
 
 // askHardOff asks for off, whatever the caller's power request was.
@@ -111,7 +111,7 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	boot, url := uuid.NewString(), ""
 	if r.c.pusher == nil {
-		if url, err = r.c.depot.BootISO(op.Node.UUID, boot, r.c.bootUntil()); err != nil {
+		if url, err = r.c.depot.BootISO(op.Node.UUID, boot, config.Role, r.c.bootUntil()); err != nil {
 			return Outcome{}, err
 		}
 	}

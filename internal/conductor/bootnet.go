@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -16,8 +17,8 @@ import (
 
 // NetDepot knows what machines boot from the network.
 type NetDepot interface {
-	// Ramdisk is the kernel and the initramfs of now.
-	Ramdisk() (kernel, initramfs metal.BootFile, err error)
+	// Ramdisk is the kernel and the initramfs of now, of a role's ramdisk.
+	Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, err error)
 	// Of is what a firmware boots first. The error says why there is nothing for it.
 	Of(iface, arch, firmware string) (loader string, err error)
 }
@@ -54,7 +55,7 @@ func (r *runner) checkNetBoot(ctx context.Context, op *Op) error {
 	if _, err := r.c.netDepot.Of(r.hw.NetBoot, archOf(op.Node), firmware); err != nil {
 		return untried(err)
 	}
-	if _, _, err := r.c.netDepot.Ramdisk(); err != nil {
+	if _, _, err := r.c.netDepot.Ramdisk(op.role()); err != nil {
 		return untried(err)
 	}
 	if !unsignedLoader(r.hw.NetBoot) || r.c.config.SignedIPXE || firmware != metal.UEFI || r.hw.Secure == nil {
@@ -157,7 +158,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	b, token := &metal.NetworkBoot{NodeUUID: op.Node.UUID, NodeName: op.Node.Name, Generation: uuid.NewString(), Interface: r.hw.NetBoot, MACs: netMACs(op.Ports),
-		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.c.bootUntil(), Key: store.NewToken()}, store.NewToken()
+		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.c.bootUntil(), Role: string(op.role()), Key: store.NewToken()}, store.NewToken()
 	var err error
 	if b.Firmware, err = r.netFirmware(ctx, op); err != nil {
 		return Outcome{}, err
@@ -172,7 +173,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if b.Config, err = depot.NetworkConfig(config); err != nil {
 		return Outcome{}, err
 	}
-	if b.Kernel, b.Initramfs, err = r.c.netDepot.Ramdisk(); err != nil {
+	if b.Kernel, b.Initramfs, err = r.c.netDepot.Ramdisk(op.role()); err != nil {
 		return Outcome{}, err
 	}
 	if _, err := r.offerAgain(ctx, op); err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/store"
@@ -17,7 +18,7 @@ type netWorld struct {
 	loader string // why there is none
 }
 
-func (n *netWorld) Ramdisk() (kernel, initramfs metal.BootFile, err error) {
+func (n *netWorld) Ramdisk(agentapi.Role) (kernel, initramfs metal.BootFile, err error) {
 	return metal.BootFile{Name: "kernel", Size: 1, SHA256: "aa"}, metal.BootFile{Name: "initramfs", Size: 2, SHA256: "bb"}, nil
 }
 

@@ -117,15 +117,15 @@ func Defaults() Config {
 
 // Depot offers files to machines on the boot listener.
 type Depot interface {
-	// BootISO is the URL of the boot ISO made for one boot of a node.
-	BootISO(node, boot string, until time.Time) (string, error)
+	// BootISO is the URL of the boot ISO made for one boot of a node; its role says from which ramdisk.
+	BootISO(node, boot string, role agentapi.Role, until time.Time) (string, error)
 	// Check tells whether the boot ISO can hold what one boot is given.
 	Check(boot agentapi.BootConfig, kernelParams string) error
 	// File is the URL of a file:// image, if the operator allows that file.
 	File(path string, until time.Time) (string, error)
-	// Reachable tells whether the boot URL answers and the node's BMC could reach it, with an error that
-	// says what to mend.
-	Reachable(ctx context.Context, n *metal.Node) error
+	// Reachable tells whether the boot URL answers, the node's BMC could reach it, and the role's ramdisk is there, with an
+	// error that says what to mend.
+	Reachable(ctx context.Context, n *metal.Node, role agentapi.Role) error
 }
 
 // Conductor claims operations and walks their plans.
@@ -320,6 +320,6 @@ func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.Boo
 	if n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait { // upstream's agents report there
 		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + door + "/v1/continue_inspection")
 	}
-	return agentapi.BootConfig{Version: 1, APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: token.Expose(),
+	return agentapi.BootConfig{Version: 1, Role: bootRole(n), APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: token.Expose(),
 		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}, params, nil
 }

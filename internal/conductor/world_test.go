@@ -326,7 +326,7 @@ type shelf struct {
 	url string
 }
 
-func (s shelf) BootISO(node, boot string, _ time.Time) (string, error) {
+func (s shelf) BootISO(node, boot string, _ agentapi.Role, _ time.Time) (string, error) {
 	return s.url + "/" + node + "/" + boot, nil
 }
 func (s shelf) Check(agentapi.BootConfig, string) error { return nil }
@@ -336,7 +336,7 @@ func (s shelf) File(path string, _ time.Time) (string, error) {
 	}
 	return s.url + path, nil
 }
-func (s shelf) Reachable(context.Context, *metal.Node) error { return nil }
+func (s shelf) Reachable(context.Context, *metal.Node, agentapi.Role) error { return nil }
 
 // callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
 func (w *world) callBack() {

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"regexp"
-	"sync"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -23,30 +21,24 @@ type BootFunc func(ctx context.Context, node, generation string) (agentapi.BootC
 
 // Options are what a depot is made of.
 type Options struct {
-	Key              secret.Secret // signs addresses; at least MinKeyLength bytes, the same after a restart
-	Boot             BootFunc      // nil: no boot ISOs
-	AllowedFileRoots []string      // absolute; local images must lie below one; none: no local images
-	MaxRequests      int           // at once; 0: 512. More are answered 503.
-	Log              *slog.Logger  // nil: none
+	Key  secret.Secret // signs addresses; at least MinKeyLength bytes, the same after a restart
+	Boot BootFunc      // nil: no boot ISOs
+	// RoleDirs are the ramdisk folders of roles that have one of their own; other roles are served from that of New.
+	RoleDirs         map[agentapi.Role]string
+	AllowedFileRoots []string     // absolute; local images must lie below one; none: no local images
+	MaxRequests      int          // at once; 0: 512. More are answered 503.
+	Log              *slog.Logger // nil: none
 }
-
-// maxOlder is how many replaced templates stay open for the boots that began with them.
-const maxOlder = 4
 
 // Depot offers files and serves what it offered. It is safe for many goroutines.
 type Depot struct {
-	dir    string
-	o      Options
-	signer *signer
-	log    *slog.Logger
-	gate   chan struct{} // holds one token per running request
-	meter  meter
-	pins   pins
-
-	mu      sync.Mutex
-	current *BootISO    // the newest template
-	seen    os.FileInfo // its manifest when it was opened
-	older   []*BootISO  // replaced by a newer build, newest first; addresses may still mean them
+	folders map[agentapi.Role]*folder // those of Options.RoleDirs and the one of New; never changed
+	o       Options
+	signer  *signer
+	log     *slog.Logger
+	gate    chan struct{} // holds one token per running request
+	meter   meter
+	pins    pins
 }
 
 // New makes a depot that serves boot ISOs from the ramdisk folder dir. The folder may be empty still, and
@@ -68,73 +60,28 @@ func New(dir string, o Options) (*Depot, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Depot{dir: dir, o: o, signer: s, log: log, gate: make(chan struct{}, o.MaxRequests),
+	return &Depot{folders: folders(dir, o.RoleDirs), o: o, signer: s, log: log, gate: make(chan struct{}, o.MaxRequests),
 		meter: meter{used: map[string]*usage{}}, pins: pins{at: map[string]pin{}}}, nil
 }
 
 // Close closes the templates. No request may be running.
 func (d *Depot) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	var errs []error
-	for _, t := range d.older {
-		errs = append(errs, t.Close())
+	for _, f := range d.folders {
+		errs = append(errs, f.close())
 	}
-	if d.current != nil {
-		errs = append(errs, d.current.Close())
-	}
-	d.current, d.older = nil, nil
 	return errors.Join(errs...)
-}
-
-// BootISO gives the newest template: the error of OpenBootISO if there is none that can be used.
-func (d *Depot) BootISO() (*BootISO, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now, err := os.Stat(filepath.Join(d.dir, ManifestName))
-	if err == nil && d.current != nil && os.SameFile(now, d.seen) && now.ModTime().Equal(d.seen.ModTime()) {
-		return d.current, nil
-	}
-	t, openErr := OpenBootISO(d.dir)
-	if openErr != nil {
-		return nil, openErr
-	}
-	if d.current != nil && d.current.id == t.id {
-		d.seen = now
-		return d.current, t.Close()
-	}
-	if d.current != nil {
-		// Who falls off the end may still be read: the file closes when the last reader lets go of it.
-		d.older = append([]*BootISO{d.current}, d.older[:min(len(d.older), maxOlder-1)]...)
-	}
-	d.current, d.seen = t, now
-	return t, nil
-}
-
-// templates gives every template an address may have been made for, the newest first. One that is open
-// stays good when its folder is damaged or taken away.
-func (d *Depot) templates() []*BootISO {
-	_, err := d.BootISO()
-	if err != nil {
-		d.log.Warn("boot ISO not usable", "error", err)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var all []*BootISO
-	if d.current != nil {
-		all = append(all, d.current)
-	}
-	return append(all, d.older...)
 }
 
 // Offer is one thing that may be fetched: the boot ISO of a node's boot, or the local file at Path.
 type Offer struct {
-	Node       string    // with Generation: a boot ISO
-	Generation string    // of the boot; another boot of the node has another
-	Path       string    // absolute path of a local image, instead of Node and Generation
-	Name       string    // of the local image, the last part of its address; "": the path's
-	Expires    time.Time // when the address stops being good
-	MaxFetches int       // how many times the whole file's bytes may be sent; 0: no limit
+	Node       string        // with Generation: a boot ISO
+	Generation string        // of the boot; another boot of the node has another
+	Role       agentapi.Role // of the boot: which ramdisk
+	Path       string        // absolute path of a local image, instead of Node and Generation
+	Name       string        // of the local image, the last part of its address; "": the path's
+	Expires    time.Time     // when the address stops being good
+	MaxFetches int           // how many times the whole file's bytes may be sent; 0: no limit
 }
 
 // segment is what may stand between two slashes of an address without being escaped.
@@ -155,7 +102,7 @@ func (d *Depot) Offer(o Offer) (string, error) {
 	if !segment.MatchString(o.Node) || !segment.MatchString(o.Generation) {
 		return "", fault.New(fault.Invalid, "Node %q and boot %q cannot be part of an address.", o.Node, o.Generation)
 	}
-	t, err := d.BootISO()
+	t, err := d.BootISO(o.Role)
 	if err != nil {
 		return "", err
 	}

@@ -185,7 +185,7 @@ func TestBootISOIsServedWhole(t *testing.T) {
 
 func mustISO(t *testing.T, d *Depot) *BootISO {
 	t.Helper()
-	iso, err := d.BootISO()
+	iso, err := d.BootISO(agentapi.RoleDeploy)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 )
@@ -57,36 +58,14 @@ func fits(b *metal.NetworkBoot, arch, firmware string) error {
 	return nil
 }
 
-// Ramdisk is the kernel and the initramfs that machines boot now.
-func (n *NetFiles) Ramdisk() (kernel, initramfs metal.BootFile, err error) { return n.depot.Ramdisk() }
-
-// Ramdisk is the kernel and the initramfs of the ramdisk folder.
-func (d *Depot) Ramdisk() (kernel, initramfs metal.BootFile, err error) {
-	m, err := ReadManifest(d.dir)
-	if err != nil {
-		return kernel, initramfs, err
-	}
-	for _, f := range []struct {
-		name string
-		to   *metal.BootFile
-	}{{KernelName, &kernel}, {InitramfsName, &initramfs}} {
-		file, ok := m.File(f.name)
-		if !ok {
-			return kernel, initramfs, stale(nil, "its manifest has no "+f.name)
-		}
-		*f.to = metal.BootFile(file)
-	}
-	return kernel, initramfs, nil
-}
-
 // Open opens a file of a boot. Kernel, initramfs and the boot ISO are those that the boot was prepared with, or it is
 // fault.Conflict; a name that nothing has is fault.NotFound.
 func (n *NetFiles) Open(b *metal.NetworkBoot, name string, at NetPlace) (NetFile, error) {
 	switch name {
 	case NetKernel:
-		return n.folder(KernelName, b.Kernel)
+		return n.ofFolder(b, KernelName, b.Kernel)
 	case NetInitramfs:
-		return n.folder(InitramfsName, b.Initramfs)
+		return n.ofFolder(b, InitramfsName, b.Initramfs)
 	case NetConfig:
 		data, err := ConfigArchive([]byte(b.Config.Expose()))
 		return inMemory(data), err
@@ -131,8 +110,9 @@ func (s *Scripts) grubFile(b *metal.NetworkBoot, at NetPlace) (NetFile, error) {
 	return inMemory(data), err
 }
 
-func (n *NetFiles) folder(name string, want metal.BootFile) (NetFile, error) {
-	f, err := n.hashes.open(filepath.Join(n.depot.dir, name), want)
+// ofFolder opens a file of the ramdisk that a boot's role has.
+func (n *NetFiles) ofFolder(b *metal.NetworkBoot, name string, want metal.BootFile) (NetFile, error) {
+	f, err := n.hashes.open(filepath.Join(n.depot.folder(agentapi.Role(b.Role)).dir, name), want)
 	if err != nil {
 		return NetFile{}, err
 	}
@@ -143,7 +123,7 @@ func (n *NetFiles) iso(b *metal.NetworkBoot) (NetFile, error) {
 	if b.Interface != metal.BootHTTP {
 		return NetFile{}, noNetFile(NetISO)
 	}
-	t, err := n.depot.BootISO()
+	t, err := n.depot.BootISO(agentapi.Role(b.Role))
 	if err != nil {
 		return NetFile{}, err
 	}

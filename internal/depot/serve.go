@@ -78,13 +78,7 @@ func unsigned(cause error) error {
 func (d *Depot) serveBoot(w http.ResponseWriter, r *http.Request) error {
 	node, generation := r.PathValue("node"), r.PathValue("generation")
 	signature, segment := r.PathValue("signature"), r.PathValue("terms")
-	var template *BootISO
-	for _, t := range d.templates() {
-		if d.signer.fits(signature, "boot", node, generation, segment, t.id) {
-			template = t
-			break
-		}
-	}
+	template, of := d.signedTemplate(signature, node, generation, segment)
 	if template == nil || d.o.Boot == nil {
 		return unsigned(errSignature)
 	}
@@ -96,6 +90,9 @@ func (d *Depot) serveBoot(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("boot %s of node %s: %w", generation, node, err)
 	}
+	if d.folder(boot.Role) != of { // the address is another boot's than this one has become
+		return fault.New(fault.NotFound, "This boot of node %s is over.", node)
+	}
 	boot.Time = d.pins.hold(signature, boot.Time, limits.expires, time.Now())
 	iso, size, err := template.Overlay(boot, params)
 	if err != nil {
@@ -106,6 +103,18 @@ func (d *Depot) serveBoot(w http.ResponseWriter, r *http.Request) error {
 	d.log.Debug("boot ISO fetched", "node", node, "generation", generation, "range", r.Header.Get("Range"),
 		"bytes", sent, "remote", r.RemoteAddr)
 	return err
+}
+
+// signedTemplate is the template that an address was made for, and the folder it is from; nil for none.
+func (d *Depot) signedTemplate(signature, node, generation, segment string) (*BootISO, *folder) {
+	for _, f := range d.folders {
+		for _, t := range f.templates(d.log) {
+			if d.signer.fits(signature, "boot", node, generation, segment, t.id) {
+				return t, f
+			}
+		}
+	}
+	return nil, nil
 }
 
 // tag names the content for If-Range without telling anything of it.

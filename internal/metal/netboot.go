@@ -27,6 +27,7 @@ type NetworkBoot struct {
 	Firmware   string    `json:"firmware"`              // UEFI or BIOS, as the boot was prepared
 	Arch       string    `json:"arch"`                  // x86_64 or aarch64
 	Expires    time.Time `json:"expires"`
+	Role       string    `json:"role,omitempty"` // what the machine boots for, as agentapi names roles: which ramdisk
 
 	// KernelParams is the whole command line of the ramdisk's kernel, without initrd=; it was checked.
 	KernelParams string   `json:"kernel_params"`

@@ -20,6 +20,7 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 	"github.com/pin/tftp/v3"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/depot"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
@@ -116,7 +117,7 @@ func onWire(t *testing.T, iface, firmware string) *wire {
 	w.boot = w.m.boots[0]
 	w.boot.Interface, w.boot.Firmware, w.boot.KernelParams, w.boot.Config = iface, firmware, "console=tty0", secret.New(`{"agent_token":"canary"}`)
 	w.boot.NodeUUID = "11111111-0000-4000-8000-000000000000"
-	if w.boot.Kernel, w.boot.Initramfs, err = d.Ramdisk(); err != nil {
+	if w.boot.Kernel, w.boot.Initramfs, err = d.Ramdisk(agentapi.RoleDeploy); err != nil {
 		t.Fatal(err)
 	}
 	w.Service = serviceFor(t, w.m)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -47,7 +48,7 @@ func loaders(t *testing.T, dir string, c depot.LoaderConfig) *depot.Loaders {
 
 func netBoot(t *testing.T, d *depot.Depot, iface string) *metal.NetworkBoot {
 	t.Helper()
-	kernel, initramfs, err := d.Ramdisk()
+	kernel, initramfs, err := d.Ramdisk(agentapi.RoleDeploy)
 	if err != nil {
 		t.Fatal(err)
 	}
