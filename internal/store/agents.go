@@ -25,9 +25,14 @@ type Agent struct {
 	Pregenerated  bool // the token is on the boot media
 	HandedOut     bool // a lookup was answered with the token: it is not given twice
 	URL           string
-	VerifyCA      string // PEM, pinned at the first heartbeat
+	VerifyCA      string // PEM, pinned at the first heartbeat, or before the boot
 	Version       string
 	LastHeartbeat time.Time // zero: none yet
+
+	// Of an agent that is only polled. AgentKey is that of VerifyCA, and is on the boot media; empty: the agent makes its own.
+	// Commander is what whoever sends commands shows.
+	AgentKey  secret.Secret
+	Commander agentapi.Pair
 }
 
 // NewToken makes an agent token: 32 random bytes in URL-safe base64, 43 characters.
@@ -56,13 +61,17 @@ func (t *Tx) SaveAgent(a *Agent) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	pairs, err := t.sealPairs(a)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at, pairs)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (node_id) DO UPDATE SET boot = excluded.boot, token = excluded.token, pregenerated = excluded.pregenerated,
 		handed_out = excluded.handed_out, url = excluded.url, verify_ca = excluded.verify_ca, version = excluded.version,
-		last_heartbeat = excluded.last_heartbeat`,
+		last_heartbeat = excluded.last_heartbeat, pairs = excluded.pairs`,
 		a.NodeID, a.Boot, t.db.key.seal([]byte(a.Token.Expose()), a.NodeUUID, "agent token "+a.Boot), number(a.Pregenerated),
-		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now))
+		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now), pairs)
 	if err == nil {
 		err = t.forgetOlderBoot(a.NodeID, a.Boot)
 	}
@@ -72,10 +81,10 @@ func (t *Tx) SaveAgent(a *Agent) error {
 // Agent gives the agent row of a node, or nil.
 func (t *Tx) Agent(n *metal.Node) (*Agent, error) {
 	a := Agent{NodeID: n.ID, NodeUUID: n.UUID}
-	var token []byte
+	var token, pairs []byte
 	var heard int64
-	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat FROM agents WHERE node_id = ?", n.ID).
-		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard)
+	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, pairs FROM agents WHERE node_id = ?", n.ID).
+		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard, &pairs)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
@@ -87,7 +96,7 @@ func (t *Tx) Agent(n *metal.Node) (*Agent, error) {
 		return nil, fmt.Errorf("agent token of node %s: %w", n.UUID, err)
 	}
 	a.Token, a.LastHeartbeat = secret.New(string(plain)), fromMicros(heard)
-	return &a, nil
+	return &a, t.openPairs(&a, pairs)
 }
 
 // ForgetAgent drops the agent row of a node: its token is worth nothing from now on, and nothing is left to boot.

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
@@ -27,6 +30,29 @@ func testAgentIsOfOneBoot(t *testing.T, open opener) {
 	second := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "2", Token: secret.New("t2")}
 	write(t, db, func(tx *Tx) error { return tx.SaveAgent(second) })
 	same(t, agent(), second)
+	pair, err := agentapi.NewPair("commander", time.Now(), time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "3", Token: NewToken(), Pregenerated: true, VerifyCA: "pinned", AgentKey: secret.New("key"), Commander: pair}
+	write(t, db, func(tx *Tx) error { return tx.SaveAgent(third) })
+	same(t, agent(), third)
+	var sealed []byte
+	err = db.Read(t.Context(), func(tx *Tx) error {
+		return tx.row("SELECT pairs FROM agents WHERE node_id = ?", n.ID).Scan(&sealed)
+	})
+	if err != nil || len(sealed) == 0 || bytes.Contains(sealed, []byte("PRIVATE KEY")) {
+		t.Errorf("the pairs are not sealed: %q, %v", sealed, err)
+	}
+	write(t, db, func(tx *Tx) error { // another boot's pairs do not open as this one's
+		_, err := tx.exec("UPDATE agents SET boot = '4', token = ?", db.key.seal([]byte("t"), n.UUID, "agent token 4"))
+		return err
+	})
+	if err := db.Read(t.Context(), func(tx *Tx) error { _, err := tx.Agent(n); return err }); !errors.Is(err, ErrSealed) {
+		t.Errorf("the pairs of boot 3 in boot 4: %v", err)
+	}
+	write(t, db, func(tx *Tx) error { return tx.SaveAgent(second) })
+	same(t, agent(), second) // a boot without pairs has none of an earlier one's
 	write(t, db, func(tx *Tx) error { return tx.ForgetAgent(n.ID) })
 	if agent() != nil {
 		t.Error("a forgotten agent is there")

@@ -24,6 +24,7 @@ var sealedValues = []struct{ what, query string }{
 	{"config drives", "SELECT n.uuid, 'configdrive', c.sealed FROM configdrives c JOIN nodes n ON n.id = c.node_id ORDER BY n.id DESC LIMIT ?"},
 	{"records of operations", "SELECT uuid, 'record', record FROM operations ORDER BY id DESC LIMIT ?"},
 	{"tokens of agents", "SELECT n.uuid, 'agent token ' || a.boot, a.token FROM agents a JOIN nodes n ON n.id = a.node_id ORDER BY n.id DESC LIMIT ?"},
+	{"key pairs of boots", "SELECT n.uuid, 'agent pairs ' || a.boot, a.pairs FROM agents a JOIN nodes n ON n.id = a.node_id WHERE a.pairs IS NOT NULL ORDER BY n.id DESC LIMIT ?"},
 	{"inspection rules", "SELECT uuid, 'rule', body FROM inspection_rules ORDER BY id DESC LIMIT ?"},
 	{"steps of deploy templates", "SELECT uuid, 'steps', steps FROM deploy_templates ORDER BY id DESC LIMIT ?"},
 	{"properties of volume targets", "SELECT uuid, 'properties', properties FROM volume_targets ORDER BY id DESC LIMIT ?"},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
@@ -26,7 +27,8 @@ func everything(t *testing.T, db *DB) {
 		n.InstanceInfo = secret.NewMap(map[string]any{"configdrive": canary + strings.Repeat("x", 300_000)}) // more than one INSERT carries
 		write(t, db, func(tx *Tx) error {
 			return errors.Join(tx.CreateNode(n), tx.CreatePort(&metal.Port{UUID: id(i), NodeUUID: n.UUID, Address: "52:54:00:00:00:0" + string(rune('0'+i))}),
-				tx.SaveAgent(&Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "b", Token: secret.New(canary)}), tx.AddLog(n, "op", "agent", []byte(canary)),
+				tx.SaveAgent(&Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "b", Token: secret.New(canary),
+					AgentKey: secret.New(canary), Commander: agentapi.Pair{Certificate: "c", Key: secret.New(canary)}}), tx.AddLog(n, "op", "agent", []byte(canary)),
 				tx.AppendEvent(n.ID, metal.HistoryEvent{Kind: "step", Why: "ünïcode \\ \"quoted\" 'and' more"}), tx.SaveInventory(n.ID, []byte("{}"), []byte("{}")),
 				tx.SaveReport(&Report{NodeID: n.ID, Boot: "b", Inventory: []byte("{}"), Plugins: []byte("{}")}),
 				tx.CreatePortgroup(&metal.Portgroup{UUID: id(i), NodeUUID: n.UUID}), tx.CreateChassis(&metal.Chassis{UUID: id(i)}),

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 )
@@ -45,7 +46,8 @@ func TestNoSecretInTheFiles(t *testing.T) {
 			if err := tx.SaveOperation(o); err != nil {
 				return err
 			}
-			a := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: fmt.Sprint("boot", round), Token: secret.New(plant("token"))}
+			a := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: fmt.Sprint("boot", round), Token: secret.New(plant("token")),
+				AgentKey: secret.New(plant("agent key")), Commander: agentapi.Pair{Certificate: "c", Key: secret.New(plant("commander key"))}}
 			return errors.Join(tx.SaveAgent(a), tx.AddLog(n, o.UUID, "agent", []byte(plant("log"))))
 		})
 	}

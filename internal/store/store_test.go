@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/store/pgtest"
@@ -150,6 +151,10 @@ func same(t *testing.T, got, want any) {
 		}
 		if s, ok := a.(secret.Secret); ok {
 			a, b = s.Expose(), b.(secret.Secret).Expose()
+		}
+		if p, ok := a.(agentapi.Pair); ok {
+			q := b.(agentapi.Pair)
+			a, b = p.Certificate+p.Key.Expose(), q.Certificate+q.Key.Expose()
 		}
 		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: stored %#v, read %#v", g.Type().Field(i).Name, b, a)
