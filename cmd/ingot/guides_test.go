@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -18,12 +21,13 @@ import (
 // TestGuides runs the commands of guides. A script in testdata/guides has the name of its guide and says, in the guide's
 // order,
 //
-//	guide 'ingot node vif list'     the command of the guide that begins so, run as exec does
-//	conf '[vswitch]' FILE           the configuration of the guide that has this line, put into FILE
+//	guide 'ingot node vif list'     the command of the guide that begins so, given to a shell
+//	guide 'ingot serve' FILE        the same, put into FILE for a shell: what runs until it is ended
+//	conf '[vswitch]' FILE           the configuration of the guide that has this line, put into FILE, after what is there
 //	notrun 'ip netns' why           the command cannot be run here
 //
 // What stands for a site's own in the guide is replaced by pairs of $REPLACE, divided by semicolons. At its end the script
-// has named every command and every configuration of the guide.
+// has named every command and every configuration of the guide. [file:PATH] is true where there is that file.
 func TestGuides(t *testing.T) {
 	run := map[string]*guide{}
 	var mu sync.Mutex
@@ -46,18 +50,36 @@ func TestGuides(t *testing.T) {
 			if err := setup(e); err != nil {
 				return err
 			}
+			for _, name := range []string{"PEER", "BOOTPEER", "HOST", "HTTP", "TFTP"} {
+				address, err := free()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, address)
+			}
 			return aSwitch(e)
 		},
+		Condition: func(cond string) (bool, error) {
+			name, ok := strings.CutPrefix(cond, "file:")
+			if !ok {
+				return false, fmt.Errorf("there is no condition %s", cond)
+			}
+			_, err := os.Stat(name)
+			return err == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "until": until,
+			"up": up, "until": until, "accepts": accepts,
 			"guide": func(ts *testscript.TestScript, neg bool, args []string) {
-				if len(args) != 1 {
-					ts.Fatalf("usage: guide 'how the command begins'")
+				if len(args) < 1 || len(args) > 2 || neg && len(args) == 2 {
+					ts.Fatalf("usage: guide 'how the command begins' [FILE]")
 				}
-				words := strings.Fields(replaced(ts, of(ts).take(ts, of(ts).commands, args[0])))
-				err := ts.Exec(words[0], words[1:]...)
-				if neg == (err == nil) {
-					ts.Fatalf("%s: %v", strings.Join(words, " "), err)
+				line := replaced(ts, of(ts).take(ts, of(ts).commands, args[0]))
+				if len(args) == 2 {
+					ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte("exec "+line+"\n"), 0o600))
+					return
+				}
+				if err := ts.Exec("sh", "-c", line); neg == (err == nil) {
+					ts.Fatalf("%s: %v", line, err)
 				}
 			},
 			"conf": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -65,7 +87,10 @@ func TestGuides(t *testing.T) {
 					ts.Fatalf("usage: conf 'a line of it' FILE")
 				}
 				text := replaced(ts, of(ts).take(ts, of(ts).configs, args[0]))
-				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text+"\n"), 0o600))
+				f, err := os.OpenFile(ts.MkAbs(args[1]), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+				ts.Check(err)
+				_, err = f.WriteString(text + "\n")
+				ts.Check(errors.Join(err, f.Close()))
 			},
 			"notrun": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg || len(args) < 2 {
@@ -85,15 +110,38 @@ func TestGuides(t *testing.T) {
 	})
 }
 
-// guide is what stands indented in a guide.
+// accepts ADDRESS: waits until somebody listens there. With ! it only sees that nobody does.
+func accepts(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: accepts ADDRESS")
+	}
+	limit := time.After(20 * time.Second)
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for {
+		switch there := taken(args[0]); {
+		case neg && there:
+			ts.Fatalf("somebody listens at %s", args[0])
+		case neg || there:
+			return
+		}
+		select {
+		case <-limit:
+			ts.Fatalf("nobody listens at %s", args[0])
+		case <-look.C:
+		}
+	}
+}
+
+// guide is what stands indented in a guide, or between fences.
 type guide struct {
 	commands []string // one line each
 	configs  []string // with their line breaks
 	done     map[string]bool
 }
 
-// readGuide finds the indented blocks: of commands (ingot, openstack, baremetal), and of configuration, which begin
-// with a section. Others, such as pictures, are neither.
+// readGuide finds the blocks: of commands (ingot, openstack, baremetal), and of configuration, which begin with a section
+// or have a fence that names their form. Others, such as pictures, are neither.
 func readGuide(path string) (*guide, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -102,6 +150,15 @@ func readGuide(path string) (*guide, error) {
 	g := &guide{done: map[string]bool{}}
 	lines := strings.Split(string(text), "\n")
 	for i := 0; i < len(lines); i++ {
+		if form, fenced := strings.CutPrefix(lines[i], "```"); fenced {
+			end := slices.Index(lines[i+1:], "```")
+			if form == "" || end < 0 {
+				return nil, fmt.Errorf("%s: line %d: a fence that names no form, or does not end", path, i+1)
+			}
+			g.configs = append(g.configs, strings.Join(lines[i+1:i+1+end], "\n"))
+			i += 1 + end
+			continue
+		}
 		if !strings.HasPrefix(lines[i], "    ") || i > 0 && strings.TrimSpace(lines[i-1]) != "" {
 			continue
 		}

@@ -55,7 +55,7 @@ seconds. Its access to the database is not part of it: change that password, or 
 			said := fmt.Sprintf("Server %s is revoked. It still reaches the database: change that password, or end the server.", oneLine(args[0]))
 			servers, err := c.Servers(cmd.Context())
 			if err == nil && !slices.ContainsFunc(servers, func(s client.Server) bool { return s.Name == args[0] }) {
-				said = fmt.Sprintf("Certificates of the name %s are refused from now on, but no server of that name is known: ingot server list.", oneLine(args[0]))
+				said = fmt.Sprintf("Certificates of the name %s are refused from now on, but no server of that name is listed. If it is no boot host, which never is, look at: ingot server list", oneLine(args[0]))
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
 			return err
