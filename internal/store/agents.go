@@ -28,6 +28,7 @@ type Agent struct {
 	VerifyCA      string // PEM, pinned at the first heartbeat, or before the boot
 	Version       string
 	LastHeartbeat time.Time // zero: none yet
+	PollOnly      bool      // it calls nobody: the conductor asks it
 
 	// Of an agent that is only polled. AgentKey is that of VerifyCA, and is on the boot media; empty: the agent makes its own.
 	// Commander is what whoever sends commands shows.
@@ -65,13 +66,13 @@ func (t *Tx) SaveAgent(a *Agent) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at, pairs)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at, pairs, poll_only)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (node_id) DO UPDATE SET boot = excluded.boot, token = excluded.token, pregenerated = excluded.pregenerated,
 		handed_out = excluded.handed_out, url = excluded.url, verify_ca = excluded.verify_ca, version = excluded.version,
-		last_heartbeat = excluded.last_heartbeat, pairs = excluded.pairs`,
+		last_heartbeat = excluded.last_heartbeat, pairs = excluded.pairs, poll_only = excluded.poll_only`,
 		a.NodeID, a.Boot, t.db.key.seal([]byte(a.Token.Expose()), a.NodeUUID, "agent token "+a.Boot), number(a.Pregenerated),
-		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now), pairs)
+		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now), pairs, number(a.PollOnly))
 	if err == nil {
 		err = t.forgetOlderBoot(a.NodeID, a.Boot)
 	}
@@ -83,8 +84,8 @@ func (t *Tx) Agent(n *metal.Node) (*Agent, error) {
 	a := Agent{NodeID: n.ID, NodeUUID: n.UUID}
 	var token, pairs []byte
 	var heard int64
-	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, pairs FROM agents WHERE node_id = ?", n.ID).
-		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard, &pairs)
+	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, pairs, poll_only FROM agents WHERE node_id = ?", n.ID).
+		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard, &pairs, &a.PollOnly)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
