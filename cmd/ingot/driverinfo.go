@@ -14,6 +14,7 @@ var ramdiskFields = []metal.Field{
 	{Name: "rescue_kernel", Description: "URL of a kernel for the rescue ramdisk. Taken and kept; not read yet."},
 	{Name: "rescue_ramdisk", Description: "URL of an initramfs for rescue. Taken and kept; not read yet."},
 	{Name: metal.AgentAddress, Description: "Address of this machine while it runs the ramdisk, where the operator gives it one."},
+	{Name: metal.PollOnlyKey, Description: "Whether the agent of this machine is only polled and calls nobody: true or false. Unless said, as [agent] poll_only."},
 	{Name: "kernel_append_params", Description: "Kernel parameters for the ramdisk of this machine instead of the server's."},
 	{Name: "bootloader", Description: "URL of the image of an EFI system partition for boot ISOs. Taken and kept; this server brings its own boot loader."},
 	{Name: "config_via_removable", Description: "Whether a second virtual drive carries the ramdisk's configuration. Taken and kept; this server puts it on the boot ISO."},

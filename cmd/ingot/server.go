@@ -107,7 +107,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	if !s.c.Leases.AutomaticLessee {
 		oc.LesseeFrom = ops.LesseeFromNowhere
 	}
-	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
+	oc.HeartbeatTimeout, oc.PollOnly = s.c.API.RamdiskHeartbeatTimeout, s.c.Agent.PollOnly
 	enrolment(s.c, &oc)
 	s.service = ops.New(s.db, oc, s.log)
 	if s.watch, err = s.newWatch(ctx); err != nil {
@@ -150,7 +150,7 @@ func (s *server) build(ctx context.Context) (err error) {
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	options := api.Options{Log: s.log, PublicEndpoint: s.c.API.PublicEndpoint, MaxLimit: s.c.API.MaxLimit, Ending: ctx.Done(), Watch: s.watch.request, Refused: refusedSteps(s.c.API),
-		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints, NetworkData: s.networkData, Body: bodyLimits(s.c.Access)}
+		Rules: s.rules.rules.Load, AgentsOff: !s.c.API.EnableRamdiskEndpoints, AgentsPolled: s.c.API.DisableAgentAPI, NetworkData: s.networkData, Body: bodyLimits(s.c.Access)}
 	facts := []any{"name", s.name, "roles", s.roles.names(), "data", s.f.data}
 	if s.roles.has(roleAPI) {
 		public := s.public(options)
@@ -257,6 +257,7 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.ImageSource = c.Agent.ImageDownloadSource
+	pollConfig(&cc, c)
 	cc.KernelParams, cc.NetKernelParams, cc.SignedIPXE = c.Redfish.KernelAppendParams, c.PXE.KernelAppendParams, c.PXE.IPXELoaderIsSigned
 	if err := s.agentsDoor(&cc); err != nil {
 		return cc, err

@@ -77,3 +77,8 @@ func (c *call) heartbeat() (answer, error) {
 func (c *call) agentsOff() (answer, error) {
 	return answer{}, fault.New(fault.Forbidden, "This server does not serve agents: [api] enable_ramdisk_endpoints is off.")
 }
+
+// agentsPolled is the answer to an agent where all are only polled.
+func (c *call) agentsPolled() (answer, error) {
+	return answer{}, fault.New(fault.Forbidden, "This server does not serve agents: [api] disable_agent_api is on.")
+}

@@ -53,6 +53,8 @@ type Options struct {
 	Rules func() *policy.Set
 	// AgentsOff refuses lookup, heartbeat and the rest that agents ask for with 403.
 	AgentsOff bool
+	// AgentsPolled does so because agents are only polled.
+	AgentsPolled bool
 	// AgentOnPublic also serves what agents ask for on the handler of New.
 	AgentOnPublic bool
 	// Rate and Burst are how many requests an address may send in a second, and at once. 0 is without limit.
@@ -96,8 +98,11 @@ func AgentHandler(s *ops.Service, o Options) http.Handler {
 // agentTable is what agents ask for, or its refusal.
 func agentTable(o Options) []route {
 	table := slices.Clone(agentRoutes)
-	if o.AgentsOff {
-		for i := range table {
+	for i := range table {
+		switch {
+		case o.AgentsPolled:
+			table[i].do = (*call).agentsPolled
+		case o.AgentsOff:
 			table[i].do = (*call).agentsOff
 		}
 	}

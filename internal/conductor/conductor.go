@@ -99,6 +99,15 @@ type Config struct {
 	KernelParams string
 	// NetKernelParams is the same for ramdisks that boot from the network.
 	NetKernelParams string
+	// PollOnly says that agents call nobody and are asked, unless their node says otherwise. Default false.
+	PollOnly bool
+	// PollInterval is how often an agent is asked of which nothing is wanted but that it is there. Default 5m.
+	PollInterval time.Duration
+	// AgentPort is where agents that are asked listen. Default 9999.
+	AgentPort int
+	// PollWorkers is how many agents may be asked at a time, PollSlowWorkers how many more that work or do not answer.
+	// Defaults 256 and 10000.
+	PollWorkers, PollSlowWorkers int
 	// SignedIPXE says that the operator's iPXE is signed by a key that machines trust.
 	SignedIPXE bool
 }
@@ -112,7 +121,8 @@ func Defaults() Config {
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
 		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, StepPriority: map[string]int{},
-		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure}
+		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure,
+		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}
 }
 
 // Depot offers files to machines on the boot listener.

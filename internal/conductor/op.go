@@ -37,6 +37,8 @@ type record struct {
 	Wired   bool `json:"wired,omitempty"`   // its network interface moves it between networks
 	StayOn  bool `json:"stay_on,omitempty"` // after an inspection the machine goes on running
 
+	PollOnly bool `json:"poll_only,omitempty"` // its agent calls nobody and is asked
+
 	Wish      metal.BootWish `json:"wish,omitzero"`        // how the instance wants its machine to boot
 	SecureWas bool           `json:"secure_was,omitempty"` // Secure Boot was on before the plan began
 
@@ -79,7 +81,8 @@ func (o *Op) decide(c *Config, h Part) {
 		return
 	}
 	o.Rec.Decided, o.Rec.Ramdisk, o.Rec.Clean, o.Rec.Wired = true, h.Deploys == ByAgent, c.AutomatedClean, h.Network != nil
-	o.Rec.Wish, _ = metal.WishOf(o.Node) // a deploy says what is wrong with it; for others none is wanted then
+	o.Rec.Wish, _ = metal.WishOf(o.Node)                   // a deploy says what is wrong with it; for others none is wanted then
+	o.Rec.PollOnly, _ = metal.PollOnly(o.Node, c.PollOnly) // check boot url says what is wrong with it
 	if own := o.Node.AutomatedClean; own != nil {
 		o.Rec.Clean = *own
 	}

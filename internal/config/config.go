@@ -93,8 +93,11 @@ type API struct {
 	// MaxLimit is the most objects one page of a list has.
 	MaxLimit int `key:"max_limit" min:"1"`
 	// EnableRamdiskEndpoints serves lookup and heartbeat at the agents' door. Without it they are refused (403),
-	// and no machine that boots a ramdisk comes far.
+	// and no machine that boots a ramdisk comes far whose agent is not polled.
 	EnableRamdiskEndpoints bool `key:"enable_ramdisk_endpoints"`
+	// DisableAgentAPI refuses agents' lookup, heartbeat and continue_inspection with 403 wherever they are served: for servers
+	// whose agents are all polled ([agent] poll_only).
+	DisableAgentAPI bool `key:"disable_agent_api"`
 	// DisallowCleanSteps are the clean steps that nobody may ask for, as interface.step.
 	DisallowCleanSteps []string `key:"disallow_clean_steps"`
 	// DisallowDeploySteps are the deploy steps that nobody may ask for.
@@ -180,6 +183,18 @@ type Agent struct {
 	// ImageDownloadSource is from where machines get their images, unless a node or an instance says otherwise: http, from the
 	// image's own address; local, from this server or a boot host, which fetches and verifies it first.
 	ImageDownloadSource string `key:"image_download_source" oneof:"http,local"`
+	// PollOnly has agents call nobody: they are asked instead, so that machines need no way to this server. A node's driver_info
+	// poll_only may say otherwise. A running operation goes on as it began.
+	PollOnly bool `key:"poll_only"`
+	// PollInterval is how often an agent is asked of which nothing is wanted but that it is there; 0 is [api]
+	// ramdisk_heartbeat_timeout. One that is to come up, or that works, is asked more often.
+	PollInterval time.Duration `key:"poll_interval" min:"0"`
+	// PollPort is the TCP port at which the agents that are asked listen.
+	PollPort int `key:"poll_port" min:"1" max:"65535"`
+	// PollWorkers is how many agents may be asked at the same time.
+	PollWorkers int `key:"poll_workers" min:"1"`
+	// PollSlowWorkers is how many agents more may be asked at the same time, those that work on a command or do not answer.
+	PollSlowWorkers int `key:"poll_slow_workers" min:"1"`
 }
 
 // Redfish is the section [redfish].
@@ -232,7 +247,7 @@ func Defaults() Config {
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
-		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http"}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480},
+		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http", PollPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480},
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,
 			CallTimeout: 2 * time.Minute, EffectTimeout: 20 * time.Second, Concurrency: 4},
 		PXE:  pxeDefaults(),

@@ -1,6 +1,11 @@
 package metal
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+
+	"ingot/internal/fault"
+)
 
 // AgentAddress is the key of driver_info for the address at which the agent of a machine's ramdisk is, where the operator
 // gives each machine its own.
@@ -21,4 +26,27 @@ func StaticAddresses(data map[string]any) []netip.Addr {
 		}
 	}
 	return out
+}
+
+// PollOnlyKey is the key of driver_info that says whether the agent of a machine is only polled, whatever the server is
+// configured to.
+const PollOnlyKey = "poll_only"
+
+// PollOnly tells whether the agent of a node calls nobody and is asked instead; byDefault is for nodes that say nothing. A
+// value that cannot be read is an error.
+func PollOnly(n *Node, byDefault bool) (bool, error) {
+	switch v := n.DriverInfo.Expose()[PollOnlyKey].(type) {
+	case bool:
+		return v, nil
+	case string:
+		switch strings.ToLower(strings.TrimSpace(v)) {
+		case "true", "yes", "on", "1":
+			return true, nil
+		case "false", "no", "off", "0":
+			return false, nil
+		}
+	case nil:
+		return byDefault, nil
+	}
+	return byDefault, fault.New(fault.Invalid, "driver_info %s must be true or false", PollOnlyKey)
 }

@@ -50,6 +50,9 @@ func (s *Service) Lookup(ctx context.Context, q LookupQuestion) (*agentapi.Looku
 		if err != nil {
 			return err
 		}
+		if err := s.mayCall(n, a); err != nil {
+			return err
+		}
 		node := store.AgentNode(n)
 		switch {
 		case !q.Token.Empty() && (a == nil || !a.Token.Equal(q.Token.Expose())):
@@ -146,6 +149,9 @@ func (s *Service) Heartbeat(ctx context.Context, ident string, hb agentapi.Heart
 		if err != nil {
 			return err
 		}
+		if err := s.mayCall(n, a); err != nil {
+			return err
+		}
 		if a == nil || !a.Token.Equal(hb.AgentToken) {
 			return fault.New(fault.Invalid, "Invalid agent token received.")
 		}
@@ -171,6 +177,18 @@ func (s *Service) Heartbeat(ctx context.Context, ident string, hb agentapi.Heart
 		}
 		return tx.Wake(n.ID, metal.WaitAgent)
 	})
+}
+
+// mayCall refuses the agent of a node that is only polled. What its boot began with goes before what is configured now.
+func (s *Service) mayCall(n *metal.Node, a *store.Agent) error {
+	polled, err := metal.PollOnly(n, s.config.PollOnly)
+	if a != nil {
+		polled, err = a.PollOnly, nil
+	}
+	if err == nil && polled {
+		return fault.New(fault.Forbidden, "The agent of this node is only polled: it has nothing to call here.")
+	}
+	return err
 }
 
 func clip(s string, n int) string {

@@ -72,6 +72,9 @@ func (s *Service) ContinueInspection(ctx context.Context, q Inspected) (*agentap
 		if err != nil {
 			return err
 		}
+		if err := s.mayCall(n, a); err != nil {
+			return err
+		}
 		live, err := tx.LiveOperation(n.ID)
 		if err != nil {
 			return err

@@ -24,6 +24,8 @@ type Config struct {
 	AnswerLimit time.Duration
 	// HeartbeatTimeout is what agents are told; they call at 0.3–0.6 of it. Default 60s.
 	HeartbeatTimeout time.Duration
+	// PollOnly says that agents are polled, unless their node says otherwise. Default false.
+	PollOnly bool
 	// OwnNodes lets administrators of a project enrol and delete the nodes it owns. Default true.
 	OwnNodes bool
 	// LesseeFrom is where the lessee of a node that is deployed comes from. Default LesseeFromInstance.

@@ -23,7 +23,7 @@ func testAgentIsOfOneBoot(t *testing.T, open opener) {
 	if agent() != nil {
 		t.Fatal("a node that never booted has an agent")
 	}
-	first := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "1", Token: NewToken(), Pregenerated: true, HandedOut: true, URL: "https://a",
+	first := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "1", Token: NewToken(), Pregenerated: true, HandedOut: true, URL: "https://a", PollOnly: true,
 		VerifyCA: "pem", Version: "1", LastHeartbeat: time.UnixMicro(5).UTC()}
 	write(t, db, func(tx *Tx) error { return tx.SaveAgent(first) })
 	same(t, agent(), first)
