@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
 	ca-certificates       # modules and images come over https
 	cpio                  # looking into an initramfs from outside our own code
-	dnsmasq-base          # the guide's example of a site's own DHCP server is checked with it; starts nothing by itself
+	dnsmasq-base          # a site's own DHCP server as the guide has it, and a DHCP relay, in tests; starts nothing by itself
 	dosfstools            # mkfs.vfat: EFI system partitions
 	e2fsprogs             # mke2fs -d: root file systems without a mount
 	gdisk                 # sgdisk: partition tables
@@ -15,6 +15,7 @@ packages=(
 	iproute2              # network namespaces of the lab
 	ipxe                  # boot loaders for the network: snponly.efi, undionly.kpxe
 	ipxe-qemu             # boot ROMs for the NICs of machines with a BIOS
+	isc-dhcp-client       # dhclient: a DHCPv6 client that is not ours, for the tests of the boot services; no daemon
 	jq                    # reading JSON in scripts
 	make
 	mmdebstrap            # the demo's operating system image
@@ -29,6 +30,7 @@ packages=(
 	qemu-utils            # qemu-img, to compare with
 	shim-signed           # first boot loader under Secure Boot
 	tcpdump               # what passes on the networks of the lab, for the test of reachability
+	udhcpc                # busybox's DHCP, TFTP and HTTP clients, for the same tests
 	xorriso               # ISO images in tests
 	zstd                  # compressed images
 )
