@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,23 @@ func (d *Driver) carryOut(ctx context.Context, n *metal.Node, list []change) (wa
 		return waiting, nil
 	}
 	return "", d.rollBack(ctx, n, made, err)
+}
+
+// isolate makes changes that lead off a network. One that fails keeps no other from being made, and none is taken back.
+func (d *Driver) isolate(ctx context.Context, n *metal.Node, list []change) (waiting string, err error) {
+	made, err := d.apply(ctx, n, list)
+	if err != nil {
+		made, err = nil, nil // several at once were refused, or one was: each by itself
+		for _, c := range list {
+			if failed := d.set(ctx, n, c); failed != nil {
+				err = errors.Join(err, failed)
+				continue
+			}
+			made = append(made, c)
+		}
+	}
+	waiting, wrong := d.verify(ctx, n, made)
+	return waiting, errors.Join(err, wrong)
 }
 
 // apply sends the changes, several as one where the switch can. made are those that may have taken effect.

@@ -187,7 +187,10 @@ func (d *Driver) Unplug(ctx context.Context, n *metal.Node, w metal.Wiring, role
 			notes.Note(p.UUID, role.VIFKey(), "")
 		}
 	}
-	return notes, d.leave(ctx, n, list, aims)
+	if err := d.leave(ctx, n, list, aims); err != nil {
+		return nil, err // the notes stay until every port has left: by them it is found again
+	}
+	return notes, nil
 }
 
 // isOn tells whether a port that is on a network is there for a role: for a tenant's, whatever is no network of the
@@ -208,9 +211,18 @@ func (d *Driver) isOn(n *metal.Node, p nic, network string, role metal.NetworkRo
 	return network != d.config.IdleNetwork
 }
 
-// leave is reach for ports that leave a network: they must have left when it returns.
+// leave leads ports off a network: they must have left when it returns. A port that has left stays where it is when
+// another fails, for isolated is the safe half; the next call goes on with what is left.
 func (d *Driver) leave(ctx context.Context, n *metal.Node, list []nic, aims map[socket]setting) error {
-	waiting, err := d.reach(ctx, n, list, aims)
+	states, err := d.read(ctx, n, list)
+	if err != nil {
+		return err
+	}
+	changes := plan(list, states, aims)
+	waiting, err := d.isolate(ctx, n, changes)
+	if before, other := unfinished(list, states, aims, changes); waiting == "" {
+		waiting, err = before, errors.Join(err, other)
+	}
 	if err == nil && waiting != "" {
 		err = fault.New(fault.Unavailable, "%s: it is not known whether the machine still reaches its network.", waiting)
 	}

@@ -132,6 +132,60 @@ func TestWhatCannotBeTakenBackIsSaid(t *testing.T) {
 	r.is("found again", r.unplug(metal.ProvisioningNetwork), isolated)
 }
 
+// TestWhatHasLeftStaysApart: of a machine that leaves its networks, a NIC that is isolated is not put back when another's
+// port fails; asked again, only that one is left.
+func TestWhatHasLeftStaysApart(t *testing.T) {
+	half := "1= 2=tenant-b Eth 1/3="
+	for _, c := range []struct {
+		name   string
+		faults []lab.Fault
+		want   string
+	}{
+		{"one by one, the second refused", []lab.Fault{{Name: lab.Single}, {Name: lab.Refuse, Port: "2"}}, half + "!could not isolate port 2"},
+		{"one by one, the first refused", []lab.Fault{{Name: lab.Single}, {Name: lab.Refuse, Port: "1"}}, "1=tenant-a 2= Eth 1/3=!could not isolate port 1"},
+		{"together, the second refused", []lab.Fault{{Name: lab.Refuse, Port: "2"}}, half + "!could not isolate port 2"},
+		{"the second accepted only", []lab.Fault{{Name: lab.NotApplied, Port: "2"}}, half + "!still shows it on network tenant-b"},
+	} {
+		for _, how := range []string{"unplug", "detach"} {
+			t.Run(c.name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, nil)
+				first, second := "tenant-a", "tenant-b"
+				at, sentence, _ := strings.Cut(c.want, "!")
+				leave := func() string { return r.unplug(metal.TenantNetwork) }
+				if how == "detach" { // a VIF of a port group is on several NICs
+					second = first
+					at, sentence = strings.ReplaceAll(at, "tenant-b", first), strings.ReplaceAll(sentence, "tenant-b", first)
+					leave = func() string { return r.outcome("", r.DetachVIF(t.Context(), r.node, r.wired, first)) }
+				}
+				r.wired.Ports[0].InternalInfo, r.wired.Ports[1].InternalInfo = vif(first), vif(second)
+				r.is("tenant", r.plug(metal.TenantNetwork), "1="+first+" 2="+second+" Eth 1/3=")
+				r.fault(c.faults...)
+				r.says("leave", leave(), at, sentence)
+				r.says("and again", leave(), at, sentence)
+				r.fault()
+				r.is("when all is well", leave(), isolated)
+			})
+		}
+	}
+}
+
+// TestNotesOutliveAFailure: a port that could not leave an operator's network is found by its note, whatever the network's
+// name is by then.
+func TestNotesOutliveAFailure(t *testing.T) {
+	r := newRig(t, nil)
+	r.node.DriverInfo = info(map[string]any{"cleaning_network": "rescuing"})
+	r.is("cleaning", r.plug(metal.CleaningNetwork), "1=rescuing 2= Eth 1/3=")
+	r.fault(lab.Fault{Name: lab.Refuse, Port: "1"})
+	r.says("off", r.unplug(metal.CleaningNetwork), "1=rescuing 2= Eth 1/3=", "could not isolate port 1")
+	r.node.DriverInfo = info(map[string]any{})
+	r.fault()
+	r.is("off again", r.unplug(metal.CleaningNetwork), isolated)
+	if r.wired.On(metal.CleaningNetwork) {
+		t.Error("it is still noted")
+	}
+}
+
 func TestASwitchTakesItsTime(t *testing.T) {
 	r := newRig(t, nil)
 	r.fault(lab.Fault{Name: lab.Pending, Port: "1", Times: 2}) // the first look, and one more
