@@ -160,7 +160,7 @@ func (c *Client) call(ctx context.Context, method string, query url.Values, key 
 	status, _, answer, err := exchange(c.http, req)
 	switch {
 	case err != nil:
-		return fault.Wrap(fault.Unavailable, errors.Join(ErrConnection, err), "the agent at %s does not answer", u.Host)
+		return unanswered(u.Host, err)
 	case status != http.StatusOK:
 		return agentFault(status, answer)
 	}
