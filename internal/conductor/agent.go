@@ -36,7 +36,7 @@ func (r *runner) agent(ctx context.Context, op *Op) (*agentapi.Client, error) {
 	if a.URL == "" {
 		return nil, fault.New(fault.Unavailable, "the agent has not called back yet")
 	}
-	client, err := agentapi.NewClient(a.URL, a.Token, a.VerifyCA)
+	client, err := r.c.agentClient(a, a.URL)
 	if err == nil {
 		client.Before(metal.Fence)
 		client.As(agentapi.Holder{Operation: op.row.ID, Generation: op.row.Generation}) // the agent's fence: agent/server/fence.go

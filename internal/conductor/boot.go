@@ -59,6 +59,9 @@ func serviceCallback(c *Config) time.Duration { return c.ServiceCallbackLimit }
 func noRamdisk(op *Op) bool { return !op.Rec.Ramdisk }
 
 func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
+	if err := r.c.checkPolled(op.Node, r.hw.Part, op.Rec.PollOnly); err != nil {
+		return Outcome{}, err
+	}
 	if r.hw.ByHand {
 		return done, nil
 	}
@@ -87,29 +90,32 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return r.pushBoot(ctx, op)
 	}
 	r.withdraw(ctx, op) // an earlier boot's
-	token := store.NewToken()
 	if r.hw.ByHand {
 		if left := r.pause(op, "boot"); left > 0 {
 			return again(left, "the boot to be prepared"), nil
 		}
-		r.bootOwnISO(op, "", token)
+		r.bootOwnISO(op, "")
 		return done, nil
 	}
 	if r.hw.NetBoot != "" {
 		return r.prepareNetBoot(ctx, op)
 	}
 	if iso := deployISO(op.Node); iso != "" {
-		r.bootOwnISO(op, iso, token)
+		r.bootOwnISO(op, iso)
 		return done, nil
 	}
-	config, params, err := r.c.bootConfig(op.Node, token)
+	boot, url := uuid.NewString(), ""
+	agent, err := r.c.newAgent(op.Node, boot, op.Rec.PollOnly, true)
+	if err != nil {
+		return Outcome{}, err
+	}
+	config, params, err := r.c.bootConfig(op.Node, agent)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if err := r.c.depot.Check(config, params); err != nil {
 		return Outcome{}, err
 	}
-	boot, url := uuid.NewString(), ""
 	if r.c.pusher == nil {
 		if url, err = r.c.depot.BootISO(op.Node.UUID, boot, config.Role, r.c.bootUntil()); err != nil {
 			return Outcome{}, err
@@ -120,9 +126,7 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	op.bootAs(boot, url, r.c.process)
 	op.Rec.Pushing, op.Rec.Pushed = r.c.pusher != nil, r.c.pusher != nil
-	op.Also(func(tx *store.Tx, n *metal.Node) error {
-		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token, Pregenerated: true})
-	})
+	op.Also(func(tx *store.Tx, _ *metal.Node) error { return tx.SaveAgent(agent) })
 	if op.Rec.Pushing { // the identity is kept first: what is pushed twice is then the same boot
 		return again(0, "the boot medium to be pushed to a boot host"), nil
 	}

@@ -96,7 +96,7 @@ func (r *runner) checkNetNode(op *Op) error {
 	if arch := archOf(n); arch != ramdiskArch {
 		return fault.New(fault.NotSupported, "node %s is of %s (cpu_arch in its properties), and the ramdisk is for %s only", n.UUID, arch, ramdiskArch)
 	}
-	_, params, err := r.c.bootConfig(n, store.NewToken())
+	_, params, err := r.c.tryConfig(n)
 	if err == nil {
 		_, err = depot.NetworkKernelLine(params)
 	}
@@ -157,13 +157,16 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err := r.checkNetBoot(ctx, op); err != nil {
 		return Outcome{}, err
 	}
-	b, token := &metal.NetworkBoot{NodeUUID: op.Node.UUID, NodeName: op.Node.Name, Generation: uuid.NewString(), Interface: r.hw.NetBoot, MACs: netMACs(op.Ports),
-		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.c.bootUntil(), Role: string(op.role()), Key: store.NewToken()}, store.NewToken()
-	var err error
+	b := &metal.NetworkBoot{NodeUUID: op.Node.UUID, NodeName: op.Node.Name, Generation: uuid.NewString(), Interface: r.hw.NetBoot, MACs: netMACs(op.Ports),
+		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.c.bootUntil(), Role: string(op.role()), Key: store.NewToken()}
+	agent, err := r.c.newAgent(op.Node, b.Generation, op.Rec.PollOnly, false)
+	if err != nil {
+		return Outcome{}, err
+	}
 	if b.Firmware, err = r.netFirmware(ctx, op); err != nil {
 		return Outcome{}, err
 	}
-	config, params, err := r.c.bootConfig(op.Node, token)
+	config, params, err := r.c.bootConfig(op.Node, agent)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -182,8 +185,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 	op.bootAs(b.Generation, "", "") // any server with the role netboot answers it
 	op.Rec.Pushing, op.Rec.Pushed = r.c.pusher != nil, r.c.pusher != nil
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
-		a := &store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: b.Generation, Token: token, Pregenerated: true}
-		if err := tx.SaveAgent(a); err != nil {
+		if err := tx.SaveAgent(agent); err != nil {
 			return err
 		}
 		return tx.SaveNetworkBoot(n.ID, b)

@@ -16,7 +16,6 @@ import (
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/secret"
 	"ingot/internal/store"
 )
 
@@ -302,20 +301,20 @@ func (c *Conductor) BootConfig(ctx context.Context, node, boot string) (agentapi
 		if a == nil || a.Boot != boot {
 			return fault.New(fault.NotFound, "This boot of node %s is over.", node)
 		}
-		out, params, err = c.bootConfig(n, a.Token)
+		out, params, err = c.bootConfig(n, a)
 		return err
 	})
 	return out, params, err
 }
 
-// bootConfig is what a boot of the node is given, and the kernel parameters of its ramdisk.
-func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.BootConfig, string, error) {
+// bootConfig is what a boot of the node is given whose agent is a, and the kernel parameters of its ramdisk.
+func (c *Conductor) bootConfig(n *metal.Node, a *store.Agent) (agentapi.BootConfig, string, error) {
 	network, err := networkData(n)
 	if err != nil {
 		return agentapi.BootConfig{}, "", err
 	}
 	door, ca := c.config.AgentURL, c.config.AgentCA
-	if c.config.AgentDoor != nil {
+	if c.config.AgentDoor != nil && !a.PollOnly {
 		if door, ca, err = c.config.AgentDoor(); err != nil {
 			return agentapi.BootConfig{}, "", err
 		}
@@ -327,9 +326,13 @@ func (c *Conductor) bootConfig(n *metal.Node, token secret.Secret) (agentapi.Boo
 	if params, err = depot.AppendParams(params, n.DriverInfo.Public("kernel_append_params"), n.InstanceInfo.Public("kernel_append_params")); err != nil {
 		return agentapi.BootConfig{}, "", err
 	}
-	if n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait { // upstream's agents report there
+	if !a.PollOnly && (n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait) { // upstream's agents report there
 		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + door + "/v1/continue_inspection")
 	}
-	return agentapi.BootConfig{Version: 1, Role: bootRole(n), APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: token.Expose(),
-		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}, params, nil
+	config := agentapi.BootConfig{Version: 1, Role: bootRole(n), APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: a.Token.Expose(),
+		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}
+	if a.PollOnly {
+		config = polledConfig(config, a)
+	}
+	return config, params, nil
 }

@@ -7,7 +7,6 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/secret"
 	"ingot/internal/store"
 )
 
@@ -25,10 +24,10 @@ func checkDeployISO(iso string) error {
 
 // bootOwnISO makes the identity of a boot whose medium cannot carry one: the first lookup from one of the node's MAC
 // addresses is answered with the token, as upstream does.
-func (r *runner) bootOwnISO(op *Op, iso string, token secret.Secret) {
+func (r *runner) bootOwnISO(op *Op, iso string) {
 	boot := uuid.NewString()
 	op.Rec.Boot, op.Rec.MediaURL, op.Rec.BootBy = boot, iso, ""
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
-		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: token})
+		return tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: boot, Token: store.NewToken()})
 	})
 }

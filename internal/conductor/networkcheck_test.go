@@ -13,7 +13,9 @@ import (
 )
 
 // validated is what validate says about the network of the world's node.
-func (w *world) validated() metal.Validation {
+func (w *world) validated() metal.Validation { return w.validatedKind("network") }
+
+func (w *world) validatedKind(kind string) metal.Validation {
 	w.t.Helper()
 	w.save()
 	w.ask(metal.PlanValidate, "", "{}")
@@ -26,7 +28,7 @@ func (w *world) validated() metal.Validation {
 		}
 		return json.Unmarshal([]byte(o.Result), &out)
 	})
-	return out["network"]
+	return out[kind]
 }
 
 func TestValidateWarnsOfNetworks(t *testing.T) {

@@ -45,7 +45,7 @@ func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	config, params, err := r.c.bootConfig(op.Node, a.Token)
+	config, params, err := r.c.bootConfig(op.Node, a)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -54,6 +54,9 @@ func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	op.Rec.MediaURL, op.Rec.Door, op.Rec.BootBy, op.Rec.Pushing = url, config.APIURL, r.c.process, false
+	if a.PollOnly {
+		op.Rec.BootBy = "" // the boot host has it whole, and no agent will look for a door
+	}
 	return done, nil
 }
 

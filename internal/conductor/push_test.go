@@ -21,9 +21,13 @@ type bootHost struct {
 	down   bool
 	net    *metal.NetworkBoot // the last boot from the network
 	seen   string             // what its machine fetched last
+	onPush func(agentapi.BootConfig)
 }
 
 func (b *bootHost) Push(_ context.Context, node, boot string, config agentapi.BootConfig, _ string, until time.Time) (string, error) {
+	if b.onPush != nil {
+		b.onPush(config)
+	}
 	b.w.mu.Lock()
 	defer b.w.mu.Unlock()
 	b.tries++

@@ -10,7 +10,6 @@ import (
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/secret"
 )
 
 // The plans of requests that are answered at once: one step, tried once, its answer in the row.
@@ -62,11 +61,15 @@ func (r *runner) validOne(op *Op, kind string) error {
 	if err := r.hw.check(kind, n); err != nil {
 		return err
 	}
+	polled, _ := metal.PollOnly(n, r.c.config.PollOnly) // what cannot be read is said next
+	if err := r.c.checkPolled(n, r.hw.Part, polled); kind == "boot" && err != nil {
+		return err
+	}
 	switch {
 	case kind == "boot" && r.hw.NetBoot != "":
 		return r.checkNetNode(op)
 	case kind == "boot" && !r.hw.ByHand:
-		_, params, err := r.c.bootConfig(n, secret.Secret{})
+		_, params, err := r.c.tryConfig(n)
 		return cmp.Or(err, depot.CheckKernelParams(params))
 	case kind == "deploy" && r.hw.Deploys == ByAgent && n.InstanceInfo.Public("image_source") == "":
 		return fault.New(fault.Invalid, "instance_info has no image_source")
