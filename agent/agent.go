@@ -3,12 +3,14 @@
 //
 // It joins the rooms below it and has no knowledge of its own of disks, HTTP shapes or timing. What is
 // particular to being the first process of a ramdisk is agent/system and cmd/ingot-agent, its only caller
-// beside tests. Rules of order are those of the agent protocol reference §3 to §5: heartbeats never begin
+// beside tests. An agent that is only polled, or was named no control plane, asks nobody and tells nobody: it serves
+// commands from its first moment on, whether it has an address yet or not. Rules of order are those of the agent protocol reference §3 to §5: heartbeats never begin
 // before the commands API listens; the callback URL and the certificate never change while a token lives.
 package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,9 +47,12 @@ var (
 	ErrTokenTaken = errors.New("the agent token was given to somebody else before: this machine may be impersonated")
 )
 
+// ErrRescued: the machine is its tenant's now. Its network stays, and no agent serves again in this boot.
+var ErrRescued = errors.New("the machine was handed over for rescue")
+
 // Config is what an agent is made of.
 type Config struct {
-	Boot    agentapi.BootConfig // APIURL empty: nobody is told, commands are served all the same
+	Boot    agentapi.BootConfig // PollOnly, or APIURL empty: nobody is told, commands are served all the same
 	Machine inventory.Machine
 	Listen  string // host:port of the commands API
 	// Advertise is the address the conductor reaches us by; zero: the one that faces the control plane.
@@ -55,7 +60,7 @@ type Config struct {
 	Version   string
 	// SetClock sets the machine's clock; nil leaves it alone.
 	SetClock func(time.Time) error
-	// Steps is what commands work with. Machine, Lockdown and Log are filled in here.
+	// Steps is what commands work with. What follows from Boot, Lockdown and Log are filled in here.
 	Steps steps.Config
 	Log   *slog.Logger
 }
@@ -77,15 +82,7 @@ func Run(ctx context.Context, c Config) error {
 	if id.caller != nil {
 		defer id.caller.Close()
 	}
-	address, err := c.address(ctx, id.caller)
-	if err != nil {
-		return err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "ingot-agent"
-	}
-	cert, pem, err := server.Certificate(address, host, time.Now())
+	own, err := c.presence(ctx, id.caller)
 	if err != nil {
 		return err
 	}
@@ -97,42 +94,97 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	base := url.URL{Scheme: "https", Host: net.JoinHostPort(address.String(), port)}
+	base := url.URL{Scheme: "https", Host: l.Addr().String()}
+	if own.address.IsValid() {
+		base.Host = net.JoinHostPort(own.address.String(), port)
+	}
 
 	life, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	beating, still := context.WithCancel(life)
+	defer still()
 	heart := heartbeat.New(id.heartbeat, c.Log, func(ctx context.Context) error {
 		return id.caller.Heartbeat(ctx, id.node.UUID, agentapi.Heartbeat{CallbackURL: base.String(),
-			AgentToken: id.token.Expose(), AgentVersion: c.Version, AgentVerifyCA: pem})
+			AgentToken: id.token.Expose(), AgentVersion: c.Version, AgentVerifyCA: own.pem})
 	})
-	work := c.Steps
-	work.Machine, work.Log = c.Machine, c.Log
-	work.Hide = []secret.Secret{id.token, secret.New(c.Boot.AgentToken)}
-	work.Lockdown = func() { stop(ErrLockdown) }
-	table := steps.New(work, id.node)
+	table := steps.New(c.work(id, func() { stop(ErrLockdown) }), id.node)
 	commands := server.New(ctx, server.Config{Token: id.token, Version: c.Version, Log: c.Log, Ended: heart.Force,
-		Commands: table.Commands()})
+		Client: own.client, Final: still, Commands: table.Commands()})
 
-	c.Log.Info("agent serves commands", "url", base.String(), "node", id.node.UUID)
+	c.Log.Info("agent serves commands", "url", base.String(), "node", id.node.UUID, "role", string(c.Boot.Role), "one_client", own.client != nil)
 	var aside sync.WaitGroup
 	aside.Go(func() { table.SettleDisks(life) })
 	if id.caller != nil {
-		aside.Go(func() { heart.Run(life) })
+		aside.Go(func() { heart.Run(beating) })
 	}
-	err = commands.Serve(life, l, cert)
+	err = commands.Serve(life, l, &own.cert)
 	stop(nil)
 	aside.Wait()
-	if err == nil && errors.Is(context.Cause(life), ErrLockdown) {
+	switch {
+	case commands.Finished(): // whatever ended it: what was handed over stays so
+		return errors.Join(ErrRescued, err)
+	case err == nil && errors.Is(context.Cause(life), ErrLockdown):
 		return ErrLockdown
 	}
 	return err
 }
 
+// work is what commands work with in this boot.
+func (c Config) work(id identity, lockdown func()) steps.Config {
+	w := c.Steps
+	w.Machine, w.Log, w.Role, w.Lockdown = c.Machine, c.Log, c.Boot.Role, lockdown
+	w.Hide = []secret.Secret{id.token, secret.New(c.Boot.AgentToken)}
+	w.Standalone = id.caller == nil
+	w.Clock = func(stated string) { c.setClock(stated, time.Time{}) }
+	return w
+}
+
+// presence is how this agent is met: where, with which certificate, and by whom.
+type presence struct {
+	address netip.Addr // invalid: nobody is told, so nobody need know
+	cert    tls.Certificate
+	pem     string
+	client  *agentapi.Certificate // nil: whoever has the token
+}
+
+func (c Config) presence(ctx context.Context, caller *agentapi.Caller) (p presence, err error) {
+	if c.Boot.Client != "" {
+		one, err := agentapi.ParseCertificate(c.Boot.Client)
+		if err != nil {
+			return p, fmt.Errorf("the boot's client: %w", err)
+		}
+		p.client = &one
+	}
+	p.address = c.Advertise
+	if caller != nil {
+		if p.address, err = c.address(ctx, caller); err != nil {
+			return p, err
+		}
+	}
+	if c.Boot.Certificate != "" || c.Boot.Key != "" {
+		if p.cert, err = tls.X509KeyPair([]byte(c.Boot.Certificate), []byte(c.Boot.Key)); err != nil {
+			return p, errors.New("the boot's certificate and key are not a pair") // the cause may hold the key
+		}
+		p.pem = c.Boot.Certificate
+		return p, nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "ingot-agent"
+	}
+	made, text, err := server.Certificate(p.address, host, time.Now())
+	if err != nil {
+		return p, err
+	}
+	p.cert, p.pem = *made, text
+	return p, nil
+}
+
 // identify asks the control plane who we are, and sets the clock by it.
 func (c Config) identify(ctx context.Context) (identity, error) {
 	own := secret.New(c.Boot.AgentToken)
-	if c.Boot.APIURL == "" {
-		c.Log.Warn("no control plane is named: commands are served and nobody is told")
+	if c.Boot.PollOnly || c.Boot.APIURL == "" {
+		c.Log.Info("commands are served and nobody is told", "poll_only", c.Boot.PollOnly)
 		return identity{token: own, node: agentapi.Node{UUID: c.Boot.NodeUUID}}, nil
 	}
 	caller, err := agentapi.NewCaller(c.Boot.APIURL, c.Boot.CA)
@@ -224,9 +276,6 @@ func (c Config) address(ctx context.Context, caller *agentapi.Caller) (netip.Add
 }
 
 func (c Config) look(ctx context.Context, caller *agentapi.Caller) (netip.Addr, bool) {
-	if caller == nil {
-		return c.firstAddress()
-	}
 	for _, base := range caller.Bases() {
 		port := base.Port()
 		if port == "" {
@@ -243,25 +292,6 @@ func (c Config) look(ctx context.Context, caller *agentapi.Caller) (netip.Addr, 
 		}
 		if a := local.Addr().Unmap(); !a.IsLinkLocalUnicast() {
 			return a, true
-		}
-	}
-	return netip.Addr{}, false
-}
-
-// firstAddress is for an agent that nobody named a control plane to: the first NIC's that is global.
-func (c Config) firstAddress() (netip.Addr, bool) {
-	nics, err := c.Machine.Interfaces()
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	for _, n := range nics {
-		for _, text := range []*string{n.IPv4Address, n.IPv6Address} {
-			if text == nil {
-				continue
-			}
-			if a, err := netip.ParseAddr(*text); err == nil && a.IsGlobalUnicast() {
-				return a, true
-			}
 		}
 	}
 	return netip.Addr{}, false

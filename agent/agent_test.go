@@ -415,21 +415,3 @@ func TestTokens(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestWithoutAControlPlane(t *testing.T) {
-	p := newPlane(t)
-	c, _ := config(t, p)
-	c.Boot.APIURL = ""
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := Run(ctx, c); err == nil || !errors.Is(err, context.Canceled) {
-		t.Errorf("waiting for an address: %v", err)
-	}
-	c.Advertise = netip.MustParseAddr("127.0.0.1")
-	if err := Run(ctx, c); err != nil {
-		t.Error(err)
-	}
-	if len(p.asked)+len(p.beats) != 0 {
-		t.Error("somebody was told")
-	}
-}

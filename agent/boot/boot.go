@@ -8,6 +8,7 @@ package boot
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,7 +54,33 @@ func Parse(data []byte) (agentapi.BootConfig, error) {
 	if _, err := Time(c); err != nil {
 		return agentapi.BootConfig{}, err
 	}
+	if err := checkTrust(c); err != nil {
+		return agentapi.BootConfig{}, err
+	}
 	return c, nil
+}
+
+// checkTrust looks at what a boot is for and whom it trusts. Its errors hold nothing of keys.
+func checkTrust(c agentapi.BootConfig) error {
+	switch {
+	case c.Role != agentapi.RoleDeploy && c.Role != agentapi.RoleRescue:
+		return fmt.Errorf("boot.json has the role %.20q, which this agent does not know: rebuild the ramdisk", string(c.Role))
+	case c.PollOnly && c.AgentToken == "":
+		return errors.New("boot.json is of a boot that is only polled, and has no token: nobody could send commands")
+	case (c.Certificate == "") != (c.Key == ""):
+		return errors.New("boot.json has a certificate without its key, or a key without its certificate")
+	}
+	if c.Certificate != "" {
+		if _, err := tls.X509KeyPair([]byte(c.Certificate), []byte(c.Key)); err != nil {
+			return errors.New("boot.json: certificate and key are not a pair")
+		}
+	}
+	if c.Client != "" {
+		if _, err := agentapi.ParseCertificate(c.Client); err != nil {
+			return fmt.Errorf("boot.json: client: %w", err)
+		}
+	}
+	return nil
 }
 
 // Time is when the configuration was served; zero if it does not say.
@@ -95,10 +122,11 @@ func (p Params) Debug() bool {
 	return false
 }
 
-// Config is what a machine that booted from the network is told: the control plane, sometimes a token.
-// ok is false if there is no control plane named.
+// Config is what a machine that booted from the network is told: the control plane, sometimes a token. A token alone
+// is of a boot that is only polled. ok is false if there is neither.
 func (p Params) Config() (c agentapi.BootConfig, ok bool) {
-	return agentapi.BootConfig{Version: 1, APIURL: p["ipa-api-url"], AgentToken: p["ipa-agent-token"]}, p["ipa-api-url"] != ""
+	c = agentapi.BootConfig{Version: 1, APIURL: p["ipa-api-url"], AgentToken: p["ipa-agent-token"]}
+	return c, c.APIURL != "" || len(c.AgentToken) >= minToken
 }
 
 // Masked is the command line without what is secret in it, for logs.

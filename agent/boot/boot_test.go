@@ -30,6 +30,12 @@ func TestParse(t *testing.T) {
 		{`{"version":1,"agent_token":"` + token[:31] + `"}`, "shorter than 32"},
 		{`{"version":1,"agent_token":"` + token + `","api_url":"http://x"}`, "no node it belongs to"},
 		{`{"version":1,"time":"yesterday"}`, "RFC 3339"},
+		{`{"version":1,"role":"king"}`, "role \"king\""},
+		{`{"version":1,"poll_only":true}`, "has no token"},
+		{`{"version":1,"certificate":"x"}`, "without its key"},
+		{`{"version":1,"key":"` + token + `"}`, "without its certificate"},
+		{`{"version":1,"certificate":"x","key":"` + token + `"}`, "not a pair"},
+		{`{"version":1,"client":"` + token + `"}`, "client: a certificate in PEM"},
 	} {
 		if _, err := Parse([]byte(c.data)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), token[:31]) {
 			t.Errorf("%.80s: %v, want %s", c.data, err, c.want)
@@ -46,6 +52,9 @@ func TestParams(t *testing.T) {
 	}
 	if m := Masked(line); strings.Contains(m, token) || !strings.Contains(m, "quiet ipa-api-url=http://a") {
 		t.Error(m)
+	}
+	if c, ok := ParseParams("quiet ipa-agent-token=" + token).Config(); !ok || c.AgentToken != token {
+		t.Error("a boot that is only polled is not one")
 	}
 	if _, ok := ParseParams("quiet").Config(); ok {
 		t.Error("a control plane from nowhere")

@@ -22,8 +22,8 @@ const (
 	certLife     = 30 * 24 * time.Hour
 )
 
-// Certificate makes a self-signed certificate for the address that the agent is reached by, with a new
-// P-256 key that never leaves memory, and its PEM for the heartbeat. now is the machine's clock, which
+// Certificate makes a self-signed certificate for the address that the agent is reached by (none, if that is not known:
+// whoever connects then compares the certificate whole), with a new P-256 key that never leaves memory, and its PEM for the heartbeat. now is the machine's clock, which
 // should have been set by then.
 func Certificate(addr netip.Addr, host string, now time.Time) (*tls.Certificate, string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -37,11 +37,13 @@ func Certificate(addr netip.Addr, host string, now time.Time) (*tls.Certificate,
 	shape := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: host},
-		IPAddresses:  []net.IP{addr.Unmap().WithZone("").AsSlice()},
 		NotBefore:    now.Add(-certBackdate),
 		NotAfter:     now.Add(certLife),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if addr.IsValid() {
+		shape.IPAddresses = []net.IP{addr.Unmap().WithZone("").AsSlice()}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, shape, shape, key.Public(), key)
 	if err != nil {

@@ -15,6 +15,10 @@ import (
 type Command struct {
 	// Async commands answer at once with RUNNING and go on by themselves; others answer when they are done.
 	Async bool
+	// Open commands need no token from a caller that showed the one certificate that is asked for.
+	Open bool
+	// Final: after it was done no other is taken, and the server stops when its result was fetched.
+	Final bool
 	// Run does it. params is a JSON object. The result is anything that marshals to JSON; a string becomes
 	// the object {"result": …}. An error that is a *agentapi.CommandError is reported as it is, any other as
 	// CommandExecutionError. progress may be called at any rate from any goroutine.

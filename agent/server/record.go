@@ -136,6 +136,9 @@ func (s *Server) execute(ctx context.Context, c Command, r *record, params json.
 		s.log.Info("command done", "command", short)
 	}
 	r.finish(raw, failure)
+	if failure == nil && c.Final {
+		s.finish()
+	}
 	if c.Async && s.ended != nil {
 		s.ended()
 	}

@@ -34,6 +34,10 @@ type Config struct {
 	Commands map[string]Command // by "<extension>.<command>"
 	// Ended is called after every asynchronous command, whatever became of it. May be nil.
 	Ended func()
+	// Client, if there is one, is the certificate that every caller must show.
+	Client *agentapi.Certificate
+	// Final is called once, when a command that is the last was done. May be nil.
+	Final func()
 	Log   *slog.Logger
 }
 
@@ -43,8 +47,13 @@ type Server struct {
 	version  string
 	commands map[string]Command
 	ended    func()
+	client   *agentapi.Certificate
 	log      *slog.Logger
 	started  time.Time
+
+	final, fetched       chan struct{} // closed: the last command was done; its result was fetched
+	finish, markSeen     func()
+	seenWait, unseenWait time.Duration // as the constants, but in tests
 
 	work  context.Context // of commands; ends with the agent
 	stop  context.CancelFunc
@@ -58,20 +67,34 @@ type Server struct {
 
 // New makes a server that has run nothing yet. ctx is what commands run under.
 func New(ctx context.Context, c Config) *Server {
-	s := &Server{token: c.Token, version: c.Version, commands: c.Commands, ended: c.Ended, log: c.Log,
-		started: time.Now(), gate: make(chan struct{}, 1)}
+	s := &Server{token: c.Token, version: c.Version, commands: c.Commands, ended: c.Ended, client: c.Client, log: c.Log,
+		started: time.Now(), gate: make(chan struct{}, 1),
+		final: make(chan struct{}), fetched: make(chan struct{}), seenWait: seenWait, unseenWait: unseenWait}
+	s.markSeen = sync.OnceFunc(func() { close(s.fetched) })
+	s.finish = sync.OnceFunc(func() {
+		close(s.final)
+		if c.Final != nil {
+			c.Final()
+		}
+	})
 	s.work, s.stop = context.WithCancel(ctx)
 	return s
 }
 
-// Serve answers on l with TLS 1.3 (plain HTTP if cert is nil) until ctx ends; answers under way are then
-// given 2 s. It waits for commands under way, which see their context end.
+// Serve answers on l with TLS 1.3 (plain HTTP if cert is nil, which no client certificate can be asked for over) until
+// ctx ends, or a last command was done and its result fetched; answers under way are then given 2 s. It waits for commands under way, which see their context end.
 func (s *Server) Serve(ctx context.Context, l net.Listener, cert *tls.Certificate) error {
 	hs := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: headerLimit, ReadTimeout: bodyLimit,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
-	if cert != nil {
-		hs.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*cert}}
+	switch {
+	case cert != nil:
+		hs.TLSConfig = secure(*cert, s.client, s.log)
+	case s.client != nil:
+		return errors.Join(errors.New("a client certificate can only be asked for over TLS"), l.Close())
 	}
+	last, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() { s.linger(last); close(over) }()
 	ended := make(chan error, 1)
 	go func() {
 		if cert != nil {
@@ -83,7 +106,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, cert *tls.Certificat
 	var err error
 	select {
 	case err = <-ended:
-	case <-ctx.Done():
+	case <-over: // ctx ended, or the last command did
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 		defer cancel()
 		if err = hs.Shutdown(late); err != nil {
@@ -91,6 +114,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, cert *tls.Certificat
 		}
 		<-ended
 	}
+	cancel()
+	<-over
 	s.stop()
 	s.tasks.Wait()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -129,8 +154,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.only(w, r, http.MethodGet, s.getStatus)
 	case !command || strings.Contains(id, "/"):
 		s.refuse(w, http.StatusNotFound, "Not found: no such URL")
-	case !s.authorised(r):
-		s.refuse(w, http.StatusUnauthorized, "401 Unauthorized: Token invalid.")
+	case !s.authorised(r) && !s.vouched(r):
+		s.unauthorised(w)
 	case !s.hear(r):
 		s.superseded(w)
 	case id != "":
@@ -154,8 +179,40 @@ func (s *Server) authorised(r *http.Request) bool {
 	return !s.token.Empty() && s.token.Equal(r.URL.Query().Get("agent_token"))
 }
 
+// vouched tells whether the caller may ask for a command that is Open: it showed its certificate, and no token, because
+// it does not know yet whether this is the machine the token is for.
+func (s *Server) vouched(r *http.Request) bool {
+	return s.client != nil && r.TLS != nil && s.client.Verify(*r.TLS) == nil && r.Method == http.MethodPost && !r.URL.Query().Has("agent_token")
+}
+
+func (s *Server) unauthorised(w http.ResponseWriter) {
+	s.refuse(w, http.StatusUnauthorized, "401 Unauthorized: Token invalid.")
+}
+
+// getCommands lists; with wait=true once no command runs, or after timeout seconds.
 func (s *Server) getCommands(w http.ResponseWriter, r *http.Request) {
-	s.answer(w, map[string]any{"commands": s.list()})
+	if last := s.last(); waits(r) && last != nil && last.running() {
+		ctx, cancel := context.WithTimeout(r.Context(), patience(r))
+		defer cancel()
+		await(ctx, w, last)
+		if r.Context().Err() != nil {
+			return
+		}
+	}
+	list := s.list()
+	s.answer(w, map[string]any{"commands": list})
+	if n := len(list); n > 0 && list[n-1].CommandStatus == agentapi.Succeeded {
+		s.seen()
+	}
+}
+
+// patience is how long a list may be waited for.
+func patience(r *http.Request) time.Duration {
+	seconds, err := strconv.Atoi(r.URL.Query().Get("timeout"))
+	if err != nil || seconds < 1 {
+		return agentapi.AwaitLimit
+	}
+	return time.Duration(min(seconds, int(agentapi.LongestAwait/time.Second))) * time.Second
 }
 
 func (s *Server) getCommand(w http.ResponseWriter, r *http.Request, id string) {
@@ -164,10 +221,14 @@ func (s *Server) getCommand(w http.ResponseWriter, r *http.Request, id string) {
 		s.refuse(w, http.StatusNotFound, fmt.Sprintf("Not found: Command Result with id %s not found.", id))
 		return
 	}
-	if waits(r) && !await(r.Context(), rec) {
+	if waits(r) && !await(r.Context(), w, rec) {
 		return
 	}
-	s.answer(w, rec.snapshot())
+	got := rec.snapshot()
+	s.answer(w, got)
+	if got.CommandStatus == agentapi.Succeeded {
+		s.seen()
+	}
 }
 
 func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
@@ -180,6 +241,10 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 	cmd, short, wrong := s.find(c.Name)
 	if wrong != nil {
 		s.refuse(w, wrong.Code, faultText(wrong))
+		return
+	}
+	if !cmd.Open && !s.authorised(r) {
+		s.unauthorised(w)
 		return
 	}
 	// One command at a time: whoever comes during a synchronous one waits for its end.
@@ -201,9 +266,14 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 	}
 	if seen := s.byKey(key); seen != nil { // sent before: its answer was lost, or another process goes on
 		open()
-		if !waits(r) || await(r.Context(), seen) {
+		if !waits(r) || await(r.Context(), w, seen) {
 			s.answer(w, seen.snapshot())
+			s.seen()
 		}
+		return
+	}
+	if s.Finished() {
+		s.refuse(w, http.StatusForbidden, "403 Forbidden: The agent has done its last command and stops.")
 		return
 	}
 	if last := s.last(); last != nil && last.running() {
@@ -216,8 +286,13 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.Info("command starts", "command", c.Name)
+	s.begin(w, r, cmd, rec, c.Params, open)
+}
+
+// begin starts a command that is on record, and answers. open lets the next request in.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, cmd Command, rec *record, params json.RawMessage, open func()) {
 	if !cmd.Async {
-		failure := s.execute(s.work, cmd, rec, c.Params)
+		failure := s.execute(s.work, cmd, rec, params)
 		if failure != nil && refusals[failure.Type] {
 			s.drop(rec)
 			s.refuse(w, failure.Code, faultText(failure))
@@ -227,7 +302,7 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	open()
-	start := func() { s.tasks.Go(func() { s.execute(s.work, cmd, rec, c.Params) }) }
+	start := func() { s.tasks.Go(func() { s.execute(s.work, cmd, rec, params) }) }
 	if !waits(r) {
 		// The answer goes first: the command may be the one that powers the machine off.
 		s.answer(w, rec.snapshot())
@@ -236,7 +311,7 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	start()
-	if await(r.Context(), rec) {
+	if await(r.Context(), w, rec) {
 		s.answer(w, rec.snapshot())
 	}
 }
@@ -245,7 +320,9 @@ func (s *Server) postCommand(w http.ResponseWriter, r *http.Request) {
 func waits(r *http.Request) bool { return strings.EqualFold(r.URL.Query().Get("wait"), "true") }
 
 // await gives false if the caller went away first.
-func await(ctx context.Context, rec *record) bool {
+func await(ctx context.Context, w http.ResponseWriter, rec *record) bool {
+	// The limit on sending a request would end the connection of a caller that only waits.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder in tests has none
 	select {
 	case <-rec.done:
 		return true

@@ -53,6 +53,15 @@ type Config struct {
 	Parting time.Duration
 	// Lockdown asks the agent to stop serving and to take its NICs down. It returns before that happens.
 	Lockdown func()
+	// Role is what this boot is for: other roles' commands are refused.
+	Role agentapi.Role
+	// Standalone: no control plane was asked which node this is; a conductor tells, by poll.node_info.
+	Standalone bool
+	// Clock hears the control plane's time as poll.node_info tells it, in RFC 3339. May be nil.
+	Clock func(stated string)
+	// Rescue hands the machine to its tenant; nil: this ramdisk cannot. Its errors are as of Writer, and hold nothing of
+	// the parameters.
+	Rescue func(context.Context, agentapi.FinalizeRescue) error
 	// ParallelErase is how many disks are wiped at once, unless the node says otherwise. Below 1 means 1.
 	ParallelErase int
 	// Patience is how long disks may take to appear after the agent started.
@@ -83,7 +92,7 @@ func New(c Config, node agentapi.Node) *Steps { return &Steps{Config: c, node: n
 
 // Commands is the table for agent/server.
 func (s *Steps) Commands() map[string]server.Command {
-	return map[string]server.Command{
+	return s.limited(map[string]server.Command{
 		"clean.get_clean_steps":        {Run: s.listCleanSteps},
 		"clean.execute_clean_step":     {Run: s.executeCleanStep, Async: true},
 		"deploy.get_deploy_steps":      {Run: s.listDeploySteps},
@@ -97,9 +106,12 @@ func (s *Steps) Commands() map[string]server.Command {
 		"standby.prepare_image":        {Run: s.prepareImage, Async: true},
 		"image.install_bootloader":     {Run: s.installBootloader, Async: true},
 		"log.collect_system_logs":      {Run: s.collectLogs},
-		"poll.get_hardware_info":       {Run: s.hardwareInfo},
 		"system.lockdown":              {Run: s.lockdown},
-	}
+		agentapi.CommandHardwareInfo:   {Run: s.hardwareInfo, Open: true},
+		agentapi.CommandNodeInfo:       {Run: s.nodeInfo},
+		agentapi.CommandSetNodeInfo:    {Run: s.nodeInfo},
+		agentapi.CommandRescue:         {Run: s.finalizeRescue, Final: true},
+	})
 }
 
 // setNode takes the node that came with a command: it is newer than what the lookup gave.

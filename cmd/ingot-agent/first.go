@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"ingot/agent"
@@ -92,7 +93,7 @@ func live(parent context.Context, log *slog.Logger, params boot.Params, ring *jo
 			log.Info("clock set to when the boot CD was made")
 		}
 	}
-	ended, err := network.Up(ctx, log, config.NetworkData)
+	ended, err := networks(ctx, cancel, log, config)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
@@ -105,6 +106,21 @@ func live(parent context.Context, log *slog.Logger, params boot.Params, ring *jo
 		SetClock: system.SetClock,
 		Steps:    steps,
 	})
+}
+
+// networks brings the network up. An agent that calls nobody does not wait for it: it is found when it has an address,
+// however late that comes.
+func networks(ctx context.Context, cancel context.CancelFunc, log *slog.Logger, config agentapi.BootConfig) (ended func(), err error) {
+	if !config.PollOnly && config.APIURL != "" {
+		wait, err := network.Up(ctx, log, config.NetworkData)
+		if err != nil {
+			return nil, err
+		}
+		return func() { cancel(); wait() }, nil // whoever renews a lease only ends with ctx
+	}
+	var background sync.WaitGroup
+	background.Go(func() { network.Keep(ctx, log, config.NetworkData) })
+	return func() { cancel(); background.Wait() }, nil
 }
 
 // configuration prefers the boot CD: only it can carry a certificate to verify the control plane by.
