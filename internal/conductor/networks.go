@@ -59,8 +59,8 @@ func returnToTenant() step {
 // always: the plan begins with an instance.
 func always(*Op) bool { return true }
 
-// rebuilds: the machine has an instance already.
-func rebuilds(op *Op) bool { return op.row.Verb == string(metal.VerbRebuild) }
+// rebuilds: the machine has an instance already. One whose deploy failed has none that could be given back its network.
+func rebuilds(op *Op) bool { return op.row.Verb == string(metal.VerbRebuild) && !op.Rec.Ask.NoInstance }
 
 // leaveProvisioning is how a tear down ends: off that network, and off whatever an operation left the machine on that
 // was put an end to.

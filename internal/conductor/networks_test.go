@@ -333,3 +333,25 @@ func TestNotesOutliveARefusal(t *testing.T) {
 		t.Errorf("the machine was taken off what is noted as %q", w.wires.seen)
 	}
 }
+
+// A rebuild that fails gives the tenant's network back to an instance that ran, and not to what an earlier deploy left.
+func TestFailedRebuildAndTheTenantsNetwork(t *testing.T) {
+	for _, c := range []struct {
+		from   metal.State
+		record string
+		want   []metal.NetworkRole
+	}{
+		{metal.Active, "{}", []metal.NetworkRole{metal.TenantNetwork}},
+		{metal.DeployFailed, `{"ask":{"no_instance":true}}`, nil},
+	} {
+		j := named(t, "rebuild")
+		j.from, j.record = c.from, c.record
+		w := j.start(newWorld(t))
+		w.wires.refuses = map[metal.NetworkRole]bool{metal.ProvisioningNetwork: true}
+		w.run(w.conductor("c1", nil))
+		w.wiredAs(c.want, "from "+string(c.from))
+		if n, _ := w.state(); n.ProvisionState != metal.DeployFailed {
+			t.Errorf("from %q: state %q", c.from, n.ProvisionState)
+		}
+	}
+}

@@ -74,7 +74,10 @@ type Ask struct {
 	NoRamdisk bool       `json:"no_ramdisk,omitempty"` // disable_ramdisk: the steps run without the agent
 	// Restore: the instance does not run as it should (its last service failed or was held), so that it is booted
 	// anew at the end, whatever the steps need.
-	Restore    bool   `json:"restore,omitempty"`
+	Restore bool `json:"restore,omitempty"`
+	// NoInstance: the machine ran none when it was asked to be rebuilt (its deploy had failed), so that it is on no tenant's network if
+	// this fails, too.
+	NoInstance bool   `json:"no_instance,omitempty"`
 	BootMode   string `json:"boot_mode,omitempty"`
 	SecureBoot *bool  `json:"secure_boot,omitempty"`
 

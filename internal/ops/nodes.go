@@ -154,6 +154,9 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, rules 
 		if err := s.mayUpdate(tx, &before, n, resetInterfaces); err != nil {
 			return err
 		}
+		if err := s.mayRecable(tx, &before, n); err != nil {
+			return err
+		}
 		if err := instanceLeaves(tx, &before, n); err != nil {
 			return err
 		}
@@ -290,6 +293,9 @@ func (s *Service) DeleteNode(ctx context.Context, c Caller, ident string) error 
 		case !metal.States[n.ProvisionState].Deletion && !n.Maintenance:
 			return fault.New(fault.Conflict, "Can not delete node %q while it is in provision state %q. Valid provision states to perform deletion are: "+
 				"enroll, manageable, available, adopt failed; or set it to maintenance first.", n.UUID, n.ProvisionState)
+		}
+		if err := s.mayForget(tx, n); err != nil {
+			return err
 		}
 		s.log.Info("node deleted", "node", n.UUID, "who", c.who(), "request", c.RequestID)
 		return tx.DeleteNode(n.ID)

@@ -146,15 +146,16 @@ func (c Caller) mayRegroup(tx *store.Tx, n *metal.Node, before, g *metal.Portgro
 	return nil
 }
 
-// DeletePortgroup removes a port group from its node; one with ports in it is fault.Invalid.
+// DeletePortgroup removes a port group from its node; one with ports in it is fault.Invalid, and one that the network service has bound
+// fault.Conflict, as a port.
 func (s *Service) DeletePortgroup(ctx context.Context, c Caller, ident string) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
 		g, n, err := c.portgroup(tx, ident, "portgroup:delete")
 		if err != nil {
 			return err
 		}
-		if n.Reservation != "" {
-			return locked(n, nil)
+		if err := mayUnbind(n, "portgroup", g.UUID, g.InternalInfo, g.Extra); err != nil {
+			return err
 		}
 		members, err := tx.Ports(store.PortFilter{PortgroupID: g.ID}, Page{Limit: 1})
 		if err != nil {

@@ -190,29 +190,12 @@ func (s *Service) DeletePort(ctx context.Context, c Caller, ident string) error 
 		if err != nil {
 			return err
 		}
-		vif := metal.VIFOf(p.InternalInfo, p.Extra)
-		on := operatorsNetwork(p)
-		switch {
-		case n.Reservation != "":
-			return locked(n, nil)
-		case vif != "" && !n.Maintenance:
-			return fault.New(fault.Conflict, "Cannot delete port %s of node %s: the VIF %s is attached to it. Detach it first, or set the node to maintenance.", p.UUID, n.UUID, vif)
-		case on != "" && !n.Maintenance: // what takes the machine off finds the network by this port
-			return fault.New(fault.Conflict, "Cannot delete port %s of node %s: it was left on the %s network. Clean or tear down the node, or set it to maintenance and take the port off there.", p.UUID, n.UUID, on)
+		if err := mayUnbind(n, "port", p.UUID, p.InternalInfo, p.Extra); err != nil {
+			return err
 		}
 		s.log.Info("port deleted", "port", p.UUID, "node", n.UUID, "who", c.who(), "request", c.RequestID)
 		return tx.DeletePort(p.ID)
 	})
-}
-
-// operatorsNetwork is the role for which a port is noted as on a network of the operator's, "" for none.
-func operatorsNetwork(p *metal.Port) metal.NetworkRole {
-	for _, role := range metal.NetworkRoles {
-		if on, _ := p.InternalInfo[role.VIFKey()].(string); on != "" && role != metal.TenantNetwork {
-			return role
-		}
-	}
-	return ""
 }
 
 // port finds a port and its node and judges a rule on that.

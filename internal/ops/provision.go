@@ -236,6 +236,7 @@ func (rq *request) checkRebuild() error {
 	if err := rq.checkProtected(); err != nil {
 		return err
 	}
+	rq.ask.NoInstance = rq.node.ProvisionState != metal.Active
 	return rq.checkDeploy()
 }
 
