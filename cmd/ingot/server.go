@@ -164,9 +164,6 @@ func (s *server) run(ctx context.Context) error {
 		listen(ctx, g, tls.NewListener(agents, s.agentTLS), api.Server(api.AgentHandler(s.service, options), s.log))
 		facts = append(facts, "agents", s.doors.agentURL)
 	}
-	if s.netboot != nil {
-		g.Go(func() error { return s.netboot.Run(ctx) })
-	}
 	if s.roles.has(roleConductor) {
 		listen(ctx, g, s.doors.boot, api.Server(s.withNetboot(s.bootHandler()), s.log))
 		g.Go(func() error { return s.images.shelf.Run(ctx) })
