@@ -20,7 +20,7 @@ import (
 
 // TestMain makes the test binary itself the program ingot of the scripts.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ingot": main})
+	testscript.Main(m, map[string]func(){"ingot": gated})
 }
 
 // The scripts in testdata/offline need no server. Those in testdata/server start one, on loopback and in

@@ -10,6 +10,10 @@ from neutron_lib.plugins.ml2 import api
 
 class Binder(api.MechanismDriver):
 
+    @property
+    def connectivity(self):
+        return portbindings.CONNECTIVITY_L2  # ports without an address are bound, too
+
     def initialize(self):
         pass
 
