@@ -259,6 +259,9 @@ func (w *walk) verb(n *metal.Node, k int) error {
 	if p.Verb == metal.VerbActive && k%4 == 0 {
 		p.ConfigDrive = map[string]any{"user_data": fmt.Sprintf("#cloud-config %d\n", k)}
 	}
+	if p.Verb == metal.VerbRescue {
+		p.Rescue.Keys = []string{"ssh-ed25519 AAAA"}
+	}
 	w.steps(&p, k)
 	return w.service.SetProvision(w.ctx, walker, n.UUID, p)
 }

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/internal/courier"
 	"ingot/internal/metal"
+	"ingot/internal/ops"
 	"ingot/internal/secret"
 	"ingot/internal/store"
+	"ingot/internal/store/storetest"
 	"ingot/internal/wire"
 )
 
@@ -56,6 +59,8 @@ func newWalk(t *testing.T) *walk {
 			every[strings.TrimSuffix(kind, "_interface")] = []string{"fake"}
 		}
 	}
+	w.s.KeepSecrets(ops.Keeper{Courier: courier.New(courier.Defaults()), Server: "c1"})
+	storetest.Answer(t, w.db, metal.PlanCheckRescue)
 	w.write(func(tx *store.Tx) error {
 		types := []metal.HardwareType{{Name: "fake-hardware", Interfaces: every}, {Name: "redfish", Interfaces: every}}
 		if err := tx.SaveConductor("c2", "c", types); err != nil {

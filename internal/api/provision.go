@@ -21,9 +21,12 @@ type request struct {
 	configDrive                           any // nil when there is none: "", {} and null count as none
 	cleanSteps, deploySteps, serviceSteps []any
 	noRamdisk                             *bool
-	runbook, rescuePassword               string
+	runbook                               string
 	book                                  *metal.Runbook // the one that runbook names, once it was found
+	rescue                                ops.Rescue
 	hasPassword                           bool
+	badPassword                           error // why the password cannot be one
+	meant                                 bool  // the verb was another, and means this one for the node
 	secrets                               map[string]secret.Secret
 }
 
@@ -49,7 +52,7 @@ func (c *call) setProvision() (answer, error) {
 
 // asked is the request as ops takes it: with its steps, or those of the runbook.
 func (rq *request) asked() (p ops.Provision, err error) {
-	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets}
+	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets, Rescue: rq.rescue}
 	if rq.book != nil {
 		return p, rq.useRunbook(&p)
 	}
@@ -71,18 +74,25 @@ var provisionChecks = []func(*request) error{
 	(*request).checkKnown,
 	(*request).checkMaintenance,
 	(*request).checkState,
+	(*request).checkMeant,
 	(*request).checkConfigDrive,
 	(*request).checkRunbook,
 	(*request).checkRamdisk,
 	(*request).checkSteps,
-	(*request).checkPassword,
+	(*request).checkRescue,
 	(*request).checkAbort,
 	(*request).checkService,
+	(*request).checkAccess,
 	(*request).checkPresent,
 	(*request).checkSecrets,
 }
 
 func (c *call) readProvision() (*request, error) {
+	password, err := c.takePassword()
+	defer clear(password)
+	if err != nil {
+		return nil, err
+	}
 	args, err := c.args(provisionArgs)
 	if err != nil {
 		return nil, err
@@ -113,10 +123,6 @@ func (c *call) readProvision() (*request, error) {
 	if rq.secrets, err = readSecrets(args["secrets"]); err != nil {
 		return nil, err
 	}
-	if rq.rescuePassword, err = textArg(args, "rescue_password", false); err != nil {
-		return nil, err
-	}
-	rq.hasPassword = args["rescue_password"] != nil
 	switch d := args["configdrive"].(type) {
 	case nil:
 	case string:
@@ -130,8 +136,15 @@ func (c *call) readProvision() (*request, error) {
 	default:
 		return nil, invalid("configdrive must be a string (a URL, or base64 of a compressed ISO image) or an object.")
 	}
-	rq.node, err = c.s.Node(c.r.Context(), c.caller(), c.node(), "node:set_provision_state")
-	return rq, err
+	if err := rq.readRescue(args); err != nil {
+		return nil, err
+	}
+	if rq.node, err = c.s.Node(c.r.Context(), c.caller(), c.node(), "node:set_provision_state"); err != nil {
+		return nil, err
+	}
+	rq.mean()
+	rq.hashPassword(password)
+	return rq, nil
 }
 
 func (rq *request) checkVersion() error {
@@ -322,18 +335,9 @@ func (rq *request) checkSteps() error {
 	return nil
 }
 
-func (rq *request) checkPassword() error {
-	if rq.hasPassword && rq.verb != metal.VerbRescue {
-		return invalid("rescue_password is only valid when setting target provision state to rescue.")
-	}
-	return nil
-}
-
 // checkPresent: what the verb cannot do without.
 func (rq *request) checkPresent() error {
 	switch {
-	case rq.verb == metal.VerbRescue && strings.TrimSpace(rq.rescuePassword) == "":
-		return invalid("A non-empty rescue_password is required when setting target provision state to rescue.")
 	case rq.verb == metal.VerbClean && len(rq.cleanSteps) == 0 && rq.book == nil,
 		rq.verb == metal.VerbService && len(rq.serviceSteps) == 0 && rq.book == nil:
 		return invalid("%s_steps is required when setting target provision state to %[1]s, or a runbook.", rq.verb)

@@ -88,14 +88,17 @@ func (p *plan) stepsOf(op *Op) []step {
 
 // plans is every plan by its stored name. A change of a plan's steps needs a new metal.Plan.Version.
 var plans = map[metal.Plan]*plan{
-	metal.PlanVerify:    &verifyPlan,
-	metal.PlanClean:     &cleanPlan,
-	metal.PlanDeploy:    &deployPlan,
-	metal.PlanInspect:   &inspectPlan,
-	metal.PlanProbe:     &probePlan,
-	metal.PlanAdopt:     &adoptPlan,
-	metal.PlanRescue:    &rescuePlan,
-	metal.PlanUnrescue:  &unrescuePlan,
+	metal.PlanVerify:   &verifyPlan,
+	metal.PlanClean:    &cleanPlan,
+	metal.PlanDeploy:   &deployPlan,
+	metal.PlanInspect:  &inspectPlan,
+	metal.PlanProbe:    &probePlan,
+	metal.PlanAdopt:    &adoptPlan,
+	metal.PlanRescue:   &rescuePlan,
+	metal.PlanUnrescue: &unrescuePlan,
+
+	metal.PlanCheckRescue: &checkRescuePlan,
+
 	metal.PlanTearDown:  &tearDownPlan,
 	metal.PlanManual:    &manualPlan,
 	metal.PlanService:   &servicePlan,

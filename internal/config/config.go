@@ -129,6 +129,9 @@ type Conductor struct {
 	// CleanStepPriorityOverride sets the priority of clean steps that run by themselves, as interface.step:priority.
 	// 0 leaves a step out.
 	CleanStepPriorityOverride []string `key:"clean_step_priority_override"`
+	// RescuePasswordHashAlgorithm is how the server that is given a rescue password hashes it. The rescue ramdisk must
+	// know the hash; Debian 11 and later know all three.
+	RescuePasswordHashAlgorithm string `key:"rescue_password_hash_algorithm" oneof:"sha512,sha256,yescrypt"`
 	// RefuseSharedRescuingNetwork refuses nodes whose rescuing network is their provisioning or cleaning network, too.
 	// Without it validate and the doctor warn.
 	RefuseSharedRescuingNetwork bool `key:"refuse_shared_rescuing_network"`
@@ -231,7 +234,7 @@ func Defaults() Config {
 		Neutron:  neutron.Defaults(),
 		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
-			PowerStateChangeTimeout: time.Minute},
+			PowerStateChangeTimeout: time.Minute, RescuePasswordHashAlgorithm: "sha512"},
 		Services:  Services{RBACServiceProjectName: "service"},
 		Enrolment: Enrolment{DefaultPortgroupMode: "active-backup"},
 		Deletion:  Deletion{AllowDeletingAvailableNodes: true},

@@ -6,26 +6,28 @@ type Plan string
 
 // The plans.
 const (
-	PlanVerify    Plan = "verify"
-	PlanClean     Plan = "clean"
-	PlanDeploy    Plan = "deploy"
-	PlanInspect   Plan = "inspect" // by the agent
-	PlanProbe     Plan = "inspect out of band"
-	PlanAdopt     Plan = "adopt"
-	PlanRescue    Plan = "rescue"
-	PlanUnrescue  Plan = "unrescue"
-	PlanManual    Plan = "manual clean" // the caller's clean steps, in the caller's order
-	PlanService   Plan = "service"
-	PlanRestore   Plan = "restore instance" // after a service that failed: the instance boots again
-	PlanTearDown  Plan = "tear down"
-	PlanPower     Plan = "power"
-	PlanEject     Plan = "eject left medium"
-	PlanValidate  Plan = "validate"
-	PlanReadBoot  Plan = "read boot device"
-	PlanSetBoot   Plan = "set boot device"
-	PlanBootKinds Plan = "list boot devices"
-	PlanBootMode  Plan = "set boot mode"
-	PlanSecure    Plan = "set secure boot"
+	PlanVerify   Plan = "verify"
+	PlanClean    Plan = "clean"
+	PlanDeploy   Plan = "deploy"
+	PlanInspect  Plan = "inspect" // by the agent
+	PlanProbe    Plan = "inspect out of band"
+	PlanAdopt    Plan = "adopt"
+	PlanRescue   Plan = "rescue"
+	PlanUnrescue Plan = "unrescue"
+	// PlanCheckRescue asks whether a rescue could be done; it changes nothing.
+	PlanCheckRescue Plan = "check rescue"
+	PlanManual      Plan = "manual clean" // the caller's clean steps, in the caller's order
+	PlanService     Plan = "service"
+	PlanRestore     Plan = "restore instance" // after a service that failed: the instance boots again
+	PlanTearDown    Plan = "tear down"
+	PlanPower       Plan = "power"
+	PlanEject       Plan = "eject left medium"
+	PlanValidate    Plan = "validate"
+	PlanReadBoot    Plan = "read boot device"
+	PlanSetBoot     Plan = "set boot device"
+	PlanBootKinds   Plan = "list boot devices"
+	PlanBootMode    Plan = "set boot mode"
+	PlanSecure      Plan = "set secure boot"
 
 	PlanAttachMedia Plan = "attach virtual media"
 	PlanDetachMedia Plan = "detach virtual media"
@@ -72,6 +74,11 @@ type Ask struct {
 	// Secrets says where the values are that the steps' arguments name; nil: they name none.
 	Secrets   *SecretRef `json:"secrets,omitempty"`
 	NoRamdisk bool       `json:"no_ramdisk,omitempty"` // disable_ramdisk: the steps run without the agent
+	// RescueKeys are lines of authorized_keys for the rescue user, checked and without options. The hash of the password is
+	// RescueHash of Secrets; without it the user has no password.
+	RescueKeys []string `json:"rescue_keys,omitempty"`
+	// RescueSeconds is how long the rescue ramdisk may take to call; nil: as configured, 0: for ever.
+	RescueSeconds *int `json:"rescue_seconds,omitempty"`
 	// Restore: the instance does not run as it should (its last service failed or was held), so that it is booted
 	// anew at the end, whatever the steps need.
 	Restore bool `json:"restore,omitempty"`

@@ -9,6 +9,9 @@ type SecretRef struct {
 	Names  []string `json:"names"`
 }
 
+// RescueHash names the hash of a rescue password among the secret values of an operation, in crypt's form.
+const RescueHash = "rescue_password_hash"
+
 // SecretName gives the name in a step's argument of the form {"secret": "NAME"}, which stands for a value.
 func SecretName(argument any) (string, bool) {
 	m, ok := argument.(map[string]any)

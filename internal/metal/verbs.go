@@ -50,3 +50,12 @@ var Verbs = map[Verb]VerbInfo{
 	VerbUnhold:   {Event: EventUnhold, Min: 85},
 	VerbService:  {Event: EventService, Min: 87, Target: Active, Alone: 108},
 }
+
+// In is what the verb means for a node in state s: active ends a rescue, as unrescue does. Source: seed 000, "standard
+// unrescue process", step 3.
+func (v Verb) In(s State) Verb {
+	if _, rescued := Next(s, EventUnrescue); rescued && v == VerbActive {
+		return VerbUnrescue
+	}
+	return v
+}

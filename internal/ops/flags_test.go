@@ -7,6 +7,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/policy"
 	"ingot/internal/store"
+	"ingot/internal/store/storetest"
 )
 
 // flagged are the verbs that a flag of the node forbids in a state from which they would start, and what they are answered with.
@@ -21,6 +22,7 @@ var flagged = map[string]map[metal.Verb]fault.Kind{
 // TestFlagsInEveryVerb sends every verb that begins work, from a state that allows it, at a node with each flag.
 func TestFlagsInEveryVerb(t *testing.T) {
 	s, db := service(t)
+	storetest.Answer(t, db, metal.PlanCheckRescue)
 	starts := map[metal.Verb]metal.State{metal.VerbManage: metal.Enroll, metal.VerbProvide: metal.Manageable, metal.VerbClean: metal.Manageable,
 		metal.VerbInspect: metal.Manageable, metal.VerbAdopt: metal.Manageable, metal.VerbActive: metal.Available, metal.VerbDeploy: metal.Available,
 		metal.VerbRebuild: metal.Active, metal.VerbDeleted: metal.Active, metal.VerbUndeploy: metal.Active, metal.VerbService: metal.Active,
@@ -54,7 +56,7 @@ func TestFlagsInEveryVerb(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = s.SetProvision(t.Context(), caller, n.UUID, Provision{Verb: verb, CleanSteps: oneStep(verb, metal.VerbClean),
-				ServiceSteps: oneStep(verb, metal.VerbService)})
+				ServiceSteps: oneStep(verb, metal.VerbService), Rescue: byKey(verb)})
 			want, refused := flagged[flag][verb]
 			switch {
 			case refused && (err == nil || fault.KindOf(err) != want):

@@ -11,6 +11,7 @@ import (
 	"ingot/internal/policy"
 	"ingot/internal/secret"
 	"ingot/internal/store"
+	"ingot/internal/store/storetest"
 )
 
 var caller = Caller{Who: "tester", Rights: policy.For(policy.Caller{Trusted: true}), Minor: 115}
@@ -91,8 +92,9 @@ func TestCreateFillsAndRefuses(t *testing.T) {
 // whole: transition, target and (for busy states) one live operation.
 func TestVerbsFollowTheTable(t *testing.T) {
 	s, db := service(t)
+	storetest.Answer(t, db, metal.PlanCheckRescue)
 	for state := range metal.States {
-		for verb, info := range metal.Verbs {
+		for verb := range metal.Verbs {
 			if _, ok := accepts[verb]; !ok {
 				continue
 			}
@@ -101,8 +103,8 @@ func TestVerbsFollowTheTable(t *testing.T) {
 				t.Fatal(err)
 			}
 			force(t, db, n.UUID, state)
-			err = s.SetProvision(t.Context(), caller, n.UUID, Provision{Verb: verb, CleanSteps: oneStep(verb, metal.VerbClean), ServiceSteps: oneStep(verb, metal.VerbService)})
-			to, ok := metal.Next(state, info.Event)
+			err = s.SetProvision(t.Context(), caller, n.UUID, Provision{Verb: verb, CleanSteps: oneStep(verb, metal.VerbClean), ServiceSteps: oneStep(verb, metal.VerbService), Rescue: byKey(verb)})
+			to, ok := metal.Next(state, metal.Verbs[verb.In(state)].Event)
 			if ok = ok && state != metal.Cleaning && state != metal.Deleting; !ok {
 				wantKind(t, err, fault.BadState)
 				continue

@@ -30,6 +30,8 @@ type Provision struct {
 	Runbook *metal.Runbook
 	// Secrets are the values that arguments of the steps name; they are never written anywhere.
 	Secrets map[string]secret.Secret
+	// Rescue is what the verb rescue is told.
+	Rescue Rescue
 }
 
 // request is a verb on its way in: what was asked, of which node, and what the operation will be told.
@@ -64,17 +66,23 @@ var accepts = map[metal.Verb]struct {
 	metal.VerbInspect:  {metal.PlanInspect, (*request).checkInspect},
 	metal.VerbAdopt:    {plan: metal.PlanAdopt},
 	metal.VerbRescue:   {metal.PlanRescue, (*request).checkRescue},
-	metal.VerbUnrescue: {metal.PlanUnrescue, (*request).checkRescue},
+	metal.VerbUnrescue: {metal.PlanUnrescue, (*request).checkUnrescue},
 }
 
 // SetProvision accepts a verb: the node's transition and the operation that does the work are written
-// together, or neither is.
+// together, or neither is. Of a rescue a conductor is asked first whether it could be done.
 func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Provision) error {
-	if err := s.checkSecrets(p.Secrets, slices.Concat(p.CleanSteps, p.DeploySteps, p.ServiceSteps)); err != nil {
+	values, err := s.values(p)
+	if err != nil {
 		return err
 	}
+	if p.Verb == metal.VerbRescue {
+		if err := s.askRescue(ctx, c, ident, p, values); err != nil {
+			return err
+		}
+	}
 	id := uuid.NewString()
-	ref, drop, err := s.keepSecrets(id, p.Secrets)
+	ref, drop, err := s.keepSecrets(id, values)
 	if err != nil {
 		return err
 	}
@@ -84,64 +92,94 @@ func (s *Service) SetProvision(ctx context.Context, c Caller, ident string, p Pr
 	return err
 }
 
+// values are the secret values that go with a request, once it was checked that they can.
+func (s *Service) values(p Provision) (map[string]secret.Secret, error) {
+	if err := s.checkSecrets(p.Secrets, slices.Concat(p.CleanSteps, p.DeploySteps, p.ServiceSteps)); err != nil {
+		return nil, err
+	}
+	if p.Verb == metal.VerbRescue {
+		return p.Rescue.values(), nil
+	}
+	return p.Secrets, nil
+}
+
 // setProvision is SetProvision once the secret values are kept, for the operation that will have this id.
 func (s *Service) setProvision(ctx context.Context, c Caller, ident string, p Provision, id string, ref *metal.SecretRef) error {
 	return s.db.Write(ctx, func(tx *store.Tx) error {
-		n, err := c.node(tx, ident, "node:set_provision_state")
+		rq, to, err := s.judge(tx, c, ident, p)
 		if err != nil {
 			return err
 		}
-		info, known := metal.Verbs[p.Verb]
-		if !known {
-			return badState(n, p.Verb)
-		}
-		if c.Minor < info.Min && p.Verb != metal.VerbUndeploy {
-			return fault.New(fault.NotAcceptable, "The verb %q needs microversion 1.%d or newer.", p.Verb, info.Min)
-		}
-		if err := c.Knows(n); err != nil {
-			return err
-		}
-		if err := c.MayStep(n, p); err != nil {
-			return err
-		}
-		rq := &request{Service: s, tx: tx, node: n, by: c, Provision: p, id: id, ask: metal.Ask{Secrets: ref}}
-		if deploys(info) && n.Maintenance {
-			return rq.inMaintenance()
-		}
-		if rq.live, err = tx.LiveOperation(n.ID); err != nil {
-			return err
-		}
-		to, ok := metal.Next(n.ProvisionState, info.Event)
-		if !ok || (n.ProvisionState == metal.Cleaning && p.Verb == metal.VerbManage) || (n.ProvisionState == metal.Deleting && p.Verb == metal.VerbClean) {
-			if rq.live != nil && n.Reservation != "" {
-				return locked(n, rq.live)
-			}
-			return badState(n, p.Verb)
-		}
+		rq.id, rq.ask.Secrets = id, ref
 		switch p.Verb {
 		case metal.VerbAbort:
 			return rq.abort()
 		case metal.VerbUnhold:
 			return rq.unhold()
 		}
-		how, have := accepts[p.Verb]
-		if !have {
-			return fault.New(fault.NotSupported, "The verb %q is not supported by this server yet.", p.Verb)
-		}
-		rq.plan = how.plan
-		if how.check != nil {
-			if err := how.check(rq); err != nil {
-				return err
-			}
-		}
-		if err := rq.canWork(); err != nil {
-			return err
-		}
+		info := metal.Verbs[rq.Verb]
 		if err := rq.makeWay(info); err != nil {
 			return err
 		}
 		return rq.begin(info, to)
 	})
+}
+
+// judge tells whether a verb may be asked of a node, and gives the state it leads to at once. It writes nothing.
+func (s *Service) judge(tx *store.Tx, c Caller, ident string, p Provision) (rq *request, to metal.State, err error) {
+	n, err := c.node(tx, ident, "node:set_provision_state")
+	if err != nil {
+		return nil, "", err
+	}
+	if min := metal.Verbs[p.Verb.In(n.ProvisionState)].Min; c.Minor >= min {
+		p.Verb = p.Verb.In(n.ProvisionState)
+	}
+	info, known := metal.Verbs[p.Verb]
+	if !known {
+		return nil, "", badState(n, p.Verb)
+	}
+	if c.Minor < info.Min && p.Verb != metal.VerbUndeploy {
+		return nil, "", fault.New(fault.NotAcceptable, "The verb %q needs microversion 1.%d or newer.", p.Verb, info.Min)
+	}
+	if err := c.Knows(n); err != nil {
+		return nil, "", err
+	}
+	if err := c.MayStep(n, p); err != nil {
+		return nil, "", err
+	}
+	rq = &request{Service: s, tx: tx, node: n, by: c, Provision: p}
+	if deploys(info) && n.Maintenance {
+		return nil, "", rq.inMaintenance()
+	}
+	if rq.live, err = tx.LiveOperation(n.ID); err != nil {
+		return nil, "", err
+	}
+	to, ok := metal.Next(n.ProvisionState, info.Event)
+	if !ok || (n.ProvisionState == metal.Cleaning && p.Verb == metal.VerbManage) || (n.ProvisionState == metal.Deleting && p.Verb == metal.VerbClean) {
+		if rq.live != nil && n.Reservation != "" {
+			return nil, "", locked(n, rq.live)
+		}
+		return nil, "", badState(n, p.Verb)
+	}
+	if p.Verb == metal.VerbAbort || p.Verb == metal.VerbUnhold { // they turn to the operation there is
+		return rq, to, nil
+	}
+	return rq, to, rq.accept()
+}
+
+// accept checks what a verb that begins work needs, and chooses the plan.
+func (rq *request) accept() error {
+	how, have := accepts[rq.Verb]
+	if !have {
+		return fault.New(fault.NotSupported, "The verb %q is not supported by this server yet.", rq.Verb)
+	}
+	rq.plan = how.plan
+	if how.check != nil {
+		if err := how.check(rq); err != nil {
+			return err
+		}
+	}
+	return rq.canWork()
 }
 
 // canWork refuses a verb whose work needs an interface that is not built, or a driver that nobody serves. While no conductor

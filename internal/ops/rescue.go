@@ -1,10 +1,100 @@
 package ops
 
-import "ingot/internal/fault"
+import (
+	"context"
+	"time"
 
-// checkRescue refuses rescue and unrescue of a node that cannot be rescued or is worked on by people. Whether the work
-// of its rescue interface is built is judged with every verb's.
+	"github.com/google/uuid"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/secret"
+	"ingot/internal/store"
+)
+
+// Rescue is how a caller will get into a rescued machine, and how long it may take to come up.
+type Rescue struct {
+	Hash  secret.Secret  // of the password, in crypt's form; empty: none was given
+	Keys  []string       // lines of authorized_keys, checked and without options
+	Limit *time.Duration // until the ramdisk calls; nil: as configured, 0: for ever
+}
+
+// values are those of Rescue that no row may hold.
+func (r Rescue) values() map[string]secret.Secret {
+	if r.Hash.Empty() {
+		return nil
+	}
+	return map[string]secret.Secret{metal.RescueHash: r.Hash}
+}
+
+// askRescue asks a conductor whether the rescue could be done, and waits for the answer: nothing of the node is changed for a
+// rescue that could not even begin. The question's values are kept apart from the rescue's, and only until it is answered.
+func (s *Service) askRescue(ctx context.Context, c Caller, ident string, p Provision, values map[string]secret.Secret) error {
+	err := s.db.Read(ctx, func(tx *store.Tx) error {
+		_, err := s.judgeRescue(tx, c, ident, p)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.canKeep(values); err != nil {
+		return err
+	}
+	id := uuid.NewString()
+	ref, drop, err := s.keepSecrets(id, values)
+	if err != nil {
+		return err
+	}
+	defer drop()
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		rq, err := s.judgeRescue(tx, c, ident, p)
+		if err != nil {
+			return err
+		}
+		rq.ask.Secrets = ref
+		o := newOperation(rq.node, metal.PlanCheckRescue, string(metal.PlanCheckRescue), c, rq.ask)
+		o.UUID, o.Exclusive = id, false
+		return tx.CreateOperation(o)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.await(ctx, id, func(o *store.Operation) bool { return o.Status == store.Done })
+	return err
+}
+
+// judgeRescue is judge for a rescue, which takes nobody's place and needs somebody to ask.
+func (s *Service) judgeRescue(tx *store.Tx, c Caller, ident string, p Provision) (*request, error) {
+	rq, _, err := s.judge(tx, c, ident, p)
+	switch {
+	case err != nil:
+		return nil, err
+	case rq.live != nil:
+		return nil, locked(rq.node, rq.live)
+	}
+	_, err = s.hardware(tx, rq.node.Driver, rq.node.ConductorGroup)
+	return rq, err
+}
+
+// checkRescue refuses a rescue that is not possible, and notes what it is told.
 func (rq *request) checkRescue() error {
+	if err := rq.checkUnrescue(); err != nil {
+		return err
+	}
+	if rq.Rescue.Hash.Empty() && len(rq.Rescue.Keys) == 0 {
+		return fault.New(fault.Invalid, "A rescue needs a password, or SSH keys, for the user of the rescued machine.")
+	}
+	rq.ask.RescueKeys = rq.Rescue.Keys
+	if limit := rq.Rescue.Limit; limit != nil {
+		seconds := int(*limit / time.Second)
+		rq.ask.RescueSeconds = &seconds
+	}
+	return nil
+}
+
+// checkUnrescue refuses rescue and unrescue of a node that cannot be rescued or is worked on by people. Whether the work
+// of its rescue interface is built is judged with every verb's.
+func (rq *request) checkUnrescue() error {
 	n := rq.node
 	switch name := n.Interface("rescue"); {
 	case n.Maintenance:

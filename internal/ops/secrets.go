@@ -50,6 +50,13 @@ func (s *Service) checkSecrets(given map[string]secret.Secret, steps []metal.Ste
 		return fault.New(fault.Invalid, "The steps' arguments name secret values that were not given: %s. Give them in \"secrets\" of the same request.", strings.Join(missing, ", "))
 	case len(unused) > 0:
 		return fault.New(fault.Invalid, "Secret values were given that no step's argument names: %s. An argument names one as {\"secret\": \"NAME\"}.", strings.Join(unused, ", "))
+	}
+	return s.canKeep(given)
+}
+
+// canKeep tells whether secret values can be taken here.
+func (s *Service) canKeep(given map[string]secret.Secret) error {
+	switch {
 	case len(given) == 0:
 		return nil
 	case s.keeper == nil:

@@ -40,12 +40,14 @@ type Config struct {
 	Networks map[string]metal.NetworkNames
 	// KeepAvailable refuses to delete nodes that are available. Default false.
 	KeepAvailable bool
+	// RescueHash is how rescue passwords are hashed: HashSHA512, HashSHA256 or HashYescrypt. Default sha512.
+	RescueHash string
 }
 
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true, LesseeFrom: LesseeFromInstance,
-		PortgroupMode: metal.BondMode}
+		PortgroupMode: metal.BondMode, RescueHash: HashSHA512}
 }
 
 // Service is the door to all verbs. It is safe for concurrent use.
@@ -54,11 +56,13 @@ type Service struct {
 	config Config
 	log    *slog.Logger
 	keeper *Keeper // nil: secret values are not taken
+
+	hashing chan struct{} // holds one for each password that is being hashed: some hashes take 16 MiB each
 }
 
 // New makes a Service on an open database.
 func New(db *store.DB, c Config, log *slog.Logger) *Service {
-	return &Service{db: db, config: c, log: log}
+	return &Service{db: db, config: c, log: log, hashing: make(chan struct{}, 4)}
 }
 
 // Caller is who asks, and what they may do. Minor is the microversion in effect (1.Minor); Trace is where the request is in a
