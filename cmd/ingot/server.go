@@ -108,7 +108,6 @@ func (s *server) build(ctx context.Context) (err error) {
 		oc.LesseeFrom = ops.LesseeFromNowhere
 	}
 	oc.HeartbeatTimeout, oc.PollOnly = s.c.API.RamdiskHeartbeatTimeout, s.c.Agent.PollOnly
-	oc.HeartbeatTimeout = s.c.API.RamdiskHeartbeatTimeout
 	oc.RescueHash = s.c.Conductor.RescuePasswordHashAlgorithm
 	enrolment(s.c, &oc)
 	s.service = ops.New(s.db, oc, s.log)
