@@ -52,13 +52,17 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 	if err != nil {
 		return err
 	}
-	service, err := pushedNetboot(f.data, c, doors.bootURL, boots, log)
+	leases, err := openHostLeases(f.data, c)
+	if err != nil {
+		return err
+	}
+	service, err := pushedNetboot(c, doors.bootURL, boots, leases, log)
 	if err != nil {
 		return err
 	}
 	defer service.Close()
 	p, err := openBootPeer(ctx, f, peer.Options{Config: peer.Defaults(), Dir: filepath.Join(f.data, "peer"), Log: log,
-		Shelf: pushed{shelf}, Boots: peerBoots{boots.NetShelf}, BootURL: doors.bootURL, Carried: true})
+		Shelf: pushed{shelf}, Boots: peerBoots{boots.NetShelf}, Leases: hostLeases{leases}, BootURL: doors.bootURL, Carried: true})
 	if err != nil {
 		return err
 	}
@@ -78,21 +82,27 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 	return nil
 }
 
-// pushedNetboot makes the boot services over what was pushed, and opens their sockets. Leases are kept in a file. Without
-// anything in [netboot] there is only HTTP, at the boot listener.
-func pushedNetboot(data string, c config.Config, bootURL string, boots netboot.Boots, log *slog.Logger) (*netboot.Service, error) {
+// openHostLeases opens the file of leases; nil without anything in [netboot].
+func openHostLeases(data string, c config.Config) (*netboot.LeaseFile, error) {
+	if c.Netboot == config.Defaults().Netboot {
+		return nil, nil //nolint:nilnil // this host gives no addresses
+	}
+	return netboot.OpenLeaseFile(filepath.Join(data, "leases.json"))
+}
+
+// pushedNetboot makes the boot services over what was pushed, and opens their sockets. Without anything in [netboot], and thus
+// without leases, there is only HTTP, at the boot listener.
+func pushedNetboot(c config.Config, bootURL string, boots netboot.Boots, leases *netboot.LeaseFile, log *slog.Logger) (*netboot.Service, error) {
 	if bootTLS(c) {
 		bootURL = ""
 	}
 	o := netboot.Options{BootURL: bootURL, Log: log}
 	var err error
-	if c.Netboot != config.Defaults().Netboot {
+	if leases != nil {
 		if o, err = netbootOptions(c.Netboot, bootURL, log); err != nil {
 			return nil, err
 		}
-		if o.Leases, err = netboot.OpenLeaseFile(filepath.Join(data, "leases.json")); err != nil {
-			return nil, err
-		}
+		o.Leases = leases
 	}
 	o.Boots = boots
 	s, err := netboot.New(o)

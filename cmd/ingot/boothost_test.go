@@ -152,7 +152,11 @@ func TestBootHostServesByTFTPAndHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newBootHostRig(t, c)
-	s, err := pushedNetboot(r.dir, c, "", r.boots, r.log)
+	leases, err := openHostLeases(r.dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := pushedNetboot(c, "", r.boots, leases, r.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +213,14 @@ func TestBootHostWithoutNetboot(t *testing.T) {
 	c := config.Defaults()
 	r := newBootHostRig(t, c)
 	r.push(t)
-	s, err := pushedNetboot(r.dir, c, "http://192.0.2.9:6387", r.boots, r.log)
+	leases, err := openHostLeases(r.dir, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := (hostLeases{leases}).Addresses(t.Context(), "52:54:00:00:00:01"); len(found) != 0 || err != nil {
+		t.Errorf("leases: %v, %v", found, err)
+	}
+	s, err := pushedNetboot(c, "http://192.0.2.9:6387", r.boots, leases, r.log)
 	if err != nil {
 		t.Fatal(err)
 	}

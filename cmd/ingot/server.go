@@ -232,6 +232,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 	} else if hosts != nil {
 		offers.hosts, s.hosts = hosts, hosts
 		s.worker.PushTo(hosts)
+		s.worker.AskLeases(everyLease{storeLeases{s.db}, hosts})
 	}
 	if s.images, err = s.openImages(); err != nil {
 		return err

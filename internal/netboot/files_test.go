@@ -3,6 +3,7 @@ package netboot
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -235,6 +236,28 @@ func TestLeaseFileOutlivesItsProcess(t *testing.T) {
 	}
 	if err := f.Hold(t.Context(), other, now.Add(2*time.Hour)); err != nil {
 		t.Errorf("after its end: %v", err)
+	}
+}
+
+func TestLeaseFileKnowsAMachinesAddresses(t *testing.T) {
+	f, err := OpenLeaseFile(t.TempDir() + "/leases.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, l := range []Lease{
+		{Address: netip.MustParseAddr("192.0.2.5"), MAC: macA, Until: now.Add(time.Hour)},
+		{Address: netip.MustParseAddr("2001:db8::5"), MAC: macA, Client: "aa", Until: now.Add(2 * time.Hour)},
+		{Address: netip.MustParseAddr("192.0.2.6"), MAC: macB, Until: now.Add(time.Hour)},
+		{Address: netip.MustParseAddr("192.0.2.7"), MAC: macA, Until: now.Add(-time.Hour)},
+		{Address: netip.MustParseAddr("192.0.2.8"), MAC: macA, Until: now.Add(time.Hour), Declined: true},
+	} {
+		if err := f.Hold(t.Context(), l, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fmt.Sprint(f.Addresses(macA, now)); got != "[2001:db8::5 192.0.2.5]" {
+		t.Errorf("addresses: %s", got)
 	}
 }
 

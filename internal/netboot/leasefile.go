@@ -1,6 +1,7 @@
 package netboot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,6 +92,23 @@ func (f *LeaseFile) Holder(_ context.Context, a netip.Addr, now time.Time) (*Lea
 		return nil, nil //nolint:nilnil // nobody has it
 	}
 	return &l, nil
+}
+
+// Addresses are those that a MAC has at the time now, the newest first.
+func (f *LeaseFile) Addresses(mac string, now time.Time) (out []netip.Addr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var has []Lease
+	for _, l := range f.leases {
+		if l.MAC == mac && !l.Declined && l.Until.After(now) {
+			has = append(has, l)
+		}
+	}
+	slices.SortFunc(has, func(a, b Lease) int { return cmp.Or(b.Until.Compare(a.Until), a.Address.Compare(b.Address)) })
+	for _, l := range has {
+		out = append(out, l.Address)
+	}
+	return out
 }
 
 func (l Lease) sameHolder(o Lease) bool { return !l.Declined && l.MAC == o.MAC && l.Client == o.Client }

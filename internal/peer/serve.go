@@ -54,6 +54,9 @@ func (p *Peer) routes() []route {
 		all = append(all, route{"PUT /v1/boots/{holder}", conducts, (*call).putBoot}, route{"GET /v1/boots/{holder}", conducts, (*call).bootStory},
 			route{"DELETE /v1/boots/{holder}/{generation}", conducts, (*call).removeBoot})
 	}
+	if p.o.Leases != nil {
+		all = append(all, route{"GET /v1/leases/{mac}", conducts, (*call).leases})
+	}
 	if p.o.Carried {
 		all = append(all, route{"GET /v1/renewal", conducts, (*call).offerRenewal}, route{"PUT /v1/renewal", conducts, (*call).takeRenewal},
 			route{"PUT /v1/denied", conducts, (*call).takeDenied})
