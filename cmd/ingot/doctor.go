@@ -53,6 +53,7 @@ func examineHost(ctx context.Context, data, file string, serving bool) []metal.F
 	}
 	out := append([]metal.Finding{fine("configuration", "It can be read.")}, examineData(data)...)
 	out = append(out, examineUsers(data, loaded.Config)...)
+	out = append(out, examinePolling(loaded.Config)...)
 	out = append(out, examineRamdisk(filepath.Join(data, "ramdisk")), examineClock())
 	if !serving {
 		out = append(out, examinePorts(loaded.Config)...)

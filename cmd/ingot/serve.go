@@ -81,10 +81,13 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 	if r.has(roleBoot) {
 		return serveBootHost(ctx, f, c, log)
 	}
-	if (f.roles == "" || f.roles == "all") && c.Netboot.NetworksFile != "" {
-		r = append(slices.Clone(r), roleNetboot)
+	if f.roles == "" || f.roles == "all" {
+		r = withoutDoor(r, c)
+		if c.Netboot.NetworksFile != "" {
+			r = append(slices.Clone(r), roleNetboot)
+		}
 	}
-	if !r.hasAll(everyRole) && database(f, c).Empty() {
+	if !r.hasAll(withoutDoor(everyRole, c)) && database(f, c).Empty() {
 		return cli.Hint(fmt.Errorf("--roles %s: SQLite serves one process only, with every role", f.roles),
 			"processes with roles apart share a PostgreSQL database: --database postgres://…")
 	}

@@ -191,6 +191,7 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return s.service.RunSecrets(ctx) })
 	g.Go(func() error { return s.rules.run(ctx) })
 	g.Go(func() error { return s.tellManager(ctx) })
+	s.warnPolled()
 	s.log.Info("serving", facts...)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
@@ -256,7 +257,9 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	}
 	cc.Erasure, cc.CollectLogs = erasure(c.Deploy), c.Agent.DeployLogsCollect
 	cc.ImageSource = c.Agent.ImageDownloadSource
-	pollConfig(&cc, c)
+	if err := s.pollConfig(&cc); err != nil {
+		return cc, err
+	}
 	cc.KernelParams, cc.NetKernelParams, cc.SignedIPXE = c.Redfish.KernelAppendParams, c.PXE.KernelAppendParams, c.PXE.IPXELoaderIsSigned
 	if err := s.agentsDoor(&cc); err != nil {
 		return cc, err

@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -41,11 +42,18 @@ const (
 )
 
 // imageSource says from where the machine gets its image: the first of instance_info, driver_info and the configuration.
-// Source: images reference §3.
-func (c *Conductor) imageSource(n *metal.Node) (string, error) {
+// A machine whose agent is only polled gets it from us. Source: images reference §3.
+func (c *Conductor) imageSource(n *metal.Node, polled bool) (string, error) {
 	given, _ := n.InstanceInfo.Expose()["image_download_source"].(string)
 	if given == "" {
 		given, _ = n.DriverInfo.Expose()["image_download_source"].(string)
+	}
+	if polled {
+		if given == imageByHTTP {
+			return "", fault.New(fault.Invalid, "node %s is only polled, so its machine fetches its image from a boot host alone: "+
+				"remove image_download_source http from its instance_info or driver_info, or set it to local", n.UUID)
+		}
+		given = cmp.Or(given, imageByLocal)
 	}
 	if given == "" {
 		given = c.config.ImageSource
@@ -62,7 +70,10 @@ func (c *Conductor) imageSource(n *metal.Node) (string, error) {
 // planImage notes that the image is to be brought, if it is.
 func (r *runner) planImage(op *Op, i Image) error {
 	op.Rec.Bring = nil
-	from, err := r.c.imageSource(op.Node)
+	from, err := r.c.imageSource(op.Node, op.Rec.PollOnly)
+	if err == nil && op.Rec.PollOnly && (r.c.images == nil || !r.c.images.Hosts()) {
+		err = r.c.checkPolled(op.Node, r.hw.Part, true)
+	}
 	if err != nil || r.c.images == nil {
 		return err
 	}
@@ -86,6 +97,11 @@ func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	if err != nil {
 		return Outcome{}, err
+	}
+	if op.Rec.PollOnly {
+		if err := r.c.refuseOwn(ctx, op.Node, "the image as the boot host offers it", url); err != nil {
+			return Outcome{}, err
+		}
 	}
 	op.Rec.Image.URLs, op.Rec.ImageFile, op.Rec.ImageBy = []string{url}, "", r.c.process
 	r.event(op, "step", "INFO", "The image was verified and is "+where+".")

@@ -92,6 +92,8 @@ type Config struct {
 	CollectLogs string
 	// AgentURL is the agents' door as machines reach it, AgentCA the PEM its certificate chains to.
 	AgentURL, AgentCA string
+	// Listeners are the URLs of this server's listeners, and those at which others reach the control plane.
+	Listeners []string
 	// AgentDoor finds both where the door is another process's; nil: they are as above.
 	AgentDoor func() (url, ca string, err error)
 	// KernelParams is appended to the ramdisk's kernel command line, unless the node's driver_info has its own.

@@ -93,6 +93,11 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	address := text("image_source")
+	if op.Rec.PollOnly {
+		if err := r.c.refuseOwn(ctx, op.Node, "image_source", address); err != nil {
+			return Outcome{}, err
+		}
+	}
 	spec := text("image_os_hash_value")
 	if spec == "" {
 		spec = text("image_checksum")
@@ -180,6 +185,11 @@ func (r *runner) buildConfigDrive(ctx context.Context, op *Op) (Outcome, error) 
 	case string:
 		if !strings.Contains(d, "://") && !base64Text.MatchString(d) {
 			return Outcome{}, fault.New(fault.Invalid, "the config drive is neither a URL nor base64")
+		}
+		if op.Rec.PollOnly && strings.Contains(d, "://") {
+			if d, err = fetchDrive(ctx, d); err != nil {
+				return Outcome{}, err
+			}
 		}
 		op.Rec.ConfigDrive = d
 	case map[string]any:

@@ -53,6 +53,11 @@ func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	if a.PollOnly {
+		if err := r.c.refuseOwn(ctx, op.Node, "the boot ISO as the boot host offers it", url); err != nil {
+			return Outcome{}, err
+		}
+	}
 	op.Rec.MediaURL, op.Rec.Door, op.Rec.BootBy, op.Rec.Pushing = url, config.APIURL, r.c.process, false
 	if a.PollOnly {
 		op.Rec.BootBy = "" // the boot host has it whole, and no agent will look for a door

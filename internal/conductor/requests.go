@@ -73,6 +73,9 @@ func (r *runner) validOne(op *Op, kind string) error {
 		return cmp.Or(err, depot.CheckKernelParams(params))
 	case kind == "deploy" && r.hw.Deploys == ByAgent && n.InstanceInfo.Public("image_source") == "":
 		return fault.New(fault.Invalid, "instance_info has no image_source")
+	case kind == "deploy" && r.hw.Deploys == ByAgent:
+		_, err := r.c.imageSource(n, polled)
+		return err
 	}
 	return nil
 }
