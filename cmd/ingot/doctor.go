@@ -169,6 +169,9 @@ func (s *server) examine(ctx context.Context) []metal.Finding {
 	if s.worker != nil {
 		out = append(out, examineRamdisk(filepath.Join(s.f.data, "ramdisk")), s.examineBootURL(ctx))
 	}
+	if s.netboot != nil {
+		out = append(out, s.bootFiles)
+	}
 	if s.roles.has(roleAgentAPI) {
 		out = append(out, examineCertificate(s.agents))
 	}

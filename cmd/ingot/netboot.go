@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"time"
 
 	"ingot/internal/config"
+	"ingot/internal/metal"
 	"ingot/internal/netboot"
 	"ingot/internal/store"
 )
@@ -24,6 +27,7 @@ func (s *server) buildNetboot() error {
 	if err != nil {
 		return err
 	}
+	s.bootFiles = bootFiles(s.c.Netboot, bootURL)
 	if o.Boots, err = s.storeBoots(); err != nil {
 		return err
 	}
@@ -39,8 +43,8 @@ func (s *server) buildNetboot() error {
 // their handler without TLS; "": nowhere.
 func netbootOptions(c config.Netboot, bootURL string, log *slog.Logger) (netboot.Options, error) {
 	o := netboot.Options{HTTPListen: c.HTTPListen, BootURL: bootURL, TFTPListen: c.TFTPListen, Log: log}
-	if c.HTTPListen == "" && bootURL == "" {
-		log.Warn("iPXE and UEFI HTTP boot will get nothing: this process has no HTTP listener without TLS; set [netboot] http_listen")
+	if f := bootFiles(c, bootURL); f.Level != metal.Fine {
+		log.Warn("machines that boot over HTTP will get nothing", "reason", f.Said, "do", f.Do)
 	}
 	if c.NetworksFile == "" {
 		return o, nil
@@ -53,6 +57,32 @@ func netbootOptions(c config.Netboot, bootURL string, log *slog.Logger) (netboot
 		return o, fmt.Errorf("[netboot] networks_file %s: %w", c.NetworksFile, err)
 	}
 	return o, nil
+}
+
+// bootFiles tells whether machines can fetch by HTTP what they are told to boot.
+func bootFiles(c config.Netboot, bootURL string) metal.Finding {
+	const check = "boot files"
+	at := c.HTTPListen
+	if at == "" {
+		if u, err := url.Parse(bootURL); err == nil {
+			at = u.Host
+		}
+	}
+	host, _, err := net.SplitHostPort(at)
+	if err != nil { // a URL without a port
+		host = at
+	}
+	ip, _ := netip.ParseAddr(host)
+	switch {
+	case at == "":
+		return wrong(metal.Warn, check, "iPXE and UEFI HTTP boot will get nothing: this process has no HTTP listener without TLS.", "Set [netboot] http_listen.")
+	case host != "localhost" && !ip.Unmap().IsLoopback():
+		return fine(check, "Machines fetch them at %s.", at)
+	case c.HTTPListen == "":
+		return wrong(metal.Warn, check, "iPXE and UEFI HTTP boot will get nothing: [netboot] http_listen is empty, and the boot listener "+at+" is on loopback.",
+			"Set [netboot] http_listen to an address that machines reach, or start the server with such a --boot-listen.")
+	}
+	return wrong(metal.Warn, check, "iPXE and UEFI HTTP boot will get nothing: [netboot] http_listen "+at+" is on loopback.", "Set it to an address that machines reach.")
 }
 
 // withNetboot serves boot files beside what the boot listener serves, where it has no TLS: firmware knows no

@@ -4,10 +4,13 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"ingot/internal/config"
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/netboot"
 	"ingot/internal/store"
 )
@@ -77,5 +80,25 @@ func TestTheRoleNetbootServes(t *testing.T) {
 	}
 	if code := r.stop(t); code != 0 {
 		t.Errorf("ended with %d; its log:\n%s", code, r.log)
+	}
+}
+
+// TestBootFiles: what machines cannot reach is told before they try.
+func TestBootFiles(t *testing.T) {
+	for _, c := range []struct{ listen, url, says string }{
+		{"", "", "no HTTP listener without TLS"},
+		{"", "http://127.0.0.1:6387", "the boot listener 127.0.0.1:6387 is on loopback"},
+		{"", "http://[::1]:6387", "is on loopback"},
+		{"", "http://localhost:6387", "is on loopback"},
+		{"127.0.0.1:80", "http://192.0.2.1:6387", "http_listen 127.0.0.1:80 is on loopback"},
+		{"", "http://192.0.2.1:6387", ""},
+		{"", "http://boot.example/", ""},
+		{"192.0.2.1:80", "http://127.0.0.1:6387", ""},
+		{":80", "", ""},
+	} {
+		f := bootFiles(config.Netboot{HTTPListen: c.listen}, c.url)
+		if (f.Level == metal.Fine) != (c.says == "") || !strings.Contains(f.Said, c.says) || f.Level != metal.Fine && f.Do == "" {
+			t.Errorf("%q, %q: %+v", c.listen, c.url, f)
+		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"ingot/internal/courier"
 	"ingot/internal/depot"
 	"ingot/internal/identity"
+	"ingot/internal/metal"
 	"ingot/internal/netboot"
 	"ingot/internal/ops"
 	"ingot/internal/peer"
@@ -48,6 +49,7 @@ type server struct {
 	loaders     *depot.Loaders       // for the network; nil until somebody needs them
 	hosts       *bootHosts           // nil: machines fetch from here
 	netboot     *netboot.Service     // nil without the role
+	bootFiles   metal.Finding        // whether machines can fetch by HTTP what it tells them to boot
 	images      *images              // nil without a conductor
 	agents      tls.Certificate      // of the agents' door
 	agentCA     string               // PEM

@@ -1,6 +1,7 @@
 package netboot
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -174,5 +175,57 @@ func TestOneAddressDoesNotTakeAllTransfers(t *testing.T) {
 	}
 	if code := get("192.0.2.66:1000"); code != http.StatusOK || len(s.gate) != 0 || len(s.transfers.of) != 0 {
 		t.Errorf("after they ended: %d, %d and %d run", code, len(s.gate), len(s.transfers.of))
+	}
+}
+
+// Connections that say nothing are the business of the address they come from: others get theirs.
+func TestOneAddressLeavesConnectionsToOthers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serviceFor(t, newMemory())
+	s.http = l
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.serveHTTP(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	from := func(a string) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(a)}}
+		c, err := d.DialContext(ctx, "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	served := func(c net.Conn) bool {
+		t.Helper()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = c.Write([]byte("GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) // it may be closed already
+		_, err := c.Read(make([]byte, 1))
+		return err == nil
+	}
+	var silent []net.Conn
+	for range maxHTTPOfAddress {
+		silent = append(silent, from("127.0.0.2"))
+	}
+	if served(from("127.0.0.2")) {
+		t.Error("it has one more than an address may")
+	}
+	if !served(from("127.0.0.3")) {
+		t.Error("another address is not served")
+	}
+	silent[0].Close()
+	for limit := time.Now().Add(20 * time.Second); !served(from("127.0.0.2")); { // until the server has seen that it went
+		if time.Now().After(limit) {
+			t.Fatal("its place is never free again")
+		}
 	}
 }

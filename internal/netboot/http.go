@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,8 @@ const (
 	idleLimit   = 30 * time.Second
 	maxHeader   = 16 << 10
 	maxHTTP     = 512 // connections of the own listener
+	// maxHTTPOfAddress is how many of them one address may have: those that say nothing are kept for headerLimit, too.
+	maxHTTPOfAddress = 32
 )
 
 // Handler serves /netboot/KEY/NAME and the names that GRUB has built in. It is mounted as it is, before any mux: shim
@@ -115,18 +118,20 @@ func (s *Service) serveHTTP(ctx context.Context) error {
 	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: headerLimit, ReadTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
-	err := server.Serve(&few{Listener: s.http, gate: make(chan struct{}, maxHTTP)})
+	err := server.Serve(&few{Listener: s.http, of: map[netip.Addr]int{}})
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
 }
 
-// few is a listener with a bounded number of connections at a time.
+// few is a listener with a bounded number of connections at a time, and of each address.
 type few struct {
 	net.Listener
 
-	gate chan struct{}
+	mu  sync.Mutex
+	all int
+	of  map[netip.Addr]int
 }
 
 func (l *few) Accept() (net.Conn, error) {
@@ -135,13 +140,31 @@ func (l *few) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.gate <- struct{}{}:
-			return &counted{Conn: c, leave: func() { <-l.gate }}, nil
-		default:
-			c.Close() // the machine tries again
+		from, _ := netip.ParseAddrPort(c.RemoteAddr().String())
+		if leave, ok := l.enter(from.Addr().Unmap()); ok {
+			return &counted{Conn: c, leave: leave}, nil
 		}
+		c.Close() // the machine tries again
 	}
+}
+
+// enter takes a place for a connection of an address; false if there is none for it.
+func (l *few) enter(from netip.Addr) (leave func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all >= maxHTTP || l.of[from] >= maxHTTPOfAddress {
+		return nil, false
+	}
+	l.all++
+	l.of[from]++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.all--
+		if l.of[from]--; l.of[from] == 0 {
+			delete(l.of, from)
+		}
+	}, true
 }
 
 type counted struct {
