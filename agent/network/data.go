@@ -21,13 +21,17 @@ type Plan struct {
 	DNS   []netip.Addr
 }
 
-// Link is one NIC, found by its MAC.
+// Link is one NIC, found by its MAC, or a bond or a VLAN that is made. In a Plan it comes after those it is made of.
 type Link struct {
-	MAC       net.HardwareAddr
-	MTU       int // 0: as it is
+	MAC       net.HardwareAddr // of a bond or a VLAN: nil for what it has by itself
+	MTU       int              // 0: as it is
 	DHCP      bool
 	Addresses []netip.Prefix
 	Routes    []Route
+	Bond      *Bond
+	VLAN      *VLAN
+	ID        string // in the network data
+	Member    bool   // of a bond
 }
 
 // Route goes to a network by a gateway.
@@ -44,6 +48,8 @@ type wireLink struct {
 	Type string   `json:"type"`
 	MAC  string   `json:"ethernet_mac_address"`
 	MTU  *float64 `json:"mtu"`
+	wireBond
+	wireVLAN
 }
 
 type wireNetwork struct {
@@ -69,7 +75,7 @@ type wireService struct {
 
 // Parse reads Nova's network_data.json. Errors say which entry is wrong and why. Links that no network
 // uses are left down.
-func Parse(data []byte) (Plan, error) {
+func Parse(data []byte) (_ Plan, err error) {
 	var wire struct {
 		Links    []wireLink    `json:"links"`
 		Networks []wireNetwork `json:"networks"`
@@ -115,10 +121,8 @@ func Parse(data []byte) (Plan, error) {
 		}
 		busy[n.Link] = true
 	}
-	for _, id := range order {
-		if busy[id] {
-			p.Links = append(p.Links, *used[id])
-		}
+	if p.Links, err = arrange(order, used, busy); err != nil {
+		return Plan{}, err
 	}
 	if len(wire.Links) > 0 && len(p.Links) == 0 {
 		return Plan{}, errors.New("network data: it has links and no networks on them")
@@ -127,17 +131,28 @@ func Parse(data []byte) (Plan, error) {
 }
 
 func (l wireLink) read() (Link, error) {
+	link := Link{ID: l.ID}
+	var err error
+	mac, optional := l.MAC, true
 	switch {
-	case l.Type == "bond" || l.Type == "vlan":
-		return Link{}, fmt.Errorf("links of type %s are not supported by this agent yet", l.Type)
-	case !slices.Contains(physical, l.Type):
+	case l.Type == "bond":
+		link.Bond, err = l.bond()
+	case l.Type == "vlan":
+		mac = l.VLANMAC
+		link.VLAN, err = l.vlan()
+	case slices.Contains(physical, l.Type):
+		optional = false
+	default:
 		return Link{}, fmt.Errorf("there is no type %q", l.Type)
 	}
-	mac, err := net.ParseMAC(l.MAC)
 	if err != nil {
-		return Link{}, errors.New("its ethernet_mac_address is not a MAC address")
+		return Link{}, err
 	}
-	link := Link{MAC: mac}
+	if mac != "" || !optional {
+		if link.MAC, err = net.ParseMAC(mac); err != nil || len(link.MAC) != 6 {
+			return Link{}, errors.New("its ethernet_mac_address is not a MAC address")
+		}
+	}
 	if l.MTU != nil {
 		if *l.MTU < 1 || *l.MTU > 65535 {
 			return Link{}, errors.New("its mtu is not between 1 and 65535")

@@ -14,13 +14,13 @@ const againWhole = 15 * time.Second
 // answers or a NIC appears. It returns when ctx has ended.
 func Keep(ctx context.Context, log *slog.Logger, data json.RawMessage) {
 	for ctx.Err() == nil {
-		once(ctx, log, data)
+		tryAll(ctx, log, data)
 		pause(ctx, againWhole)
 	}
 }
 
-// once returns when the network did not come up, or when ctx ended.
-func once(ctx context.Context, log *slog.Logger, data json.RawMessage) {
+// tryAll returns when the network did not come up, or when ctx ended.
+func tryAll(ctx context.Context, log *slog.Logger, data json.RawMessage) {
 	one, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended, err := Up(one, log, data)

@@ -1,8 +1,10 @@
 // Package network gives the machine its addresses in the ramdisk: those that network data name, or what
 // DHCP says on every NIC. It also takes the network down for good.
 //
-// It is for the ramdisk's first process, which owns all NICs; a plain process must not call it. Bonds and
-// VLANs are refused with a sentence: this agent does not make them yet. cmd/ingot-agent calls it.
+// It is for the ramdisk's first process, or the unit that a ramdisk with systemd runs: it owns all NICs, and a plain
+// process must not call it. Bonds and VLANs are made if network data names them. Up is for an agent that has a control
+// plane to call, Keep for one that is found, and Tenant for a machine that was handed over and is moved to another network
+// behind its back. cmd/ingot-agent calls it.
 package network
 
 import (
@@ -52,9 +54,10 @@ func Up(ctx context.Context, log *slog.Logger, data json.RawMessage) (ended func
 		}
 		return background.Wait, nil
 	}
+	names := devices{}
 	for _, l := range plan.Links {
-		if err := l.apply(ctx, log, &background); err != nil {
-			return nil, fmt.Errorf("NIC %s: %w", l.MAC, err)
+		if err := l.apply(ctx, log, names, &background); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.title(), err)
 		}
 	}
 	if len(plan.DNS) > 0 {
@@ -80,33 +83,10 @@ func Down() error {
 	return errors.Join(errs...)
 }
 
-func (l Link) apply(ctx context.Context, log *slog.Logger, background *sync.WaitGroup) error {
-	nic, err := nicByMAC(ctx, l.MAC)
+func (l Link) apply(ctx context.Context, log *slog.Logger, names devices, background *sync.WaitGroup) error {
+	name, err := l.address(ctx, log, names)
 	if err != nil {
 		return err
-	}
-	name := nic.Attrs().Name
-	if l.MTU > 0 {
-		if err := netlink.LinkSetMTU(nic, l.MTU); err != nil {
-			return fmt.Errorf("set MTU %d: %w", l.MTU, err)
-		}
-	}
-	if err := raise(ctx, log, nic); err != nil {
-		return err
-	}
-	for _, p := range l.Addresses {
-		// No duplicate address detection: an address that is tentative cannot be served on yet.
-		a := &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NODAD}
-		if err := netlink.AddrReplace(nic, a); err != nil {
-			return fmt.Errorf("add address %s: %w", p, err)
-		}
-		log.Info("address is set", "nic", name, "address", p.String())
-	}
-	for _, r := range l.Routes {
-		route := &netlink.Route{LinkIndex: nic.Attrs().Index, Dst: ipNet(r.To), Gw: r.Via.AsSlice()}
-		if err := netlink.RouteReplace(route); err != nil {
-			return fmt.Errorf("add route to %s by %s: %w", r.To, r.Via, err)
-		}
 	}
 	if !l.DHCP {
 		return nil
@@ -121,6 +101,42 @@ func (l Link) apply(ctx context.Context, log *slog.Logger, background *sync.Wait
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// address gives the link what is static of it. It gives its device's name, and notes it.
+func (l Link) address(ctx context.Context, log *slog.Logger, names devices) (name string, err error) {
+	nic, err := l.device(ctx, names)
+	if err != nil {
+		return "", err
+	}
+	name = nic.Attrs().Name
+	names[l.ID] = name
+	if l.MTU > 0 {
+		if err := netlink.LinkSetMTU(nic, l.MTU); err != nil {
+			return "", fmt.Errorf("set MTU %d: %w", l.MTU, err)
+		}
+	}
+	if l.Member {
+		return name, nil // it goes up in its bond
+	}
+	if err := raise(ctx, log, nic); err != nil {
+		return "", err
+	}
+	for _, p := range l.Addresses {
+		// No duplicate address detection: an address that is tentative cannot be served on yet.
+		a := &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NODAD}
+		if err := netlink.AddrReplace(nic, a); err != nil {
+			return "", fmt.Errorf("add address %s: %w", p, err)
+		}
+		log.Info("address is set", "nic", name, "address", p.String())
+	}
+	for _, r := range l.Routes {
+		route := &netlink.Route{LinkIndex: nic.Attrs().Index, Dst: ipNet(r.To), Gw: r.Via.AsSlice()}
+		if err := netlink.RouteReplace(route); err != nil {
+			return "", fmt.Errorf("add route to %s by %s: %w", r.To, r.Via, err)
+		}
+	}
+	return name, nil
 }
 
 // raise sets a NIC up and waits for its carrier. A NIC without one may still get it: that is no error.
@@ -149,6 +165,9 @@ func nicByMAC(ctx context.Context, mac net.HardwareAddr) (found netlink.Link, er
 		}
 		for _, l := range links {
 			a := l.Attrs()
+			if l.Type() == "bond" || l.Type() == "vlan" {
+				continue // has the address of a NIC that it is made of
+			}
 			if strings.EqualFold(a.HardwareAddr.String(), mac.String()) || strings.EqualFold(a.PermHWAddr.String(), mac.String()) {
 				found = l
 				return true

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,9 @@ const static = `{
   {"id":"n2","type":"ipv4_dhcp","link":"l1","network_id":"x"}],
  "services":[{"type":"dns","address":"192.0.2.53"},{"type":"dns","address":"2001:db8::53"},{"type":"ntp","address":"later"}]}`
 
+// plain is what a NIC has besides: no bond, no VLAN, its id, and no part in a bond.
+var plain = regexp.MustCompile(` <nil> <nil> l[0-9]? false}`)
+
 func TestParse(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"everything", static, "{[{52:54:00:aa:bb:01 1450 false [198.18.77.201/24 2001:db8::5/64] [{0.0.0.0/0 198.18.77.1} {10.0.0.0/8 198.18.77.2} {::/0 2001:db8::1}]} " +
@@ -35,7 +39,7 @@ func TestParse(t *testing.T) {
 		{"SLAAC", one(`"type":"ipv6_slaac"`), "{[{52:54:00:aa:bb:01 0 false [] []}] []}"},
 	} {
 		p, err := Parse([]byte(c.data))
-		if got := fmt.Sprint(p); err != nil || got != c.want {
+		if got := plain.ReplaceAllString(fmt.Sprint(p), "}"); err != nil || got != c.want {
 			t.Errorf("%s: %v\ngot  %s\nwant %s", c.name, err, got, c.want)
 		}
 	}
@@ -51,8 +55,17 @@ func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ data, want string }{
 		{`[`, "network data"},
 		{strings.Repeat(" ", 10) + `{"links":` + strings.Repeat("[", maxData) + `}`, "larger than"},
-		{link(`"id":"b","type":"bond","ethernet_mac_address":"52:54:00:aa:bb:01"`), `links of type bond are not supported by this agent yet`},
-		{link(`"id":"v","type":"vlan"`), `links of type vlan are not supported by this agent yet`},
+		{link(`"id":"b","type":"bond","ethernet_mac_address":"52:54:00:aa:bb:01"`), `a bond of no links`},
+		{link(`"id":"b","type":"bond","bond_mode":"802.3ae","bond_links":["a"]`), `bond_mode "802.3ae"`},
+		{link(`"id":"b","type":"bond","bond_mode":"802.3ad","bond_links":["a"],"bond_miimon":"soon"`), `bond_miimon`},
+		{link(`"id":"b","type":"bond","bond_links":["a"],"bond_xmit_hash_policy":"x"`), `bond_xmit_hash_policy "x"`},
+		{link(`"id":"v","type":"vlan","vlan_id":4095,"vlan_link":"l"`), `vlan_id`},
+		{link(`"id":"v","type":"vlan","vlan_id":7`), `vlan_link`},
+		{over(`{"id":"b","type":"bond","bond_links":["x"]}`, "b"), `link "b": there is no link "x"`},
+		{over(`{"id":"b","type":"bond","bond_links":["l0","l0"]}`, "b"), `link "b": link "l0" is in another bond, or twice in it`},
+		{over(`{"id":"b","type":"bond","bond_links":["b"]}`, "b"), `is not a NIC`},
+		{over(`{"id":"v","type":"vlan","vlan_id":7,"vlan_link":"w"},{"id":"w","type":"vlan","vlan_id":8,"vlan_link":"v"}`, "v"), `is a VLAN too`},
+		{strings.Replace(over(`{"id":"b","type":"bond","bond_links":["l0"]}`, "l0"), `"networks":[`, `"networks":[{"id":"m","link":"b","type":"ipv4_dhcp"},`, 1), `link "l0" is part of a bond: the network is the bond's`},
 		{link(`"id":"l","type":"token-ring"`), `no type "token-ring"`},
 		{link(`"id":"l","type":"phy","ethernet_mac_address":"x"`), "not a MAC"},
 		{link(`"id":"l","type":"phy","ethernet_mac_address":"52:54:00:aa:bb:01","mtu":70000`), "mtu"},
@@ -72,6 +85,41 @@ func TestParseRefuses(t *testing.T) {
 		if _, err := Parse([]byte(c.data)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.120s: %v, want %s", c.data, err, c.want)
 		}
+	}
+}
+
+// over is network data of two NICs, more links, and a network on one of them.
+func over(links, on string) string {
+	return `{"links":[` + links + `,{"id":"l0","type":"phy","ethernet_mac_address":"52:54:00:aa:bb:01"},{"id":"l1","type":"phy","ethernet_mac_address":"52:54:00:aa:bb:02"}],
+	 "networks":[{"id":"n","link":"` + on + `","type":"ipv4_dhcp"}]}`
+}
+
+func TestParseBondsAndVLANs(t *testing.T) {
+	// As Nova names a VLAN on a port group: what is made comes first in the list.
+	p, err := Parse([]byte(over(`{"id":"v","type":"vlan","vlan_id":"101","vlan_link":"b","vlan_mac_address":"52:54:00:aa:bb:09"},
+	 {"id":"b","type":"bond","ethernet_mac_address":"52:54:00:aa:bb:01","bond_mode":"802.3ad","bond_links":["l0","l1"],"bond_miimon":50,"bond_xmit_hash_policy":"layer3+4","mtu":1400}`, "v")))
+	if err != nil || len(p.Links) != 4 {
+		t.Fatalf("%+v %v", p.Links, err)
+	}
+	order := ""
+	for _, l := range p.Links {
+		order += l.ID + " "
+	}
+	bond, vlan := p.Links[2], p.Links[3]
+	if order != "l0 l1 b v " || bond.Bond == nil || vlan.VLAN == nil {
+		t.Fatal(order)
+	}
+	if !p.Links[0].Member || !p.Links[1].Member || bond.Member || vlan.Member {
+		t.Error("the bond's links are not marked")
+	}
+	if b := *bond.Bond; fmt.Sprint(b.Members, b.Mode, b.Miimon, b.Hash) != "[l0 l1] 802.3ad 50 layer3+4" || bond.MTU != 1400 {
+		t.Errorf("%+v", b)
+	}
+	if v := *vlan.VLAN; v.On != "b" || v.Tag != 101 || vlan.MAC.String() != "52:54:00:aa:bb:09" || !vlan.DHCP || bond.DHCP {
+		t.Errorf("%+v %+v", v, vlan)
+	}
+	if p, err = Parse([]byte(over(`{"id":"b","type":"bond","bond_links":["l0"]}`, "b"))); err != nil || p.Links[1].Bond.Mode.String() != "active-backup" || p.Links[1].Bond.Miimon != 100 {
+		t.Errorf("%+v %v", p, err)
 	}
 }
 

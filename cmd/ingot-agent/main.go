@@ -1,10 +1,13 @@
-// Command ingot-agent runs on the machine that is being provisioned: as the first process of a ramdisk, or
-// with -no-init as a plain process.
+// Command ingot-agent runs on the machine that is being provisioned: as the first process of a ramdisk, with -ramdisk as a
+// unit of a ramdisk whose first process is systemd, or with -no-init as a plain process.
 //
 // As the first process it takes no arguments (the kernel passes on what it does not know from its own
 // command line), prepares the machine, and never ends. As a plain process:
 //
 //	ingot-agent -no-init -boot-config boot.json [-listen 127.0.0.1:9999] [-advertise 127.0.0.1] [-root DIR]
+//
+// With -ramdisk it takes nothing else: what it is for it finds as the first process does. It owns the machine's NICs, and it
+// alone can hand the machine over for rescue.
 //
 // A plain process leaves the clock, the network and the kernel alone; power_off and run_image end it.
 package main
@@ -58,7 +61,11 @@ func main() {
 	if os.Getpid() == 1 {
 		first() // never returns
 	}
-	if err := plain(os.Args[1:]); err != nil {
+	run := plain
+	if len(os.Args) == 2 && os.Args[1] == "-ramdisk" {
+		run = func([]string) error { return unit() }
+	}
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "ingot-agent:", err)
 		os.Exit(1)
 	}
