@@ -33,6 +33,7 @@ func namespace(t *testing.T, name string) space {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("there is no ip (package iproute2)")
 	}
+	clearLeftovers()
 	s := space(fmt.Sprintf("e2e-%d-%d-%s", os.Getpid(), spaces.Add(1), name))
 	if out, err := exec.Command("ip", "netns", "add", string(s)).CombinedOutput(); err != nil {
 		t.Skipf("this host makes no network namespaces: %s", out)
