@@ -1,0 +1,97 @@
+package seed
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"ingot/internal/fault"
+)
+
+// maxNetworkData bounds a network_data.json that is read from a drive. It is a few KiB as a rule.
+const maxNetworkData = 1 << 20
+
+// NetworkDataOf is the network data of a config drive as Ironic's API takes one: an object, or base64 of an ISO that may be
+// gzipped. nil: the drive has none, or there is no drive. The object form without network_data was rendered with the node's
+// own, given here. A drive by URL, one with another file system and a broken one are fault.Invalid. What is read is a
+// stranger's: it is bounded, and checked as what FromObject takes.
+func NetworkDataOf(drive any, node map[string]any) (json.RawMessage, error) {
+	switch d := drive.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		data, err := part(d, "network_data")
+		if _, given := d["network_data"]; err == nil && !given {
+			data = node
+		}
+		if err != nil {
+			return nil, err
+		}
+		return networkJSON(data)
+	case string:
+		return networkOnISO(d)
+	}
+	return nil, fault.New(fault.Invalid, "The config drive is neither an object nor a string.")
+}
+
+func networkJSON(data map[string]any) (json.RawMessage, error) {
+	full, err := checkNetwork(data)
+	if err != nil || full == nil {
+		return nil, err
+	}
+	return marshal(full)
+}
+
+func networkOnISO(text string) (json.RawMessage, error) {
+	if text == "" {
+		return nil, nil
+	}
+	if strings.Contains(text, "://") {
+		return nil, fault.New(fault.Invalid, "The config drive is at a URL, which is not read here.")
+	}
+	image, err := unpacked(text)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readISO(image, "openstack", "latest", NetworkData)
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	if len(raw) > maxNetworkData {
+		return nil, fault.New(fault.TooLarge, "The config drive's network_data.json has %d bytes; at most %d are read.", len(raw), maxNetworkData)
+	}
+	var data map[string]any
+	if err := json.Unmarshal(raw, &data); err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The config drive's network_data.json is not a JSON object.")
+	}
+	return networkJSON(data)
+}
+
+// unpacked is the image that a drive's text is: base64, with a gzip inside or not.
+func unpacked(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The config drive is not base64.")
+	}
+	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
+		return raw, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The config drive is a broken gzip.")
+	}
+	image, err := io.ReadAll(io.LimitReader(z, MaxDrive+1))
+	switch {
+	case len(image) > MaxDrive:
+		return nil, fault.New(fault.TooLarge, "The config drive is larger than %d bytes unpacked.", MaxDrive)
+	case err != nil:
+		return nil, fault.Wrap(fault.Invalid, errors.Join(errDrive, err), "The config drive is a broken gzip.")
+	}
+	return image, nil
+}
+
+var errDrive = errors.New("config drive")
