@@ -152,7 +152,7 @@ func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
 		"network":    {"noop": none, "flat": unbuilt, "neutron": unbuilt},
 		"power":      {"redfish": {Validator: rf, Power: rf}, "idrac-redfish": {Validator: rf, Power: rf}, "ipmitool": unbuilt, "agent": unbuilt, "fake": {Power: fk}},
 		"raid":       {"no-raid": none, "agent": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, RAID: fk}},
-		"rescue":     {"no-rescue": none, "agent": unbuilt, "fake": {Pause: fk.Pause(fake.Rescue)}},
+		"rescue":     {"no-rescue": none, "agent": {Rescues: true}, "fake": {Pause: fk.Pause(fake.Rescue)}},
 		"storage":    {"noop": none, "cinder": unbuilt, "external": unbuilt, "fake": {Pause: fk.Pause(fake.Storage)}},
 		"vendor":     {"no-vendor": none, "ipmitool": unbuilt, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Vendor: fk}},
 	}

@@ -13,6 +13,7 @@ import (
 // stepConfig sets what the conductor is told about steps.
 func stepConfig(c config.Config, cc *conductor.Config) error {
 	cc.ServiceCallbackLimit = c.Conductor.ServiceCallbackTimeout
+	cc.RescueCallbackLimit = c.Conductor.RescueCallbackTimeout
 	cc.CleanStepLimit, cc.DeployStepLimit, cc.ServiceStepLimit = c.Conductor.CleanStepTimeout, c.Conductor.DeployStepTimeout, c.Conductor.ServiceStepTimeout
 	cc.AbandonLimit = c.Conductor.AbandonedOperationTimeout
 	cc.StepPriority = map[string]int{"deploy.erase_devices": c.Deploy.EraseDevicesPriority, "deploy.erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority,

@@ -39,12 +39,14 @@ var leaveAgent = []step{
 	{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
 }
 
-// longestCallback is how long a boot ISO may be needed; a machine that may call back whenever it likes boots
-// within a month.
+// longestBoot is within what a machine boots that may call back whenever it likes.
+const longestBoot = 30 * 24 * time.Hour
+
+// longestCallback is how long a boot ISO may be needed.
 func (c *Config) longestCallback() time.Duration {
 	limits := []time.Duration{c.DeployCallbackLimit, c.CleanCallbackLimit, c.InspectCallbackLimit, c.ServiceCallbackLimit}
 	if slices.Min(limits) <= 0 {
-		return 30 * 24 * time.Hour
+		return longestBoot
 	}
 	return slices.Max(limits)
 }
@@ -59,7 +61,7 @@ func serviceCallback(c *Config) time.Duration { return c.ServiceCallbackLimit }
 func noRamdisk(op *Op) bool { return !op.Rec.Ramdisk }
 
 func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
-	if err := r.c.checkPolled(op.Node, r.hw.Part, op.Rec.PollOnly); err != nil {
+	if err := r.c.checkPolled(op.Node, r.hw.Part, op.Rec.PollOnly, r.ownISO(op)); err != nil {
 		return Outcome{}, err
 	}
 	if r.hw.ByHand {
@@ -72,8 +74,8 @@ func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, fault.New(fault.NotSupported, "node %s cannot boot a ramdisk: its boot interface %q, with its management interface %q, has no way to",
 			op.Node.UUID, op.Node.Interface("boot"), op.Node.Interface("management"))
 	}
-	if iso := deployISO(op.Node); iso != "" {
-		return done, checkDeployISO(iso)
+	if iso := r.ownISO(op); iso != "" {
+		return done, checkOwnISO(iso, op.role())
 	}
 	return done, r.c.depot.Reachable(ctx, op.Node, op.role())
 }
@@ -100,7 +102,7 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if r.hw.NetBoot != "" {
 		return r.prepareNetBoot(ctx, op)
 	}
-	if iso := deployISO(op.Node); iso != "" {
+	if iso := r.ownISO(op); iso != "" {
 		r.bootOwnISO(op, iso)
 		return done, nil
 	}
@@ -117,7 +119,7 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if r.c.pusher == nil {
-		if url, err = r.c.depot.BootISO(op.Node.UUID, boot, config.Role, r.c.bootUntil()); err != nil {
+		if url, err = r.c.depot.BootISO(op.Node.UUID, boot, config.Role, r.bootUntil(op)); err != nil {
 			return Outcome{}, err
 		}
 	}

@@ -58,6 +58,9 @@ func (r *runner) checkNetBoot(ctx context.Context, op *Op) error {
 	if _, _, err := r.c.netDepot.Ramdisk(op.role()); err != nil {
 		return untried(err)
 	}
+	if op.role() == agentapi.RoleRescue { // Secure Boot is switched off for it, if it is in the way
+		return nil
+	}
 	if !unsignedLoader(r.hw.NetBoot) || r.c.config.SignedIPXE || firmware != metal.UEFI || r.hw.Secure == nil {
 		return nil
 	}
@@ -90,7 +93,7 @@ func (r *runner) checkNetNode(op *Op) error {
 		return fault.New(fault.Invalid, "driver_info pxe_template is not offered: a template of a node's own could say anything to its machine's firmware. "+
 			"Use [pxe] ipxe_config_template or uefi_pxe_config_template")
 	}
-	if n.DriverInfo.Public("deploy_kernel") != "" || n.DriverInfo.Public("deploy_ramdisk") != "" {
+	if op.role() == agentapi.RoleDeploy && (n.DriverInfo.Public("deploy_kernel") != "" || n.DriverInfo.Public("deploy_ramdisk") != "") {
 		return fault.New(fault.NotSupported, "driver_info deploy_kernel and deploy_ramdisk are not built yet for boot interface %s: remove them, and the machine boots the server's own ramdisk", r.hw.NetBoot)
 	}
 	if arch := archOf(n); arch != ramdiskArch {
@@ -158,7 +161,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	b := &metal.NetworkBoot{NodeUUID: op.Node.UUID, NodeName: op.Node.Name, Generation: uuid.NewString(), Interface: r.hw.NetBoot, MACs: netMACs(op.Ports),
-		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.c.bootUntil(), Role: string(op.role()), Key: store.NewToken()}
+		SystemUUID: systemUUID(op.Node), Arch: archOf(op.Node), Expires: r.bootUntil(op), Role: string(op.role()), Key: store.NewToken()}
 	agent, err := r.c.newAgent(op.Node, b.Generation, op.Rec.PollOnly, false)
 	if err != nil {
 		return Outcome{}, err

@@ -60,6 +60,8 @@ type Config struct {
 	WriteLimit time.Duration
 	// ServiceCallbackLimit is the same in service. Default 30m.
 	ServiceCallbackLimit time.Duration
+	// RescueCallbackLimit is the same in a rescue that has no limit of its own. Default 30m.
+	RescueCallbackLimit time.Duration
 	// CleanStepLimit is how long one clean step may take. Default 24h.
 	CleanStepLimit time.Duration
 	// DeployStepLimit is how long one deploy step may take, other than writing the image. Default 4h.
@@ -116,7 +118,7 @@ type Config struct {
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{Lease: 15 * time.Second, Workers: 300, SlowWorkers: 1000, Patience: time.Second, Poll: 2 * time.Second, Backoff: 2 * time.Second,
-		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, ServiceCallbackLimit: 30 * time.Minute,
+		DeployCallbackLimit: 30 * time.Minute, CleanCallbackLimit: 30 * time.Minute, ServiceCallbackLimit: 30 * time.Minute, RescueCallbackLimit: 30 * time.Minute,
 		InspectCallbackLimit: 30 * time.Minute, VouchLimit: 2 * time.Minute,
 		Sweep:      sweepDefaults(),
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},

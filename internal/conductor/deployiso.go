@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/store"
@@ -14,10 +15,26 @@ import (
 // knows the agents' door and its CA, as a rule. Source: Ironic, driver_info deploy_iso.
 func deployISO(n *metal.Node) string { return n.DriverInfo.Public("deploy_iso") }
 
-func checkDeployISO(iso string) error {
+// ownISO is the node's own boot ISO for what the operation boots, "" for the server's. One for deploying rescues nobody.
+// Source: Ironic, driver_info rescue_iso.
+func (r *runner) ownISO(op *Op) string {
+	switch {
+	case r.hw.NetBoot != "":
+		return "" // there is no drive to put it in
+	case op.role() == agentapi.RoleRescue:
+		return op.Node.DriverInfo.Public("rescue_iso")
+	}
+	return deployISO(op.Node)
+}
+
+func checkOwnISO(iso string, role agentapi.Role) error {
+	key := "deploy_iso"
+	if role == agentapi.RoleRescue {
+		key = "rescue_iso"
+	}
 	u, err := url.Parse(iso)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return fault.New(fault.Invalid, "driver_info deploy_iso must be an http or https URL that the machine's BMC can fetch")
+		return fault.New(fault.Invalid, "driver_info %s must be an http or https URL that the machine's BMC can fetch", key)
 	}
 	return nil
 }

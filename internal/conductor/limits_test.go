@@ -22,7 +22,7 @@ func TestEveryStepHasALimit(t *testing.T) {
 			op.Rec.Flow = append(op.Rec.Flow, flowStep{By: byFlow, Step: metal.Step{Interface: "power", Step: flow}})
 		}
 		for _, s := range p.stepsOf(op) {
-			if limit := s.within(&c); limit <= 0 && !isHold(s) {
+			if limit := s.within(&c, op); limit <= 0 && !isHold(s) {
 				t.Errorf("plan %q: step %q has no limit", name, s.name)
 			}
 		}

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
-	"ingot/internal/fault"
 	"ingot/internal/metal"
 )
 
@@ -34,7 +32,7 @@ func (r *runner) checkNetworks(ctx context.Context, op *Op) (warnings []string, 
 		found, err := r.hw.Network.CheckNetwork(ctx, op.Node, w, role)
 		switch {
 		case err == nil && role == metal.RescuingNetwork && r.c.config.RefuseSharedRescue && len(found) > 0:
-			return nil, fault.New(fault.Invalid, "%s The configuration refuses that ([conductor] refuse_shared_rescuing_network).", strings.Join(found, " "))
+			return nil, sharedRescue(found)
 		case err != nil && needed(role):
 			return nil, err
 		case err != nil:

@@ -40,7 +40,7 @@ type record struct {
 	PollOnly bool `json:"poll_only,omitempty"` // its agent calls nobody and is asked
 
 	Wish      metal.BootWish `json:"wish,omitzero"`        // how the instance wants its machine to boot
-	SecureWas bool           `json:"secure_was,omitempty"` // Secure Boot was on before the plan began
+	SecureWas bool           `json:"secure_was,omitempty"` // Secure Boot was on before the plan began; for a rescue, and in its way
 
 	Boot       string    `json:"boot,omitempty"`       // boot generation of the ramdisk
 	MediaURL   string    `json:"media_url,omitempty"`  // of the boot ISO
@@ -64,6 +64,7 @@ type record struct {
 	Running    bool `json:"running,omitempty"` // the work of the current composed step has begun
 	Ran        bool `json:"ran,omitempty"`     // that of any has
 	Aborted    bool `json:"aborted,omitempty"` // it failed because somebody asked
+	Unclean    bool `json:"unclean,omitempty"` // a step could not be undone
 
 	Image       *agentapi.ImageInfo `json:"image,omitempty"`
 	ImageFile   string              `json:"image_file,omitempty"` // the file that a server of ours offers as the image
@@ -86,8 +87,16 @@ func (o *Op) decide(c *Config, h Part) {
 	if own := o.Node.AutomatedClean; own != nil {
 		o.Rec.Clean = *own
 	}
-	if o.row != nil && metal.Plan(o.row.Plan) == metal.PlanInspect { // it boots one whatever deploys the node
+	if o.row == nil {
+		return
+	}
+	switch metal.Plan(o.row.Plan) {
+	case metal.PlanInspect: // it boots one whatever deploys the node
 		o.Rec.Ramdisk, o.Rec.StayOn = true, !c.Inspect.PowerOff
+	case metal.PlanRescue, metal.PlanUnrescue, metal.PlanCheckRescue: // a fake one leaves the machine alone
+		o.Rec.Ramdisk, o.Rec.Wired = h.Rescues, o.Rec.Wired && h.Rescues
+	case metal.PlanTearDown: // it may run a rescue's
+		o.Rec.Ramdisk = o.Rec.Ramdisk || h.Rescues
 	}
 }
 

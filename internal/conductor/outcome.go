@@ -30,9 +30,9 @@ func (r *runner) overdue(ctx context.Context, op *Op, s *step) error {
 		}
 	}
 	if op.row.WaitingWhy != "" {
-		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s%s", s.within(&r.c.config), op.row.WaitingWhy, hint)
+		return fault.New(fault.Unavailable, "time is over: for %s it waited for %s%s", s.within(&r.c.config, op), op.row.WaitingWhy, hint)
 	}
-	return fault.New(fault.Unavailable, "time is over: it did not end within %s%s", s.within(&r.c.config), hint)
+	return fault.New(fault.Unavailable, "time is over: it did not end within %s%s", s.within(&r.c.config, op), hint)
 }
 
 // retry decides what a failed try means: another one later, or the end.
@@ -131,7 +131,7 @@ func (r *runner) enter(ctx context.Context, op *Op, index int, resumed string) e
 	resume := row.Step >= len(r.steps) || !r.steps[row.Step].outside
 	if row.Step < len(r.steps) {
 		s := &r.steps[row.Step]
-		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), s.until(&r.c.config, time.Now())
+		row.StepName, row.StepSince, row.StepLimit = s.name, time.Now(), s.until(&r.c.config, op, time.Now())
 	}
 	return r.save(ctx, op, func(tx *store.Tx, n *metal.Node) error {
 		if resume {

@@ -41,6 +41,8 @@ type Part struct {
 	NetBoot string
 	// Deploys says how a machine is deployed with this implementation of deploy.
 	Deploys Deploys
+	// Rescues: a ramdisk lets the machine's user in. Of rescue.
+	Rescues bool
 	// ByHand: somebody else boots the ramdisk, and its agent gets its token by lookup. Of boot.
 	ByHand bool
 	// Pause is drawn where the work of this kind takes time although it does nothing; nil: no time.
@@ -79,6 +81,7 @@ func (h Hardware) Of(n *metal.Node) (own Hardware, missing []string) {
 		if h.Deploys == Nothing && n.Interface("deploy") == "direct" {
 			h.Deploys = ByAgent
 		}
+		h.Rescues = h.Rescues || n.Interface("rescue") == "agent"
 		return h, nil
 	}
 	own = Hardware{Type: h.Type, Parts: h.Parts, chosen: map[string]Part{}}
@@ -120,7 +123,7 @@ func (h *Part) take(p Part) {
 	h.Drives, h.Terminal, h.NMI = either(h.Drives, p.Drives), either(h.Terminal, p.Terminal), either(h.NMI, p.NMI)
 	h.Lights, h.Vendor = either(h.Lights, p.Lights), either(h.Vendor, p.Vendor)
 	h.Network, h.NetBoot = either(h.Network, p.Network), either(h.NetBoot, p.NetBoot)
-	h.ByHand = h.ByHand || p.ByHand
+	h.ByHand, h.Rescues = h.ByHand || p.ByHand, h.Rescues || p.Rescues
 	if p.Deploys != Nothing {
 		h.Deploys = p.Deploys
 	}

@@ -29,7 +29,8 @@ type step struct {
 	limit  time.Duration // from entering the step to its end, waiting included; 0: as limitOf says
 	// limitOf is the limit where the operator sets it; 0 from it is no limit.
 	limitOf func(*Config) time.Duration
-	tries   int // how often run may fail; 0: three times
+	limitBy func(*Config, *Op) time.Duration // the same, where an operation may have its own
+	tries   int                              // how often run may fail; 0: three times
 	// late looks for what could explain that the limit has passed: a phrase, "" for none.
 	late func(*runner, context.Context, *Op) string
 	skip func(*Op) bool
@@ -45,16 +46,19 @@ type step struct {
 }
 
 // within is how long the step may take.
-func (s *step) within(c *Config) time.Duration {
-	if s.limitOf != nil {
+func (s *step) within(c *Config, op *Op) time.Duration {
+	switch {
+	case s.limitBy != nil:
+		return s.limitBy(c, op)
+	case s.limitOf != nil:
 		return s.limitOf(c)
 	}
 	return s.limit
 }
 
 // until is when the step fails if it was entered now; zero: never.
-func (s *step) until(c *Config, now time.Time) time.Time {
-	if within := s.within(c); within > 0 {
+func (s *step) until(c *Config, op *Op, now time.Time) time.Time {
+	if within := s.within(c, op); within > 0 {
 		return now.Add(within)
 	}
 	return time.Time{}

@@ -33,8 +33,8 @@ var journeys = slices.Concat([]journey{
 	{"rebuild", metal.PlanDeploy, metal.Active, metal.EventRebuild, "{}", metal.Active, metal.DeployFailed, true, true, "image " + testHash},
 	{"inspect", metal.PlanInspect, metal.Manageable, metal.EventInspect, "{}", metal.Manageable, metal.InspectFailed, true, false, "user data"},
 	{"inspect out of band", metal.PlanProbe, metal.Manageable, metal.EventInspect, "{}", metal.Manageable, metal.InspectFailed, true, true, "user data"},
-	{"rescue", metal.PlanRescue, metal.Active, metal.EventRescue, "{}", metal.Rescue, metal.RescueFailed, true, true, "user data"},
-	{"unrescue", metal.PlanUnrescue, metal.Rescue, metal.EventUnrescue, "{}", metal.Active, metal.UnrescueFailed, true, true, "user data"},
+	{"fake rescue", metal.PlanRescue, metal.Active, metal.EventRescue, "{}", metal.Rescue, metal.RescueFailed, true, true, "user data"},
+	{"fake unrescue", metal.PlanUnrescue, metal.Rescue, metal.EventUnrescue, "{}", metal.Active, metal.UnrescueFailed, true, true, "user data"},
 	{"adopt", metal.PlanAdopt, metal.Manageable, metal.EventAdopt, "{}", metal.Active, metal.AdoptFailed, true, true, "user data"},
 	{"power on", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power on"}}`, metal.Active, metal.Active, false, true, "user data"},
 	{"power off", metal.PlanPower, metal.Active, "", `{"ask":{"power":"power off"}}`, metal.Active, metal.Active, true, false, "user data"},
@@ -47,7 +47,7 @@ var journeys = slices.Concat([]journey{
 	{"deploy with steps", metal.PlanDeploy, metal.Available, metal.EventDeploy, deploySteps, metal.Active, metal.DeployFailed, false, true, "image " + testHash},
 	{"restore", metal.PlanRestore, metal.Active, "", "{}", metal.Active, metal.Active, false, true, "user data"},
 	{"soft reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"soft rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
-}, firmwareJourneys, peripheralJourneys, vifJourneys)
+}, firmwareJourneys, peripheralJourneys, vifJourneys, rescueJourneys)
 
 // The steps that callers give in these journeys: each kind of step, in every plan that takes any.
 const (
@@ -78,6 +78,7 @@ func (j journey) start(w *world) *world {
 		w.node.InstanceInfo = w.node.InstanceInfo.With("capabilities", wish)
 		w.firm = firmware{legacy: j.event == metal.EventDeploy, secure: j.event == metal.EventDelete}
 	}
+	w.rescuable(j)
 	w.save()
 	w.wire(j)
 	w.ask(j.plan, j.event, j.record)
@@ -94,6 +95,7 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 		t.Errorf("%s: firmware %+v", label, w.firm)
 	}
 	w.peripheralsArrived(j, n, label)
+	w.rescueArrived(j, n, label)
 	w.wiredAs(j.networks(), label)
 	w.vifsArrived(j, label)
 	if w.on != j.runs || w.media != "" || a != nil || w.disk != j.disk {

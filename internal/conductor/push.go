@@ -28,8 +28,14 @@ type Pusher interface {
 func (c *Conductor) PushTo(p Pusher) { c.pusher = p }
 
 // bootUntil is until when a boot ISO that is made now may be needed.
-func (c *Conductor) bootUntil() time.Time {
-	return time.Now().Add(c.config.longestCallback() + time.Hour)
+func (r *runner) bootUntil(op *Op) time.Time {
+	longest := r.c.config.longestCallback()
+	if op.role() == agentapi.RoleRescue {
+		if longest = rescueCallback(&r.c.config, op); longest <= 0 {
+			longest = longestBoot
+		}
+	}
+	return time.Now().Add(longest + time.Hour)
 }
 
 // pushBoot puts the boot ISO of an identity that was kept on a boot host.
@@ -49,7 +55,7 @@ func (r *runner) pushBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	url, err := r.c.pusher.Push(ctx, op.Node.UUID, op.Rec.Boot, config, params, r.c.bootUntil())
+	url, err := r.c.pusher.Push(ctx, op.Node.UUID, op.Rec.Boot, config, params, r.bootUntil(op))
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -32,7 +32,7 @@ func (r *runner) validate(ctx context.Context, op *Op) (Outcome, error) {
 		if kind.Name == "vendor" {
 			continue
 		}
-		if err := r.validOne(op, kind.Name); err != nil {
+		if err := r.validOne(ctx, op, kind.Name); err != nil {
 			out[kind.Name] = metal.Validation{Result: &no, Reason: sentence(err)}
 			continue
 		}
@@ -48,7 +48,7 @@ func (r *runner) validate(ctx context.Context, op *Op) (Outcome, error) {
 }
 
 // validOne says what would keep one interface of a node from working.
-func (r *runner) validOne(op *Op, kind string) error {
+func (r *runner) validOne(ctx context.Context, op *Op, kind string) error {
 	n, name := op.Node, op.Node.Interface(kind)
 	switch {
 	case slices.Contains(op.missing, kind):
@@ -62,10 +62,12 @@ func (r *runner) validOne(op *Op, kind string) error {
 		return err
 	}
 	polled, _ := metal.PollOnly(n, r.c.config.PollOnly) // what cannot be read is said next
-	if err := r.c.checkPolled(n, r.hw.Part, polled); kind == "boot" && err != nil {
+	if err := r.c.checkPolled(n, r.hw.Part, polled, deployISO(n)); kind == "boot" && err != nil {
 		return err
 	}
 	switch {
+	case kind == "rescue":
+		return r.validRescue(ctx, op)
 	case kind == "boot" && r.hw.NetBoot != "":
 		return r.checkNetNode(op)
 	case kind == "boot" && !r.hw.ByHand:

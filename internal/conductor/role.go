@@ -8,7 +8,7 @@ import (
 // role is what the operation boots a ramdisk for.
 func (o *Op) role() agentapi.Role {
 	switch metal.Plan(o.row.Plan) {
-	case metal.PlanRescue:
+	case metal.PlanRescue, metal.PlanCheckRescue:
 		return agentapi.RoleRescue
 	}
 	return agentapi.RoleDeploy

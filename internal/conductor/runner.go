@@ -230,7 +230,7 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	}
 	now := time.Now()
 	if row.StepName != s.name {
-		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, s.until(&r.c.config, now), 0, false
+		row.StepName, row.StepSince, row.StepLimit, row.Attempts, row.Tried = s.name, now, s.until(&r.c.config, op, now), 0, false
 		row.WaitingFor, row.WaitingWhy, row.Progress = "", "", ""
 		if err := r.save(ctx, op, nil); err != nil {
 			return false, err
@@ -325,7 +325,7 @@ func (r *runner) undoStep(ctx context.Context, op *Op) (parked bool, err error) 
 		if err != nil {
 			r.log.Warn("step cannot be undone", "step", s.name, "error", err)
 			r.event(op, "error", "ERROR", fmt.Sprintf("Step %q could not be undone: %s", s.name, sentence(err)))
-			row.Error = leftBehind(row.Error, s.name)
+			row.Error, op.Rec.Unclean = leftBehind(row.Error, s.name), true
 			r.leftMedium(op, s)
 		} else {
 			r.event(op, "undo", "INFO", fmt.Sprintf("Step %q was undone.", s.name))

@@ -21,7 +21,7 @@ var tearDownPlan = plan{
 		leaveNetwork(metal.TenantNetwork),
 		leaveProvisioning(),
 		{name: "detach vifs", class: checkable, run: (*runner).detachAll, limit: networkLimit, skip: unwired},
-		{name: "switch secure boot off", class: checkable, run: (*runner).secureBootOff, limit: 15 * time.Minute, skip: noSecureWish},
+		{name: "switch secure boot off", class: checkable, run: (*runner).secureBootAfter, limit: 15 * time.Minute, skip: noSecureChange},
 		{name: "forget instance", class: repeatable, run: (*runner).forgetInstance, limit: time.Minute},
 	},
 }

@@ -51,8 +51,9 @@ func (c *Conductor) agentClient(a *store.Agent, url string) (*agentapi.Client, e
 	return agentapi.NewPinnedClient(url, a.Token, agentapi.Pin{Agent: a.VerifyCA, Client: &mine})
 }
 
-// checkPolled says why a node's agent cannot be only polled, if it is to be, before its machine is touched.
-func (c *Conductor) checkPolled(n *metal.Node, hw Part, polled bool) error {
+// checkPolled says why a node's agent cannot be only polled, if it is to be, before its machine is touched. iso is the node's
+// own that it would boot.
+func (c *Conductor) checkPolled(n *metal.Node, hw Part, polled bool, iso string) error {
 	if _, err := metal.PollOnly(n, polled); err != nil || !polled {
 		return err
 	}
@@ -62,8 +63,8 @@ func (c *Conductor) checkPolled(n *metal.Node, hw Part, polled bool) error {
 		return fault.New(fault.Invalid, "node %s is only polled, and its machine must reach no server of the control plane, so all that it fetches comes from a boot host: name one in [deploy] boot_hosts"+orNot, n.UUID)
 	case hw.ByHand:
 		return fault.New(fault.Invalid, "node %s is only polled, and a machine that is booted by hand has nothing that says whom to trust: use a boot interface that boots it"+orNot, n.UUID)
-	case deployISO(n) != "":
-		return fault.New(fault.Invalid, "node %s is only polled, and its own ISO in driver_info deploy_iso carries no key of this boot, so nothing would say whom to trust: remove it"+orNot, n.UUID)
+	case iso != "":
+		return fault.New(fault.Invalid, "node %s is only polled, and its own ISO in driver_info (deploy_iso, or rescue_iso) carries no key of this boot, so nothing would say whom to trust: remove it"+orNot, n.UUID)
 	}
 	return nil
 }

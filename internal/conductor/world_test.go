@@ -70,6 +70,9 @@ type world struct {
 
 	net *netWorld // nil: the machine boots from media
 
+	held *keeping // the secret values that servers hold; nil: none can be had
+	user rescued
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -156,6 +159,9 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	cond.crash = crash
 	if w.net != nil {
 		cond.BootFromNetwork(w.net)
+	}
+	if w.held != nil {
+		cond.UseSecrets(w.held)
 	}
 	if w.host != nil {
 		cond.PushTo(w.host)
@@ -281,7 +287,7 @@ func (w *world) SetPower(_ context.Context, _ *metal.Node, want metal.Power) err
 	if w.on = want == metal.PowerOn; w.on {
 		w.firm.boot()
 	}
-	w.commands = nil // an agent that starts remembers nothing
+	w.commands, w.user.in, w.user.gone = nil, false, false // an agent that starts remembers nothing
 	return nil
 }
 
@@ -379,6 +385,9 @@ func (w *world) callBack() {
 func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.user.gone {
+		panic(http.ErrAbortHandler) // nobody listens any more
+	}
 	if !w.on || req.URL.Query().Get("agent_token") != w.token {
 		http.Error(rw, `{"faultstring": "Token invalid."}`, http.StatusUnauthorized)
 		return
@@ -404,6 +413,9 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 	w.count("agent " + short)
 	w.runCommand(short, cmd, &res)
 	w.commands = append(w.commands, res)
+	if w.user.hurried && w.user.in {
+		w.user.gone = true
+	}
 	out, _ := json.Marshal(res)
 	_, _ = rw.Write(out)
 }
@@ -459,6 +471,8 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		res.CommandStatus = agentapi.Running
 	case "power_off":
 		w.on = false
+	case "finalize_rescue":
+		w.letIn(cmd, res)
 	}
 }
 

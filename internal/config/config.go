@@ -120,6 +120,9 @@ type Conductor struct {
 	CleanCallbackTimeout time.Duration `key:"clean_callback_timeout" min:"0"`
 	// ServiceCallbackTimeout is how long a machine may take to call back in service. 0 is for ever.
 	ServiceCallbackTimeout time.Duration `key:"service_callback_timeout" min:"0"`
+	// RescueCallbackTimeout is how long a machine may take to call back in a rescue whose request gives no limit of its own.
+	// 0 is for ever.
+	RescueCallbackTimeout time.Duration `key:"rescue_callback_timeout" min:"0"`
 	// CleanStepTimeout is how long one clean step may take. 0 is for ever.
 	CleanStepTimeout time.Duration `key:"clean_step_timeout" min:"0"`
 	// DeployStepTimeout is how long one deploy step may take, other than writing the image. 0 is for ever.
@@ -232,7 +235,7 @@ func Defaults() Config {
 		Keystone: identity.DefaultKeystone(),
 		VSwitch:  vswitch.Defaults(),
 		Neutron:  neutron.Defaults(),
-		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute,
+		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute, RescueCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute, RescuePasswordHashAlgorithm: "sha512"},
 		Services:  Services{RBACServiceProjectName: "service"},

@@ -55,7 +55,7 @@ func (p Plan) Version() int {
 		return 2
 	case PlanTearDown, PlanClean, PlanInspect: // 2: boot mode and Secure Boot, each clean step a step of the plan, inspection rules; 3: networks
 		return 3
-	case PlanProbe, PlanManual, PlanService, PlanRestore: // inspection rules; networks
+	case PlanProbe, PlanManual, PlanService, PlanRestore, PlanRescue, PlanUnrescue: // inspection rules; networks; rescue by a ramdisk
 		return 2
 	}
 	return 1
