@@ -72,7 +72,7 @@ func (r *runner) planImage(op *Op, i Image) error {
 	op.Rec.Bring = nil
 	from, err := r.c.imageSource(op.Node, op.Rec.PollOnly)
 	if err == nil && op.Rec.PollOnly && (r.c.images == nil || !r.c.images.Hosts()) {
-		err = r.c.checkPolled(op.Node, r.hw.Part, true)
+		err = r.c.checkPolled(op.Node, r.hw.Part, true, r.ownISO(op))
 	}
 	if err != nil || r.c.images == nil {
 		return err
