@@ -60,6 +60,8 @@ type Config struct {
 	Version   string
 	// SetClock sets the machine's clock; nil leaves it alone.
 	SetClock func(time.Time) error
+	// Linger is how long a machine that was handed over tells so to a conductor that has heard it; 0: 10 s.
+	Linger time.Duration
 	// Steps is what commands work with. What follows from Boot, Lockdown and Log are filled in here.
 	Steps steps.Config
 	Log   *slog.Logger
@@ -109,7 +111,7 @@ func Run(ctx context.Context, c Config) error {
 	})
 	table := steps.New(c.work(id, func() { stop(ErrLockdown) }), id.node)
 	commands := server.New(ctx, server.Config{Token: id.token, Version: c.Version, Log: c.Log, Ended: heart.Force,
-		Client: own.client, Final: still, Commands: table.Commands()})
+		Client: own.client, Final: still, Linger: c.Linger, Commands: table.Commands()})
 
 	c.Log.Info("agent serves commands", "url", base.String(), "node", id.node.UUID, "role", string(c.Boot.Role), "one_client", own.client != nil)
 	var aside sync.WaitGroup

@@ -25,8 +25,8 @@ const (
 	// runDir is where what belongs to this boot lies; it is in memory, and root's alone.
 	runDir      = "run/ingot-agent"
 	networkFile = "network_data.json"
-	// startLimit is how long the target may take: sshd makes its host keys first.
-	startLimit = time.Minute
+	// startLimit is how long the target may take: sshd makes its host keys first. A conductor waits a minute for the answer.
+	startLimit = 45 * time.Second
 	// makeLimit is how long useradd may take, and stopping what was started.
 	makeLimit = 20 * time.Second
 )

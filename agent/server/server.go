@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -38,7 +39,9 @@ type Config struct {
 	Client *agentapi.Certificate
 	// Final is called once, when a command that is the last was done. May be nil.
 	Final func()
-	Log   *slog.Logger
+	// Linger is how long lists are answered after one with the last command's result was fetched; 0: 10 s.
+	Linger time.Duration
+	Log    *slog.Logger
 }
 
 // Server runs commands. Make it with New.
@@ -69,7 +72,7 @@ type Server struct {
 func New(ctx context.Context, c Config) *Server {
 	s := &Server{token: c.Token, version: c.Version, commands: c.Commands, ended: c.Ended, client: c.Client, log: c.Log,
 		started: time.Now(), gate: make(chan struct{}, 1),
-		final: make(chan struct{}), fetched: make(chan struct{}), seenWait: seenWait, unseenWait: unseenWait}
+		final: make(chan struct{}), fetched: make(chan struct{}), seenWait: cmp.Or(c.Linger, seenWait), unseenWait: unseenWait}
 	s.markSeen = sync.OnceFunc(func() { close(s.fetched) })
 	s.finish = sync.OnceFunc(func() {
 		close(s.final)
