@@ -17,8 +17,9 @@ packages=(
 	ipxe-qemu             # boot ROMs for the NICs of machines with a BIOS
 	isc-dhcp-client       # dhclient: a DHCPv6 client that is not ours, for the tests of the boot services; no daemon
 	jq                    # reading JSON in scripts
+	kmod                  # depmod: the index of the modules in the Debian ramdisk
 	make
-	mmdebstrap            # the demo's operating system image
+	mmdebstrap            # the demo's operating system image, and the Debian ramdisk
 	mtools                # copying into a FAT without a mount
 	openssh-client        # logging in to what was deployed
 	ovmf                  # UEFI firmware with Microsoft's keys enrolled

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -54,7 +55,7 @@ func examineHost(ctx context.Context, data, file string, serving bool) []metal.F
 	out := append([]metal.Finding{fine("configuration", "It can be read.")}, examineData(data)...)
 	out = append(out, examineUsers(data, loaded.Config)...)
 	out = append(out, examinePolling(loaded.Config)...)
-	out = append(out, examineRamdisk(filepath.Join(data, "ramdisk")), examineClock())
+	out = append(append(out, examineRamdisks(data)...), examineClock())
 	if !serving {
 		out = append(out, examinePorts(loaded.Config)...)
 	}
@@ -113,28 +114,45 @@ func space(dir string) metal.Finding {
 	return fine("disk", "%s", said)
 }
 
-func examineRamdisk(dir string) metal.Finding {
+// examineRamdisks looks at the ramdisk that every machine needs, and at the one that rescues need.
+func examineRamdisks(data string) []metal.Finding {
+	rescue := fine("rescue ramdisk", "There is none: machines cannot be rescued. \"ingot ramdisk build --kind debian\" makes it.")
+	dir := filepath.Join(data, "ramdisk-debian")
+	if _, err := os.Stat(filepath.Join(dir, depot.ManifestName)); err == nil {
+		rescue = examineRamdisk("rescue ramdisk", dir, depot.KindDebian, "Without it machines cannot be rescued.")
+	}
+	return []metal.Finding{examineRamdisk("ramdisk", filepath.Join(data, "ramdisk"), depot.KindDeploy, "Without it machines of fake hardware only can be deployed."), rescue}
+}
+
+func examineRamdisk(name, dir, kind, without string) metal.Finding {
+	build := "ingot ramdisk build"
+	if kind != depot.KindDeploy {
+		build += " --kind " + kind
+	}
 	m, err := depot.ReadManifest(dir)
 	if err != nil {
 		said, ok := fault.PublicOf(err)
 		if !ok {
 			said = err.Error()
 		}
-		return wrong(metal.Warn, "ramdisk", said, "Without it machines of fake hardware only can be deployed.")
+		return wrong(metal.Warn, name, said, without)
+	}
+	if is := cmp.Or(m.Kind, depot.KindDeploy); is != kind {
+		return wrong(metal.Fail, name, fmt.Sprintf("The one in %s is of the kind %s.", dir, is), build)
 	}
 	info, err := os.Stat(filepath.Join(dir, depot.ISOName))
 	if err != nil {
-		return wrong(metal.Fail, "ramdisk", "Its boot ISO is missing.", "ingot ramdisk build")
+		return wrong(metal.Fail, name, "Its boot ISO is missing.", build)
 	}
 	if age := time.Since(info.ModTime()); age > ramdiskOld {
-		return wrong(metal.Warn, "ramdisk", fmt.Sprintf("It is %d days old; its kernel is %s.", int(age.Hours()/24), m.KernelRelease), "ingot ramdisk build, for the security updates since.")
+		return wrong(metal.Warn, name, fmt.Sprintf("It is %d days old; its kernel is %s.", int(age.Hours()/24), m.KernelRelease), build+", for the security updates since.")
 	}
 	signed := slices.ContainsFunc(m.Packages, func(p depot.Package) bool { return strings.HasPrefix(p.Name, "shim-signed") })
 	if !signed {
-		return wrong(metal.Warn, "ramdisk", "Its boot loader is not the distribution's signed one: machines with Secure Boot may refuse it.",
+		return wrong(metal.Warn, name, "Its boot loader is not the distribution's signed one: machines with Secure Boot may refuse it.",
 			"See that your firmware trusts who signed it, or build it without --shim.")
 	}
-	return fine("ramdisk", "Kernel %s, with the distribution's signed boot loader.", m.KernelRelease)
+	return fine(name, "Kernel %s, with the distribution's signed boot loader.", m.KernelRelease)
 }
 
 // examineClock asks the kernel whether something keeps the clock. Source: adjtimex(2), STA_UNSYNC and TIME_ERROR.
@@ -167,7 +185,7 @@ func examinePorts(c config.Config) []metal.Finding {
 func (s *server) examine(ctx context.Context) []metal.Finding {
 	out := append(examineData(s.f.data), examineClock(), s.rules.examine())
 	if s.worker != nil {
-		out = append(out, examineRamdisk(filepath.Join(s.f.data, "ramdisk")), s.examineBootURL(ctx))
+		out = append(append(out, examineRamdisks(s.f.data)...), s.examineBootURL(ctx))
 	}
 	if s.netboot != nil {
 		out = append(out, s.bootFiles)

@@ -22,6 +22,12 @@ const (
 // ManifestVersion is the form of the manifest and of the placeholders this server understands.
 const ManifestVersion = 1
 
+// The kinds of ramdisk. A manifest without one is of KindDeploy: before there was another it said nothing.
+const (
+	KindDeploy = "deploy" // kernel and agent alone: cleans, deploys, inspects
+	KindDebian = "debian" // a Debian with tools, which a person logs in to: rescue
+)
+
 // VolumeLabel is the ISO's label: the agent protocol's for a boot ISO that carries network data.
 const VolumeLabel = "config-2"
 
@@ -52,6 +58,7 @@ type Region struct {
 // the same inputs give the same manifest.
 type Manifest struct {
 	Version        int       `json:"version"`
+	Kind           string    `json:"kind,omitempty"`
 	KernelRelease  string    `json:"kernel_release"`
 	Files          []File    `json:"files"`             // of the folder: kernel, initramfs, boot.iso
 	Loaders        []File    `json:"loaders,omitempty"` // of its folder "loaders": boot loaders for the network

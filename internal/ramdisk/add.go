@@ -19,7 +19,7 @@ const (
 )
 
 // reserved are the parts of a ramdisk that nothing is added to: the agent mounts over them, or makes them.
-var reserved = []string{"init", "proc", "sys", "dev", "run", "tmp", "mnt", "lib/modules", "etc/ingot/modules", "etc/ingot/release", "etc/ssl/certs/ca-certificates.crt"}
+var reserved = []string{"init", "proc", "sys", "dev", "run", "tmp", "mnt", "lib/modules", "usr/lib/modules", "etc/ingot/modules", "etc/ingot/release", "etc/ssl/certs/ca-certificates.crt"}
 
 // addFolders puts the files of folders into the archive under the paths that they have there, and identifies
 // them. What a file may be is narrow: the result must be the same on every machine, and lead nowhere else.
@@ -34,7 +34,7 @@ func addFolders(a *archive, dirs []string) (added []depot.File, err error) {
 			if err != nil {
 				return err
 			}
-			id, err := addOne(a, at, filepath.ToSlash(name), e)
+			id, err := addOne(a, at, a.merged(filepath.ToSlash(name)), e)
 			if err != nil || e.IsDir() {
 				return err
 			}
@@ -65,7 +65,7 @@ func addOne(a *archive, at, name string, e fs.DirEntry) (depot.File, error) {
 		}
 	}
 	for dir := name; dir != "."; dir = path.Dir(dir) {
-		if was, ok := a.entries[dir]; ok && (was.mode != modeDir || dir == name && !e.IsDir()) {
+		if was, ok := a.entries[dir]; ok && (was.mode&modeType != modeDir&modeType || dir == name && !e.IsDir()) {
 			return no("/" + dir + " is there already")
 		}
 	}
@@ -73,7 +73,9 @@ func addOne(a *archive, at, name string, e fs.DirEntry) (depot.File, error) {
 	case err != nil:
 		return depot.File{}, err
 	case info.IsDir():
-		a.add(entry{name: name, mode: modeDir})
+		if _, ok := a.entries[name]; !ok {
+			a.add(entry{name: name, mode: modeDir})
+		}
 		return depot.File{}, nil
 	case info.Mode().Type() == fs.ModeSymlink:
 		return addLink(a, at, name)
@@ -91,6 +93,15 @@ func addOne(a *archive, at, name string, e fs.DirEntry) (depot.File, error) {
 		id.Name = "add/" + name
 		return id, err
 	}
+}
+
+// merged is a name as it is where the top folders are links: lib/x is usr/lib/x in Debian.
+func (a *archive) merged(name string) string {
+	top, rest, _ := strings.Cut(name, "/")
+	if e, ok := a.entries[top]; ok && e.mode == modeLink {
+		return path.Join(string(e.data), rest)
+	}
+	return name
 }
 
 // addLink adds a link to another of the added files.

@@ -17,6 +17,7 @@ import (
 // Options say what a ramdisk is made from. What is empty of Kernel, Modules, Shim, Grub and CA comes from
 // the distribution's packages.
 type Options struct {
+	Kind    string // depot.KindDeploy or depot.KindDebian; "": KindDeploy
 	Agent   string // the agent's program, static; needed
 	Out     string // folder for the result; needed, made if absent
 	Work    string // folder for fetched and unpacked packages, kept for the next time; "": Out/.work
@@ -30,6 +31,8 @@ type Options struct {
 	// Add are folders whose files go into the initramfs too, under the paths they have there: plugins of the
 	// agent, as usr/lib/ingot/plugins/NAME, and what they need.
 	Add []string
+	// Include are packages that the Debian ramdisk gets beside its own.
+	Include []string
 
 	// Say is told what is being done, in a line without its end; nil: nobody.
 	Say func(line string)
@@ -38,7 +41,7 @@ type Options struct {
 // Build makes the ramdisk and returns its manifest. A folder that holds one already gets the new one file
 // by file, the manifest last: a server that reads it in between says it does not fit. Errors:
 // fault.Invalid for options and files that cannot do, fault.Unavailable for packages that cannot be had,
-// fault.TooLarge if the initramfs grows past 40 MB.
+// fault.TooLarge if the initramfs grows past 40 MB (Debian: 400 MB).
 func Build(ctx context.Context, o Options) (*depot.Manifest, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -65,6 +68,9 @@ func Build(ctx context.Context, o Options) (*depot.Manifest, error) {
 func (o *Options) check() error {
 	if o.Agent == "" || o.Out == "" {
 		return fault.New(fault.Invalid, "A ramdisk needs an agent and a folder to go to.")
+	}
+	if err := o.checkKind(); err != nil {
+		return err
 	}
 	// The packages are unpacked by programs that run in another folder.
 	for _, p := range []*string{&o.Agent, &o.Out, &o.Work, &o.Kernel, &o.Modules, &o.Shim, &o.Grub, &o.NetGrub, &o.IPXE, &o.CA} {
@@ -110,6 +116,7 @@ type inputs struct {
 	packages                    []depot.Package
 	mdadm                       []placed // with its libraries; none: no software RAID
 	loaders                     []placed // boot loaders for the network; none: those machines have none
+	system                      string   // the tar of a Debian system; "": the ramdisk has none
 }
 
 // gather finds the inputs.
@@ -120,7 +127,7 @@ func (o *Options) gather(ctx context.Context) (inputs, error) {
 		work = filepath.Join(o.Out, ".work")
 	}
 	d := &debian{work: work, say: o.say}
-	if slices.Contains([]string{o.Kernel, o.Shim, o.Grub, o.CA}, "") {
+	if o.Kind == depot.KindDebian || slices.Contains([]string{o.Kernel, o.Shim, o.Grub, o.CA}, "") {
 		if err := d.available(); err != nil {
 			return inputs{}, err
 		}
@@ -133,8 +140,10 @@ func (o *Options) gather(ctx context.Context) (inputs, error) {
 		if in.kernel, in.modules, err = d.kernelFiles(ctx); err != nil {
 			return inputs{}, err
 		}
-		if in.mdadm, err = d.mdadm(ctx); err != nil {
-			return inputs{}, err
+		if o.Kind == depot.KindDeploy {
+			if in.mdadm, err = d.mdadm(ctx); err != nil {
+				return inputs{}, err
+			}
 		}
 	}
 	for _, c := range []struct {
@@ -156,6 +165,13 @@ func (o *Options) gather(ctx context.Context) (inputs, error) {
 	}
 	if in.loaders, err = o.netLoaders(ctx, d, in.shim); err != nil {
 		return inputs{}, err
+	}
+	if o.Kind == depot.KindDebian {
+		b, err := d.base(ctx, o.Include)
+		if err != nil {
+			return inputs{}, err
+		}
+		in.system, d.used = b.tar, append(d.used, b.packages...)
 	}
 	in.packages = d.used
 	return in, nil
@@ -214,36 +230,13 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
 	}
-	picked, err := tree.pick(wanted)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
-	}
-	m := &depot.Manifest{Version: depot.ManifestVersion, KernelRelease: tree.release, Packages: append([]depot.Package{}, in.packages...),
-		Modules: picked.load, BuiltinModules: picked.builtin, MissingModules: picked.missing,
-		VolumeLabel: depot.VolumeLabel, KernelParams: depot.BaseKernelParams}
+	m := &depot.Manifest{Version: depot.ManifestVersion, Kind: o.Kind, KernelRelease: tree.release, Packages: append([]depot.Package{}, in.packages...),
+		BuiltinModules: []string{}, MissingModules: []string{}, VolumeLabel: depot.VolumeLabel, KernelParams: depot.BaseKernelParams}
 	kernel, initramfs := filepath.Join(scratch, depot.KernelName), filepath.Join(scratch, depot.InitramfsName)
 	if err := copyFile(kernel, in.kernel); err != nil {
 		return nil, err
 	}
-	o.say("packing the initramfs: kernel %s, %d modules", tree.release, len(picked.load))
-	var a archive
-	if err := fill(&a, o.Agent, in.certificates, tree, picked); err != nil {
-		return nil, err
-	}
-	raid, err := fillRAID(&a, tree, picked, in.mdadm)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
-	}
-	m.Modules = append(m.Modules, raid...)
-	added, err := addFolders(&a, o.Add)
-	if err != nil {
-		return nil, err
-	}
-	if len(added) > 0 {
-		o.say("%d files are added", len(added))
-		m.Inputs = append(m.Inputs, added...)
-	}
-	if m.UnpackedSize, err = pack(&a, initramfs, maxInitramfs); err != nil {
+	if err := o.initramfs(m, in, tree, initramfs, scratch); err != nil {
 		return nil, err
 	}
 	o.say("writing the boot ISO")
@@ -255,6 +248,60 @@ func (o *Options) make(in inputs, scratch string) (*depot.Manifest, error) {
 		return nil, err
 	}
 	return m, o.identify(m, in, scratch)
+}
+
+// initramfs makes the file and notes what is in it.
+func (o *Options) initramfs(m *depot.Manifest, in inputs, tree *moduleTree, out, scratch string) error {
+	var a archive
+	limit := int64(maxInitramfs)
+	var err error
+	if o.Kind == depot.KindDebian {
+		limit = maxDebian
+		system, openErr := os.Open(in.system)
+		if openErr != nil {
+			return openErr
+		}
+		defer system.Close() // read-only: nothing is lost
+		var ca []byte
+		if o.CA != "" {
+			ca = in.certificates
+		}
+		m.Modules, err = fillDebian(&a, o.Agent, system, ca, tree, scratch)
+	} else {
+		err = o.fillDeploy(&a, m, in, tree)
+	}
+	if err != nil {
+		return err
+	}
+	added, err := addFolders(&a, o.Add)
+	if err != nil {
+		return err
+	}
+	if len(added) > 0 {
+		o.say("%d files are added", len(added))
+		m.Inputs = append(m.Inputs, added...)
+	}
+	o.say("packing the initramfs: kernel %s, %d modules", tree.release, len(m.Modules))
+	m.UnpackedSize, err = pack(&a, out, limit)
+	return err
+}
+
+// fillDeploy fills the archive of a deploy ramdisk.
+func (o *Options) fillDeploy(a *archive, m *depot.Manifest, in inputs, tree *moduleTree) error {
+	picked, err := tree.pick(wanted)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
+	}
+	m.BuiltinModules, m.MissingModules = picked.builtin, picked.missing
+	if err := fill(a, o.Agent, in.certificates, tree, picked); err != nil {
+		return err
+	}
+	raid, err := fillRAID(a, tree, picked, in.mdadm)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "The kernel modules cannot be used.")
+	}
+	m.Modules = append(picked.load, raid...)
+	return nil
 }
 
 // identify hashes what went in and what came out.

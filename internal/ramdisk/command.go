@@ -12,7 +12,7 @@ import (
 
 // Command is "ingot ramdisk".
 func Command() *cobra.Command {
-	c := &cobra.Command{Use: "ramdisk", Short: "Make the ramdisk that machines boot to be provisioned"}
+	c := &cobra.Command{Use: "ramdisk", Short: "Make the ramdisks that machines boot to be provisioned and rescued"}
 	c.AddCommand(buildCommand())
 	return c
 }
@@ -22,10 +22,15 @@ func buildCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build",
 		Short: "Make kernel, initramfs and boot ISO",
-		Long: `Make the deploy ramdisk: Debian's signed kernel, an initramfs with the agent and the kernel modules that
-storage and network need, and a boot ISO that starts under Secure Boot. Needs no root and mounts nothing.
+		Long: `Make a ramdisk: Debian's signed kernel, an initramfs, and a boot ISO that starts under Secure Boot.
 
-On Debian the parts are fetched with apt, mdadm for software RAID among them. Elsewhere, or to use your own, give them as files.`,
+The kind deploy (the default) has the agent and the kernel modules that storage and network need. It cleans, deploys and
+inspects. On Debian the parts are fetched with apt, mdadm for software RAID among them; elsewhere, or to use your own, give
+them as files. Needs no root and mounts nothing.
+
+The kind debian is a whole Debian with tools for disks and networks, which the user of a machine logs in to: rescue. It is
+made by mmdebstrap from the packages of the Debian that runs here, as root, or without where user namespaces allow it.
+Nothing of this host's goes into it; what you add with --include and --add does, and every user of a rescue can read it.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.Agent == "" {
@@ -34,6 +39,12 @@ On Debian the parts are fetched with apt, mdadm for software RAID among them. El
 					return err
 				}
 				o.Agent = agent
+			}
+			if o.Out == "" {
+				if err := o.checkKind(); err != nil {
+					return err
+				}
+				o.Out = Folder("ingot-data", o.Kind)
 			}
 			o.Say = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
 			m, err := Build(c.Context(), o)
@@ -44,7 +55,8 @@ On Debian the parts are fetched with apt, mdadm for software RAID among them. El
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Out, "out", "ingot-data/ramdisk", "folder for the result")
+	f.StringVar(&o.Kind, "kind", depot.KindDeploy, "deploy, or debian for rescue")
+	f.StringVar(&o.Out, "out", "", "folder for the result (default: ingot-data/ramdisk, of the kind debian ingot-data/ramdisk-debian)")
 	f.StringVar(&o.Agent, "agent", "", "the agent's program (default: ingot-agent beside this program)")
 	f.StringVar(&o.Work, "work", "", "folder that keeps fetched packages (default: .work in the result's folder)")
 	f.StringVar(&o.Kernel, "kernel", "", "kernel image to use, with --modules (default: Debian's)")
@@ -54,6 +66,7 @@ On Debian the parts are fetched with apt, mdadm for software RAID among them. El
 	f.StringVar(&o.NetGrub, "net-grub", "", "GRUB for the network, signed for shim (default: Debian's)")
 	f.StringVar(&o.IPXE, "ipxe", "", "folder with iPXE's snponly.efi and undionly.kpxe (default: Debian's)")
 	f.StringArrayVar(&o.Add, "add", nil, "folder whose files go into the ramdisk under the same paths, such as usr/lib/ingot/plugins/NAME; may be given again")
+	f.StringArrayVar(&o.Include, "include", nil, "package that goes into the Debian ramdisk beside its own; may be given again")
 	f.StringVar(&o.CA, "ca", "", "PEM bundle of certificate authorities (default: Debian's)")
 	return c
 }

@@ -20,15 +20,18 @@ const (
 	modeExec = 0o100755
 	modeChar = 0o020600
 	modeLink = 0o120777
+	modeType = 0o170000 // the bits that say what it is
 )
 
-// entry is one name in an initramfs, without a leading slash. Content comes from source, else from data.
+// entry is one name in an initramfs, without a leading slash. Content comes from source, or part, else from data.
 type entry struct {
 	name         string
 	mode         uint32
+	uid, gid     uint32
 	data         []byte
-	source       string // a file to copy
-	major, minor uint32 // of a character device
+	source       string            // a file to copy
+	part         *io.SectionReader // of a file that the caller keeps open
+	major, minor uint32            // of a character device
 }
 
 // archive collects entries. Adding a file adds its folders.
@@ -81,6 +84,15 @@ func (c *cpio) Write(p []byte) (int, error) {
 }
 
 func (c *cpio) entry(inode uint32, e entry) (int64, error) {
+	if e.part != nil {
+		if err := c.header(inode, e, e.part.Size()); err != nil {
+			return 0, err
+		}
+		if _, err := io.Copy(c, io.NewSectionReader(e.part, 0, e.part.Size())); err != nil {
+			return 0, err
+		}
+		return e.part.Size(), c.pad()
+	}
 	if e.source == "" {
 		if err := c.header(inode, e, int64(len(e.data))); err != nil {
 			return 0, err
@@ -116,10 +128,10 @@ func (c *cpio) header(inode uint32, e entry, size int64) error {
 		return fmt.Errorf("%d bytes are too many for the format", size)
 	}
 	links := uint32(1)
-	if e.mode == modeDir {
+	if e.mode&modeType == modeDir&modeType {
 		links = 2
 	}
-	fields := [13]uint32{inode, e.mode, 0, 0, links, uint32(epoch.Unix()), uint32(size), 0, 0,
+	fields := [13]uint32{inode, e.mode, e.uid, e.gid, links, uint32(epoch.Unix()), uint32(size), 0, 0,
 		e.major, e.minor, uint32(len(e.name) + 1), 0}
 	b := []byte("070701")
 	for _, f := range fields {

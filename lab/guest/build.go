@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/ramdisk"
 )
 
 // Options says what to build and where. The zero value of each field is its default.
@@ -169,7 +170,7 @@ func build(ctx context.Context, o Options, r recipe, dir string) error {
 	if err := needTools(); err != nil {
 		return err
 	}
-	sources, err := hostSources(aptDir, r.suite)
+	sources, err := ramdisk.HostSources(ramdisk.AptDir, r.suite)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/ramdisk"
 )
 
 // builder is one build under way. Its methods are run in the order of build's table, each once.
@@ -73,7 +74,7 @@ func (b *builder) bootstrap(ctx context.Context) error {
 		args = append(args, "--dpkgopt=path-exclude="+p)
 	}
 	args = append(args, "--dpkgopt=force-unsafe-io") // the folder is thrown away if the power fails
-	options, err := hostAptOptions(ctx)
+	options, err := ramdisk.HostAptOptions(ctx)
 	if err != nil {
 		return err
 	}

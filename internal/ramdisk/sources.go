@@ -1,4 +1,4 @@
-package guest
+package ramdisk
 
 import (
 	"context"
@@ -11,13 +11,13 @@ import (
 	"ingot/internal/fault"
 )
 
-// aptDir is where the host says which archives it trusts.
-const aptDir = "/etc/apt"
+// AptDir is where the host says which archives it trusts.
+const AptDir = "/etc/apt"
 
-// hostSources reads the host's apt sources under dir and gives those of the suite in deb822 form, ready for
+// HostSources reads the host's apt sources under dir and gives those of the suite in deb822 form, ready for
 // mmdebstrap. Other people's repositories are left out: only a stanza with component main and one of the
 // suite's own three names counts. A host without any is fault.Unavailable.
-func hostSources(dir, suite string) (string, error) {
+func HostSources(dir, suite string) (string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "sources.list.d", "*"))
 	if err != nil {
 		return "", err
@@ -118,9 +118,9 @@ func oneLine(text, suite string) []string {
 	return out
 }
 
-// hostAptOptions gives the host's download settings (proxies, retries, whether dates are checked) as lines
+// HostAptOptions gives the host's download settings (proxies, retries, whether dates are checked) as lines
 // of apt.conf(5): mmdebstrap starts from apt's defaults and would miss a proxy.
-func hostAptOptions(ctx context.Context) ([]string, error) {
+func HostAptOptions(ctx context.Context) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "apt-config", "dump", "--no-empty", "--format", "%F \"%v\";%n").Output()
 	if err != nil {
 		return nil, fault.Wrap(fault.Unavailable, err, "apt-config does not answer; this must run on Debian or one of its children")

@@ -1,4 +1,4 @@
-package guest
+package ramdisk
 
 import (
 	"os"
@@ -37,7 +37,7 @@ func TestHostSources(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "sources.list.d", c.file), []byte(c.text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			got, err := hostSources(dir, "bookworm")
+			got, err := HostSources(dir, "bookworm")
 			if len(c.want) == 0 {
 				if fault.KindOf(err) != fault.Unavailable {
 					t.Fatalf("got %q, %v", got, err)
