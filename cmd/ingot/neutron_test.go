@@ -35,7 +35,8 @@ func TestKilledOnNeutron(t *testing.T) {
 	}
 	g := newNeutronRig(t)
 	g.mu.Lock()
-	g.reaper.every = every
+	g.reaper.every, g.reaper.all = every, every == 2
+	clear(g.seen)
 	g.mu.Unlock()
 	g.life(t, every > 2)
 	g.mu.Lock()

@@ -49,21 +49,23 @@ type neutronRig struct {
 	died   map[string]int  // guarded by mu; servers, by what they were about to save or had asked for
 }
 
-// reaper says when a server dies: at its n-th event, and the next server too, but if none of its life was saved, one event
-// later. So with 2 each thing that is saved, and each request, is died at once, and no server lives longer than until its
-// second.
+// reaper says when a server dies: at the n-th thing that it saves or asks, and the next server too; but if none of its life
+// was saved, one later. With all, it dies at whatever comes after something was saved, and at each save that nobody died at
+// yet: so at everything.
 type reaper struct {
 	every    int // 0: nobody dies
+	all      bool
 	at, past int
 	saved    bool
 }
 
-// event tells whether the server dies with it.
-func (p *reaper) event(saves bool) bool {
+// event tells whether the server dies with it; fresh: at such a save nobody died yet.
+func (p *reaper) event(saves, fresh bool) bool {
 	if p.every == 0 {
 		return false
 	}
-	if p.past++; p.past < max(p.at, 1) {
+	p.past++
+	if p.past < max(p.at, 1) && !(p.all && (p.saved || fresh)) {
 		p.saved = p.saved || saves
 		return false
 	}
@@ -166,7 +168,7 @@ func (g *neutronRig) enrol() {
 func (g *neutronRig) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path != "/save" {
 		g.mu.Lock()
-		dies := g.reaper.event(false)
+		dies := g.reaper.event(false, false)
 		g.moved = g.moved || r.Method != http.MethodGet
 		g.mu.Unlock()
 		if !dies {
@@ -186,7 +188,7 @@ func (g *neutronRig) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.look()
 	}
 	g.seen[s.String()] = true
-	dies := g.reaper.event(true)
+	dies := g.reaper.event(true, g.died[s.String()] == 0)
 	g.mu.Unlock()
 	if dies {
 		g.kill(s.String())
