@@ -31,6 +31,7 @@ type request struct {
 }
 
 func (c *call) setProvision() (answer, error) {
+	defer func() { clear(c.body) }() // a password, a config drive and secret values were in it
 	rq, err := c.readProvision()
 	if err != nil {
 		return answer{}, err

@@ -87,6 +87,9 @@ func (s *Service) CreateNode(ctx context.Context, c Caller, n *metal.Node) (*met
 	} else if _, err := uuid.Parse(n.UUID); err != nil {
 		return nil, fault.New(fault.Invalid, "Expected a UUID but received %s.", n.UUID)
 	}
+	if err := noRescuePassword(&metal.Node{}, n); err != nil {
+		return nil, err
+	}
 	if err := s.asConfigured(n); err != nil {
 		return nil, err
 	}
@@ -180,6 +183,9 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, rules 
 
 // mayUpdate checks the rules of rest-api reference §2.4 and finishes interfaces.
 func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) error {
+	if err := noRescuePassword(before, n); err != nil {
+		return err
+	}
 	state := before.ProvisionState
 	onlyInstanceGone := before.Maintenance && before.InstanceUUID != "" && n.InstanceUUID == ""
 	if before.TargetProvisionState != "" && !metal.States[state].Patch && !onlyInstanceGone {

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -101,6 +102,20 @@ func (rq *request) checkUnrescue() error {
 		return rq.inMaintenance()
 	case name == "" || name == "no-rescue":
 		return fault.New(fault.Invalid, "Driver %s does not support rescue (disabled or not implemented). Set rescue_interface of node %s to another.", n.Driver, n.UUID)
+	}
+	return nil
+}
+
+// noRescuePassword refuses a rescue password in instance_info, where upstream keeps one: what is there is in the database, in
+// backups and in front of everybody who may read it. What an older database has may stay and be taken away.
+func noRescuePassword(before, n *metal.Node) error {
+	had, has := before.InstanceInfo.Expose(), n.InstanceInfo.Expose()
+	for _, key := range []string{"rescue_password", "hashed_rescue_password"} {
+		old, was := had[key]
+		if v, is := has[key]; is && !(was && reflect.DeepEqual(v, old)) {
+			return fault.New(fault.Invalid, "instance_info does not take %s: no node keeps the password of a rescue. Give it with the verb that uses it: "+
+				"PUT /v1/nodes/%s/states/provision with {\"target\": \"rescue\", \"rescue_password\": …}.", key, n.UUID)
+		}
 	}
 	return nil
 }
