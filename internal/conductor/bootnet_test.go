@@ -16,9 +16,16 @@ type netWorld struct {
 	iface  string
 	http   bool   // its BMC knows UefiHttp
 	loader string // why there is none
+
+	ramdisk error         // why there is none
+	asked   agentapi.Role // whose was asked for last
 }
 
-func (n *netWorld) Ramdisk(agentapi.Role) (kernel, initramfs metal.BootFile, err error) {
+func (n *netWorld) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, err error) {
+	n.asked = role
+	if n.ramdisk != nil {
+		return kernel, initramfs, n.ramdisk
+	}
 	return metal.BootFile{Name: "kernel", Size: 1, SHA256: "aa"}, metal.BootFile{Name: "initramfs", Size: 2, SHA256: "bb"}, nil
 }
 

@@ -73,6 +73,9 @@ type world struct {
 	held *keeping // the secret values that servers hold; nil: none can be had
 	user rescued
 
+	unready error // of the ramdisk; nil: it is there
+	bare    bool  // its BMC cannot boot it from anything
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -153,6 +156,9 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	}
 	if w.net != nil {
 		part.NetBoot, part.Media = w.net.iface, nil
+	}
+	if w.bare {
+		part.Boot, part.Media = nil, nil
 	}
 	cond := New(w.db, c, map[string]Hardware{"test": {Type: metal.HardwareType{Name: "test"}, Part: part}},
 		shelf{w, cmp.Or(w.bases[host], "http://192.0.2.9")}, slog.New(slog.DiscardHandler))
@@ -335,14 +341,16 @@ type shelf struct {
 func (s shelf) BootISO(node, boot string, _ agentapi.Role, _ time.Time) (string, error) {
 	return s.url + "/" + node + "/" + boot, nil
 }
-func (s shelf) Check(agentapi.BootConfig, string) error { return nil }
+func (s shelf) Check(agentapi.BootConfig, string) error { return s.unready }
 func (s shelf) File(path string, _ time.Time) (string, error) {
 	if s.bases == nil {
 		return "", fault.New(fault.Invalid, "%s", path)
 	}
 	return s.url + path, nil
 }
-func (s shelf) Reachable(context.Context, *metal.Node, agentapi.Role) error { return nil }
+func (s shelf) Reachable(context.Context, *metal.Node, agentapi.Role) error {
+	return untried(s.unready)
+}
 
 // callBack lets a machine that runs from its boot media do what its agent would: heartbeat.
 func (w *world) callBack() {
