@@ -18,8 +18,10 @@ var ways = []struct {
 }{
 	{metal.VerbManage, "manage NODE --wait"},
 	{metal.VerbProvide, "provide NODE --wait"},
+	{metal.VerbUnrescue, "unrescue NODE --wait"},
 	{metal.VerbActive, "deploy NODE --image URL --wait"},
 	{metal.VerbRebuild, "rebuild NODE --wait"},
+	{metal.VerbRescue, "rescue NODE --generate --wait"},
 	{metal.VerbDeleted, "undeploy NODE --wait"},
 	{metal.VerbInspect, "inspect NODE --wait"},
 	{metal.VerbAdopt, "adopt NODE --wait"},

@@ -22,7 +22,7 @@ func TestWaysAreCommands(t *testing.T) {
 // From every state in which a node rests with a reason something leads on, and it is said.
 func TestMending(t *testing.T) {
 	for state, about := range metal.States {
-		if about.Kind != metal.Failed || state == metal.RescueFailed || state == metal.UnrescueFailed {
+		if about.Kind != metal.Failed {
 			continue
 		}
 		if on := waysOn("n1", state); len(on) == 0 {

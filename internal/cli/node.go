@@ -22,7 +22,7 @@ func (a *app) node() *cobra.Command {
 	return a.online(a.group("node", "Enrol machines, deploy to them, and see what they are doing",
 		a.nodeCreate(), a.nodeList(), a.nodeShow(), a.nodeSet(), a.nodeUnset(), a.nodeDelete(),
 		a.nodeManage(), a.nodeProvide(), a.nodeDeploy(), a.nodeUndeploy(), a.nodePower(), a.nodeBootMode(), a.nodeSecureBoot(),
-		a.nodeInspect(), a.nodeInventory(), a.nodeAdopt(), a.nodeRebuild(), a.nodeClean(), a.nodeService(), a.nodeUnhold(), a.nodeAbort(), a.nodeTrait(), a.nodeVIF(),
+		a.nodeInspect(), a.nodeInventory(), a.nodeAdopt(), a.nodeRebuild(), a.nodeClean(), a.nodeService(), a.nodeRescue(), a.nodeUnrescue(), a.nodeUnhold(), a.nodeAbort(), a.nodeTrait(), a.nodeVIF(),
 		a.nodeValidate(), a.nodeEvents(), a.nodeWhy(), a.nodeLogs()))
 }
 

@@ -69,6 +69,8 @@ func TestScripts(t *testing.T) {
 			busy := s.add(wire.Node{Name: "used", Driver: "redfish", ProvisionState: string(metal.Active), Description: "red\x1b[31m"})
 			busy.tell("transition", "", "an old story")
 			busy.logs = append(busy.logs, logAt("console-2.txt", 2), logAt("agent-3.log", 3), logAt("agent-1.log", 1))
+			s.add(wire.Node{Name: "rescued", Driver: "redfish", ProvisionState: string(metal.Rescue)})
+			s.add(wire.Node{Name: "stubborn", Driver: "redfish", ProvisionState: string(metal.Active), Extra: map[string]any{"fail": "the password is not held any more"}})
 			s.add(wire.Node{Name: "here", Driver: "redfish", ProvisionState: string(metal.Manageable)})
 			h := httptest.NewServer(s.handler())
 			e.Defer(h.Close)

@@ -320,7 +320,7 @@ func (s *server) provision(w http.ResponseWriter, r *http.Request, m *machine) {
 		op.steps, op.end = []string{"check power"}, metal.Manageable
 	}
 	if why, ok := m.Extra["fail"].(string); ok {
-		op.fail, op.end = why, map[metal.Verb]metal.State{metal.VerbManage: metal.Enroll, metal.VerbActive: metal.DeployFailed}[body.Target]
+		op.fail, op.end = why, map[metal.Verb]metal.State{metal.VerbManage: metal.Enroll, metal.VerbActive: metal.DeployFailed, metal.VerbRescue: metal.RescueFailed}[body.Target]
 	}
 	m.tell("transition", "", "asked")
 	m.events[len(m.events)-1].From, m.events[len(m.events)-1].To = metal.State(m.ProvisionState), next

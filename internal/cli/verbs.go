@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +37,11 @@ func (w *waiting) check() error {
 
 // start runs ask, which sends a verb, and follows the node until goal is reached if that is wanted.
 func (a *app) start(cmd *cobra.Command, c *client.Client, ident, what string, w waiting, g goal, ask func(context.Context) error) error {
+	return a.startWith(cmd, c, ident, what, w, g, nil, ask)
+}
+
+// startWith is start for a command that has more to print in its document (-o json), however the waiting ends.
+func (a *app) startWith(cmd *cobra.Command, c *client.Client, ident, what string, w waiting, g goal, more map[string]any, ask func(context.Context) error) error {
 	if err := w.check(); err != nil {
 		return err
 	}
@@ -50,18 +57,27 @@ func (a *app) start(cmd *cobra.Command, c *client.Client, ident, what string, w 
 		return refusedVerb(ctx, c, ident, err)
 	}
 	if !w.wait {
-		return a.print(cmd, map[string]any{"node": ident, "accepted": what}, func(w io.Writer) {
+		doc := map[string]any{"node": ident, "accepted": what}
+		maps.Copy(doc, more)
+		return a.print(cmd, doc, func(w io.Writer) {
 			fmt.Fprintf(w, "%s of node %s accepted\nfollow it: ingot node why %s\n", what, ident, ident)
 		})
 	}
 	begun := time.Now()
-	if err := f.until(ctx, what, g, w.timeout); err != nil {
-		return err
+	n, err := (*client.Node)(nil), f.until(ctx, what, g, w.timeout)
+	if err == nil {
+		n, err = c.Node(ctx, ident)
 	}
-	n, err := c.Node(ctx, ident)
 	if err != nil {
+		if len(more) == 0 {
+			return err
+		}
+		if printing := a.print(cmd, more, func(io.Writer) {}); printing != nil {
+			return errors.Join(err, printing)
+		}
 		return err
 	}
+	maps.Copy(n.All, more)
 	return a.print(cmd, n.All, func(w io.Writer) {
 		fmt.Fprintf(w, "node %s is %s after %s\n", n.Label(), g.describe(n), span(time.Since(begun)))
 	})

@@ -177,6 +177,12 @@ type Provision struct {
 	NoRamdisk bool
 	// Secrets are the values that arguments of the steps name as {"secret": "NAME"}.
 	Secrets map[string]secret.Secret
+	// RescuePassword and RescueKeys (lines of authorized_keys) are of the user of a rescued machine; one of them is needed for
+	// metal.VerbRescue.
+	RescuePassword secret.Secret
+	RescueKeys     []string
+	// RescueLimit is how long the rescue ramdisk may take to call; nil: as the server is configured, 0: for ever.
+	RescueLimit *time.Duration
 }
 
 // SetProvision asks for a verb and returns when it is accepted; States tells when it is done.
@@ -208,6 +214,15 @@ func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) er
 			values[name] = v.Expose() // to the server, which keeps them in memory only
 		}
 		body["secrets"] = values
+	}
+	if !p.RescuePassword.Empty() {
+		body["rescue_password"] = p.RescuePassword.Expose() // to the server, which hashes it at once
+	}
+	if len(p.RescueKeys) > 0 {
+		body["rescue_ssh_keys"] = p.RescueKeys
+	}
+	if p.RescueLimit != nil {
+		body["rescue_callback_timeout"] = int(*p.RescueLimit / time.Second)
 	}
 	return c.do(ctx, call{method: http.MethodPut, path: nodePath(ident, "/states/provision"), body: body})
 }
