@@ -48,7 +48,8 @@ func tenant(ctx context.Context, log *slog.Logger, data json.RawMessage, t timin
 	}
 	for ctx.Err() == nil {
 		if err = build(ctx, log, plan, t, &following); err == nil {
-			return // those who follow leases go on
+			<-ctx.Done() // those who follow leases go on, and what is static stays as it is
+			return
 		}
 		log.Warn("the tenant's network is not whole, and is tried again", "after", againWhole, "error", err)
 		pause(ctx, againWhole)
@@ -77,7 +78,17 @@ func build(ctx context.Context, log *slog.Logger, plan Plan, t timing, following
 			return fmt.Errorf("remove %s: %w", made.Attrs().Name, err)
 		}
 	}
-	for _, nic := range hardware() {
+	nics := hardware()
+	for _, l := range plan.Links {
+		if l.Bond == nil && l.VLAN == nil {
+			nic, err := nicByMAC(ctx, l.MAC)
+			if err != nil {
+				return fmt.Errorf("%s: %w", l.title(), err)
+			}
+			nics = append(nics, nic)
+		}
+	}
+	for _, nic := range nics {
 		if err := flush(nic, nil); err != nil {
 			return fmt.Errorf("take addresses from %s: %w", nic.Attrs().Name, err)
 		}

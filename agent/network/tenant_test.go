@@ -173,6 +173,34 @@ func listeners(t *testing.T) (all string) {
 	return all
 }
 
+// TestAStaticNetworkReplacesWhatWasThere sees that it does so once: whoever has logged in keeps the connection.
+func TestAStaticNetworkReplacesWhatWasThere(t *testing.T) {
+	if !ownNetwork(t) {
+		return
+	}
+	machineNIC(t, "nic0", "52:54:00:aa:bb:01")
+	nic, err := netlink.LinkByName("nic0")
+	do(t, err, netlink.LinkSetUp(nic), netlink.AddrAdd(nic, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("10.1.0.9/24"))}))
+	do(t, netlink.RouteAdd(&netlink.Route{LinkIndex: nic.Attrs().Index, Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0")), Gw: net.IPv4(10, 1, 0, 2)}))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tenant(ctx, slog.New(slog.DiscardHandler), []byte(one(`"type":"ipv4","ip_address":"10.2.0.9","netmask":"24","gateway":"10.2.0.1"`)), timing{})
+	}()
+	has(t, "nic0", "10.2.0.9/24 by 10.2.0.1")
+	select {
+	case <-ended:
+		t.Error("it ends, and would be started again")
+	default:
+	}
+	cancel()
+	<-ended
+	if got := state(t, "nic0"); got != "10.2.0.9/24 by 10.2.0.1" {
+		t.Errorf("at its end the NIC has %s", got)
+	}
+}
+
 func TestStaticBondsAndVLANs(t *testing.T) {
 	if !ownNetwork(t) {
 		return
