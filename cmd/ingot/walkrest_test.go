@@ -135,19 +135,22 @@ var next = map[metal.State]struct {
 	verb metal.Verb
 	to   metal.State
 }{
-	metal.Enroll:        {metal.VerbManage, metal.Manageable},
-	metal.Manageable:    {metal.VerbProvide, metal.Available},
-	metal.Available:     {metal.VerbActive, metal.Active},
-	metal.Active:        {metal.VerbDeleted, metal.Available},
-	metal.Error:         {metal.VerbDeleted, metal.Available},
-	metal.DeployFailed:  {metal.VerbDeleted, metal.Available},
-	metal.ServiceFailed: {metal.VerbDeleted, metal.Available},
-	metal.CleanFailed:   {metal.VerbManage, metal.Manageable},
-	metal.InspectFailed: {metal.VerbManage, metal.Manageable},
-	metal.AdoptFailed:   {metal.VerbManage, metal.Manageable},
-	metal.CleanHold:     {metal.VerbAbort, metal.CleanFailed},
-	metal.DeployHold:    {metal.VerbAbort, metal.DeployFailed},
-	metal.ServiceHold:   {metal.VerbAbort, metal.Active}, // the instance boots again
+	metal.Enroll:         {metal.VerbManage, metal.Manageable},
+	metal.Manageable:     {metal.VerbProvide, metal.Available},
+	metal.Available:      {metal.VerbActive, metal.Active},
+	metal.Active:         {metal.VerbDeleted, metal.Available},
+	metal.Error:          {metal.VerbDeleted, metal.Available},
+	metal.DeployFailed:   {metal.VerbDeleted, metal.Available},
+	metal.ServiceFailed:  {metal.VerbDeleted, metal.Available},
+	metal.CleanFailed:    {metal.VerbManage, metal.Manageable},
+	metal.InspectFailed:  {metal.VerbManage, metal.Manageable},
+	metal.AdoptFailed:    {metal.VerbManage, metal.Manageable},
+	metal.Rescue:         {metal.VerbUnrescue, metal.Active},
+	metal.RescueFailed:   {metal.VerbUnrescue, metal.Active},
+	metal.UnrescueFailed: {metal.VerbDeleted, metal.Available},
+	metal.CleanHold:      {metal.VerbAbort, metal.CleanFailed},
+	metal.DeployHold:     {metal.VerbAbort, metal.DeployFailed},
+	metal.ServiceHold:    {metal.VerbAbort, metal.Active}, // the instance boots again
 }
 
 // leadsOn sees that the next verb works now that nothing is broken.

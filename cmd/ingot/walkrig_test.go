@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/agentapi"
 	"ingot/internal/conductor"
+	"ingot/internal/courier"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
@@ -42,10 +43,11 @@ type walk struct {
 	clean      bool                   // automated_clean of the conductors that start from now on
 	limit      time.Duration          // and every limit of theirs
 	names      []string
-	worked     int            // rounds of conductors
-	ended      map[string]int // nodes by the state they came to rest in
-	made       int            // nodes
-	first      int            // which state the first node begins in
+	held       *courier.Courier // secret values; they are gone when the process dies that took them
+	worked     int              // rounds of conductors
+	ended      map[string]int   // nodes by the state they came to rest in
+	made       int              // nodes
+	first      int              // which state the first node begins in
 }
 
 var errKilled = errors.New("killed")
@@ -58,7 +60,8 @@ func newWalk(t *testing.T, open func() *store.DB, first int) *walk {
 	}
 	db := open()
 	w := &walk{t: t, ctx: t.Context(), db: db, fleet: fleet, clean: true, limit: walkLimit, first: first, names: make([]string, walkNodes), ended: map[string]int{},
-		service: ops.New(db, ops.Defaults(), slog.New(slog.DiscardHandler)), conductors: make([]*conductor.Conductor, walkConductors)}
+		service: ops.New(db, walkOps(), slog.New(slog.DiscardHandler)), held: courier.New(courier.Defaults()), conductors: make([]*conductor.Conductor, walkConductors)}
+	w.service.KeepSecrets(ops.Keeper{Courier: w.held, Server: "walk"})
 	for i := range w.conductors {
 		w.start(i)
 	}
@@ -89,13 +92,15 @@ func (w *walk) start(i int) {
 	c.Host = fmt.Sprintf("c%d", i)
 	c.Lease, c.Poll, c.Backoff, c.PowerGrace, c.SoftPowerLimit, c.SoftOffLimit, c.VouchLimit = walkLease, 1, 1, 1, 1, 1, 1
 	c.DeployCallbackLimit, c.CleanCallbackLimit, c.InspectCallbackLimit, c.ServiceCallbackLimit = w.limit, w.limit, w.limit, w.limit
+	c.RescueCallbackLimit = w.limit
 	c.WriteLimit, c.CleanStepLimit, c.DeployStepLimit, c.ServiceStepLimit = w.limit, w.limit, w.limit, w.limit
 	c.AutomatedClean = w.clean
 	c.Sweep.PowerInterval, c.Sweep.RecoveryInterval, c.Sweep.PowerLimit, c.Sweep.PowerPatience = time.Millisecond, time.Millisecond, 20*time.Millisecond, time.Millisecond
 	c.Sweep.LeftInterval = time.Millisecond
 	hw := conductor.Hardware{Part: conductor.Part{Power: w.fleet, Boot: w.fleet, Media: w.fleet, Inspector: w.fleet},
-		Type: metal.HardwareType{Name: "sim", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"agent", "redfish", "no-inspect"}, "power": {"sim"}}}}
+		Type: metal.HardwareType{Name: "sim", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"agent", "redfish", "no-inspect"}, "power": {"sim"}, "rescue": {"agent", "no-rescue"}}}}
 	w.conductors[i] = conductor.New(w.db, c, map[string]conductor.Hardware{"sim": hw}, walkDepot{}, slog.New(slog.DiscardHandler))
+	w.conductors[i].UseSecrets(&values{self: "walk", own: w.held, log: slog.New(slog.DiscardHandler)})
 	if err := w.conductors[i].Register(w.ctx); err != nil {
 		w.t.Fatal(err)
 	}
@@ -117,7 +122,7 @@ func (w *walk) enrol(i int) {
 	w.made++
 	w.names[i] = fmt.Sprintf("n%d-%d", i, w.made)
 	_, err := w.service.CreateNode(w.ctx, walker, &metal.Node{Name: w.names[i], Driver: "sim", DriverInfo: secret.NewMap(nil),
-		Interfaces: map[string]string{"inspect": []string{"agent", "redfish", "agent"}[i%3]},
+		Interfaces: map[string]string{"inspect": []string{"agent", "redfish", "agent"}[i%3], "rescue": "agent"},
 		InstanceInfo: secret.NewMap(map[string]any{"image_source": "http://127.0.0.1:1/i.raw", "image_os_hash_value": strings.Repeat("ab", 32),
 			"configdrive": map[string]any{"user_data": "#cloud-config\n"}})})
 	if err == nil { // walks begin all over the table
@@ -126,7 +131,7 @@ func (w *walk) enrol(i int) {
 			if err != nil {
 				return err
 			}
-			n.ProvisionState = []metal.State{metal.Enroll, metal.Manageable, metal.Available, metal.Active}[(w.made+w.first)%4]
+			n.ProvisionState = []metal.State{metal.Enroll, metal.Manageable, metal.Available, metal.Active, metal.Rescue}[(w.made+w.first)%5]
 			return tx.SaveNode(n)
 		})
 	}
@@ -260,7 +265,7 @@ func (w *walk) verb(n *metal.Node, k int) error {
 		p.ConfigDrive = map[string]any{"user_data": fmt.Sprintf("#cloud-config %d\n", k)}
 	}
 	if p.Verb == metal.VerbRescue {
-		p.Rescue.Keys = []string{"ssh-ed25519 AAAA"}
+		return w.rescue(n, k)
 	}
 	w.steps(&p, k)
 	return w.service.SetProvision(w.ctx, walker, n.UUID, p)
@@ -319,6 +324,9 @@ func (w *walk) kill(a action) error {
 	i, left := a.n%walkConductors, 1+a.n%17
 	if w.conductors[i] == nil {
 		return nil
+	}
+	if a.n%3 == 0 {
+		w.held.Close() // who took the requests dies with it
 	}
 	dead := false
 	w.conductors[i].CrashAt(func(string) error {

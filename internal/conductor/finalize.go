@@ -61,6 +61,9 @@ func (r *runner) finalizeParams(ctx context.Context, op *Op) (agentapi.FinalizeR
 		}
 		p.RescuePassword = hash.Expose() // to the agent whose certificate is pinned, and to nothing else
 	}
+	if r.ownISO(op) != "" { // as a rule an ironic-python-agent's, which refuses what it does not know
+		return p, nil
+	}
 	var err error
 	p.NetworkData, err = r.instanceNetwork(ctx, op)
 	return p, err

@@ -57,6 +57,10 @@ func (f *Fleet) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, "Token invalid.")
 	case r.Method == http.MethodGet:
 		_ = json.NewEncoder(w).Encode(map[string]any{"commands": m.commands})
+		if m.rescued && m.commands[len(m.commands)-1].CommandStatus == agentapi.Succeeded {
+			m.running = "" // it serves nobody any more
+			return
+		}
 		m.finish()
 	default:
 		var cmd agentapi.Command
@@ -122,6 +126,9 @@ func (m *Machine) execute(cmd agentapi.Command) agentapi.Result {
 		m.work(&res, "image")
 	case "install_bootloader":
 		m.work(&res, m.Disk)
+	case "finalize_rescue":
+		m.work(&res, m.Disk)
+		m.rescued = res.CommandStatus == agentapi.Running
 	case "power_off":
 		m.On = false
 		m.running = ""

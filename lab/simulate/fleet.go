@@ -56,6 +56,7 @@ type Machine struct {
 	running  string // the boot generation of the agent that runs; "" for none
 	token    string
 	commands []agentapi.Result
+	rescued  bool // its user was let in: the agent stops when the conductor has heard of it
 }
 
 // Fleet is any number of machines. Make one with New, end it with Close.
@@ -153,10 +154,11 @@ func (f *Fleet) call(ctx context.Context, n *metal.Node, g func(*Machine) error)
 // boot that began.
 func (m *Machine) settle() (started string) {
 	if !m.On {
-		m.running, m.commands = "", nil
+		m.running, m.commands, m.rescued = "", nil, false
 		return ""
 	}
 	if m.running == "" && m.Boot.Device == "cdrom" && m.Media != "" {
+		m.rescued = false
 		m.running, m.commands = m.Media[strings.LastIndex(m.Media, "/")+1:], nil
 		m.Boot = metal.BootDevice{Device: "disk", Persistent: true} // it was for one boot
 		return m.running
