@@ -86,10 +86,12 @@ func (w *watch) request(r *http.Request) (context.Context, string, func(route st
 	}
 }
 
-// Claimed, Fenced and Step make it a conductor.Watcher.
+// Claimed, Fenced, Polled and Step make it a conductor.Watcher.
 func (w *watch) Claimed(takenOver bool) { w.m.Claimed(takenOver) }
 
 func (w *watch) Fenced() { w.m.Fenced() }
+
+func (w *watch) Polled(outcome string, late time.Duration) { w.m.Polled(outcome, late) }
 
 func (w *watch) Step(ctx context.Context, s conductor.StepRun) (context.Context, func(string, error)) {
 	begun := time.Now()

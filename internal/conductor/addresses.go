@@ -29,28 +29,50 @@ type whereabout struct {
 // operator says, what its ramdisk was told to take, what the network service gave its NICs, and what they have leased. A
 // source that does not answer is left out: the others may know.
 func (r *runner) addresses(ctx context.Context, op *Op, role metal.NetworkRole) []whereabout {
+	return uniquely(fixedAddresses(op.Node), r.c.askedAddresses(ctx, r.hw.Part, op.Node, op.Ports, role, r.unheard))
+}
+
+// fixedAddresses are those that the node itself says.
+func fixedAddresses(n *metal.Node) []whereabout {
 	var out []whereabout
-	add := func(by string, found ...netip.Addr) {
-		for _, a := range found {
-			if a = a.Unmap(); !slices.ContainsFunc(out, func(o whereabout) bool { return o.Addr == a }) {
-				out = append(out, whereabout{a, by})
+	if a, err := netip.ParseAddr(n.DriverInfo.Public(metal.AgentAddress)); err == nil {
+		out = append(out, whereabout{a, "driver_info " + metal.AgentAddress})
+	}
+	for _, a := range metal.StaticAddresses(n.NetworkData) {
+		out = append(out, whereabout{a, "network_data"})
+	}
+	return out
+}
+
+// askedAddresses are those that others know: the network service and the DHCP servers, each of which may be slow. unheard is
+// told of one that does not answer.
+func (c *Conductor) askedAddresses(ctx context.Context, hw Part, n *metal.Node, ports []*metal.Port, role metal.NetworkRole, unheard func(error)) []whereabout {
+	var out []whereabout
+	for _, p := range ports {
+		if hw.Network != nil {
+			found, err := hw.Network.Addresses(ctx, n, p.Address, role)
+			unheard(err)
+			for _, a := range found {
+				out = append(out, whereabout{a, "network service"})
+			}
+		}
+		if c.leases != nil {
+			found, err := c.leases.Addresses(ctx, strings.ToLower(p.Address))
+			unheard(err)
+			for _, a := range found {
+				out = append(out, whereabout{a, "DHCP lease"})
 			}
 		}
 	}
-	if a, err := netip.ParseAddr(op.Node.DriverInfo.Public(metal.AgentAddress)); err == nil {
-		add("driver_info "+metal.AgentAddress, a)
-	}
-	add("network_data", metal.StaticAddresses(op.Node.NetworkData)...)
-	for _, p := range op.Ports {
-		if r.hw.Network != nil {
-			found, err := r.hw.Network.Addresses(ctx, op.Node, p.Address, role)
-			r.unheard(err)
-			add("network service", found...)
-		}
-		if r.c.leases != nil {
-			found, err := r.c.leases.Addresses(ctx, strings.ToLower(p.Address))
-			r.unheard(err)
-			add("DHCP lease", found...)
+	return out
+}
+
+// uniquely puts lists together: each address once, where it comes first.
+func uniquely(lists ...[]whereabout) []whereabout {
+	var out []whereabout
+	for _, w := range slices.Concat(lists...) {
+		if w.Addr = w.Unmap(); !slices.ContainsFunc(out, func(o whereabout) bool { return o.Addr == w.Addr }) {
+			out = append(out, w)
 		}
 	}
 	return out
@@ -75,8 +97,10 @@ func (r *runner) whereabouts(ctx context.Context, op *Op) string {
 }
 
 // roleOf is the network that the plan's ramdisk is on.
-func roleOf(op *Op) metal.NetworkRole {
-	switch metal.Plan(op.row.Plan) {
+func roleOf(op *Op) metal.NetworkRole { return networkRole(metal.Plan(op.row.Plan)) }
+
+func networkRole(p metal.Plan) metal.NetworkRole {
+	switch p {
 	case metal.PlanClean, metal.PlanManual:
 		return metal.CleaningNetwork
 	case metal.PlanInspect:

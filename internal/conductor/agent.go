@@ -36,6 +36,9 @@ func (r *runner) agent(ctx context.Context, op *Op) (*agentapi.Client, error) {
 	if a.URL == "" {
 		return nil, fault.New(fault.Unavailable, "the agent has not called back yet")
 	}
+	if op.Rec.PollOnly { // what it answers to whoever asks it from now on is news
+		op.Rec.HeardAt = a.LastHeartbeat
+	}
 	client, err := r.c.agentClient(a, a.URL)
 	if err == nil {
 		client.Before(metal.Fence)

@@ -31,7 +31,7 @@ func anew(from string, steps []step) []step {
 // serves the medium's address, and the agent has not called. One that has called is reached from here: its work goes on.
 func (r *runner) stranded(ctx context.Context, op *Op, s *step) (string, error) {
 	by := op.Rec.BootBy
-	if s.anew == "" || by == "" || by == r.c.process {
+	if s.anew == "" || by == "" || by == r.c.process || op.Rec.PollOnly && op.Rec.Pushed { // the last is served by a boot host and knows no door
 		return "", nil
 	}
 	gone, lost := false, "offered its boot medium"

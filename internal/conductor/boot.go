@@ -230,7 +230,13 @@ func (r *runner) awaitAgent(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	if a.LastHeartbeat.IsZero() {
+		if err := r.unfit(ctx, op); err != nil {
+			return Outcome{}, err
+		}
 		o := waitFor(metal.WaitAgent, "the agent to call back")
+		if op.Rec.PollOnly {
+			o = waitFor(metal.WaitAgent, "the agent to answer").asking(store.AwaitAnswer)
+		}
 		if op.Rec.BootBy != "" && op.Rec.BootBy != r.c.process {
 			o.after = strandedInterval // the server that booted the machine may die yet, or be found dead
 		}

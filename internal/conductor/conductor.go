@@ -178,7 +178,7 @@ func (c *Conductor) Register(ctx context.Context) error {
 // one process.
 func (c *Conductor) Run(ctx context.Context) error {
 	err := c.db.Write(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.DropLeases(c.config.Host), tx.DropSweepLeases(c.config.Host))
+		return errors.Join(tx.DropLeases(c.config.Host), tx.DropSweepLeases(c.config.Host), tx.DropPollLeases(c.config.Host))
 	})
 	if err == nil {
 		err = c.Register(ctx)
@@ -195,6 +195,7 @@ func (c *Conductor) Run(ctx context.Context) error {
 		work.Go(func() { s.run(ctx) })
 	}
 	work.Go(func() { c.allocations(ctx) })
+	work.Go(func() { c.poll(ctx) })
 	turns := newTurns(c.config.Workers, c.config.SlowWorkers, c.config.Patience)
 	beat := time.NewTicker(10 * time.Second)
 	defer beat.Stop()

@@ -254,7 +254,7 @@ func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 	case err != nil || ended:
 		return done, err
 	}
-	return again(r.c.config.Poll, "the agent to write the image"), nil
+	return r.toEnd(op, "the agent to write the image"), nil
 }
 
 // installBootEntry makes the firmware boot the new disk first.
@@ -268,7 +268,7 @@ func (r *runner) installBootEntry(ctx context.Context, op *Op) (Outcome, error) 
 	if err != nil || ended {
 		return done, err
 	}
-	return again(r.c.config.Poll, "the agent to install the boot entry"), nil
+	return r.toEnd(op, "the agent to install the boot entry"), nil
 }
 
 // deployed tidies up: what the deployment alone needed leaves the record. The node keeps its instance_info, the

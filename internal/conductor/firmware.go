@@ -213,7 +213,7 @@ func (r *runner) whyNoAgent(ctx context.Context, op *Op) string {
 		return r.whyNoNetBoot(ctx, op)
 	}
 	if r.hw.Media == nil {
-		return "somebody else boots this machine (boot interface " + op.Node.Interface("boot") + "): see that its agent reaches " + r.c.config.AgentURL + r.whereabouts(ctx, op)
+		return "somebody else boots this machine (boot interface " + op.Node.Interface("boot") + "): see " + r.meeting(ctx, op)
 	}
 	in, err := r.hw.Media.Media(ctx, op.Node)
 	switch {
@@ -226,5 +226,5 @@ func (r *runner) whyNoAgent(ctx context.Context, op *Op) string {
 		return "the BMC still shows the boot override from the virtual drive as unused: the machine booted from something else. " +
 			"Look at its console, and at the boot order in its firmware's setup"
 	}
-	return "the boot medium is in the drive: look at the machine's console, and whether it reaches " + r.c.config.AgentURL + r.whereabouts(ctx, op)
+	return "the boot medium is in the drive: look at the machine's console, and " + r.meeting(ctx, op)
 }

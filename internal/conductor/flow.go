@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ingot/internal/metal"
+	"ingot/internal/store"
 )
 
 // kinds says what a plan's composed steps are part of.
@@ -63,7 +64,7 @@ func (o *Op) expand(i int, f flowStep, at place) []step {
 	case f.By == byAgent, f.By == byNobody:
 		out = []step{{name: label, class: checkable, run: inBand(i), limitOf: stepLimit(kind), tries: 30, firm: !f.Abortable, outside: true}}
 	case f.Step.Step == metal.StepHold:
-		out = []step{{name: label, class: repeatable, run: holdHere(i)}}
+		out = []step{{name: label, class: repeatable, run: holdHere(i, at.up)}}
 	case f.Step.Step == metal.StepWait:
 		limit := callback(kind)
 		if seconds, _ := waitSeconds(f.Step); seconds > 0 {
@@ -156,14 +157,18 @@ func fieldOf(n *metal.Node, kind metal.StepKind) *map[string]any {
 }
 
 // holdHere parks the operation until somebody asks for unhold: the node is held then, and is not any more.
-func holdHere(i int) func(*runner, context.Context, *Op) (Outcome, error) {
+func holdHere(i int, up bool) func(*runner, context.Context, *Op) (Outcome, error) {
 	return func(r *runner, _ context.Context, op *Op) (Outcome, error) {
 		r.show(op, i)
 		if op.Rec.Running && metal.States[op.Node.ProvisionState].Kind != metal.Held {
 			return done, nil
 		}
 		op.Rec.Running, op.Rec.Ran = true, true
-		return hold(metal.WaitUnhold, "somebody to ask for unhold or abort"), nil
+		o := hold(metal.WaitUnhold, "somebody to ask for unhold or abort")
+		if up {
+			o = o.asking(store.AwaitSign)
+		}
+		return o, nil
 	}
 }
 
@@ -196,6 +201,6 @@ func waitHere(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 		if a.LastHeartbeat.After(op.Rec.HeardAt) {
 			return done, nil
 		}
-		return waitFor(metal.WaitAgent, "the agent to call again"), nil
+		return waitFor(metal.WaitAgent, "the agent to call again").asking(store.AwaitSign), nil
 	}
 }

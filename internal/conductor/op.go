@@ -21,6 +21,7 @@ type Op struct {
 	Rec     record
 	missing []string // the interface kinds whose implementation, as the node names it, this server does not have
 	changes []func(*store.Tx, *metal.Node) error
+	awaits  store.Awaited                        // what the last outcome awaits of an agent that is polled
 	noted   []func(*store.Tx, *metal.Node) error // what was done outside: it is saved also when the step fails
 }
 

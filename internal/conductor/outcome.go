@@ -160,6 +160,9 @@ func (r *runner) park(ctx context.Context, op *Op, s *step, due time.Time, event
 				row.DueAt = time.Now()
 				return err
 			}
+			if err := r.havePolled(tx, n, op); err != nil {
+				return err
+			}
 		}
 		switch {
 		case row.Undoing:
@@ -181,6 +184,9 @@ func missed(tx *store.Tx, n *metal.Node, op *Op, event string) (bool, error) {
 	a, err := tx.Agent(n)
 	if err != nil || a == nil || a.Boot != op.Rec.Boot || a.LastHeartbeat.After(op.Rec.HeardAt) {
 		return a != nil && a.Boot == op.Rec.Boot, err
+	}
+	if p, err := tx.PollOf(n.ID); err != nil || p != nil && p.Boot == a.Boot && p.Refusal != "" {
+		return p != nil, err
 	}
 	rep, err := tx.Report(n.ID, a.Boot)
 	return rep != nil, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ingot/internal/metal"
+	"ingot/internal/store"
 )
 
 // class says what may happen to a step's effect when the process dies between the work and the record.
@@ -139,6 +140,8 @@ type Outcome struct {
 	event string
 	why   string // what is waited for, a phrase
 	to    string // the step to go back to
+
+	awaits store.Awaited // of the agent, if that is polled; "": nothing
 }
 
 // done ends the step.

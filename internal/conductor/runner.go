@@ -265,6 +265,7 @@ func (r *runner) runStep(ctx context.Context, op *Op) (parked bool, err error) {
 	if err != nil {
 		return r.retry(ctx, op, s, err)
 	}
+	op.awaits = outcome.awaits
 	switch outcome.kind {
 	case "again":
 		return true, r.park(ctx, op, s, time.Now().Add(outcome.after), "", outcome.why)

@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"time"
 )
 
 // Watcher is told what a conductor does, for those who count and trace it. Its methods return at once.
@@ -10,6 +11,8 @@ type Watcher interface {
 	Claimed(takenOver bool)
 	// Fenced is a write that was refused because another holder has the operation.
 	Fenced()
+	// Polled is an agent that was asked: "met", "answered", "running", "unreachable" or "refused". It was due for late.
+	Polled(outcome string, late time.Duration)
 	// Step begins one run of a step, in the context that the step then gets; over is told how it came out:
 	// "done", "again", "wait", "failed" or "stopped".
 	Step(ctx context.Context, s StepRun) (in context.Context, over func(outcome string, err error))
@@ -28,8 +31,9 @@ func (c *Conductor) Watch(w Watcher) { c.watch = w }
 // nobody watches.
 type nobody struct{}
 
-func (nobody) Claimed(bool) {}
-func (nobody) Fenced()      {}
+func (nobody) Claimed(bool)                 {}
+func (nobody) Fenced()                      {}
+func (nobody) Polled(string, time.Duration) {}
 func (nobody) Step(ctx context.Context, _ StepRun) (context.Context, func(string, error)) {
 	return ctx, func(string, error) {}
 }

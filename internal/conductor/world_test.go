@@ -76,6 +76,10 @@ type world struct {
 	unready error // of the ramdisk; nil: it is there
 	bare    bool  // its BMC cannot boot it from anything
 
+	asked  bool             // its agent does not call: it is asked
+	poller *poller          // by this one
+	shows  *tls.Certificate // the certificate that the agent of this boot shows; nil: that of every other
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -103,7 +107,15 @@ func (w *world) make() *world {
 	w.write(func(tx *store.Tx) (err error) { w.node, err = tx.Node("n1"); return err })
 	w.agent = httptest.NewUnstartedServer(http.HandlerFunc(w.serveAgent))
 	w.agent.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	w.agent.TLS = agentTLS()
+	w.agent.TLS = agentTLS().Clone()
+	w.agent.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.shows == nil {
+			return nil, nil
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*w.shows}}, nil
+	}
 	w.agent.StartTLS()
 	w.end = append(w.end, w.agent.Close)
 	w.t.Cleanup(w.close)
@@ -222,6 +234,7 @@ func (w *world) run(c *Conductor) {
 			w.t.Fatalf("the operation does not end: it is %s at step %q, waiting for %q", last.Plan, last.StepName, last.WaitingWhy)
 		}
 		w.callBack()
+		w.askAgents(c)
 		w.unhold()
 		row, err := c.claim(w.t.Context())
 		if err != nil {
@@ -363,7 +376,7 @@ func (w *world) callBack() {
 	boot := w.media[strings.LastIndex(w.media, "/")+1:]
 	lost := slices.ContainsFunc(w.dead, func(url string) bool { return strings.HasPrefix(w.media, url) })
 	w.mu.Unlock()
-	if !running {
+	if !running || w.asked {
 		return
 	}
 	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.agent.Certificate().Raw}))

@@ -163,3 +163,41 @@ func pollRow(row scanner) (*Poll, error) {
 	p.DueAt = fromMicros(due)
 	return &p, nil
 }
+
+// Said tells where the agent is asked and what came of it last: a phrase, "" before anybody asked.
+func (p *Poll) Said() string {
+	switch {
+	case p.Address == "" && p.Error == "":
+		return ""
+	case p.Address == "":
+		return "polling: " + p.Error
+	case p.Error == "":
+		return "polling " + p.Address + ", last: it answered"
+	}
+	return "polling " + p.Address + ", last: " + p.Error
+}
+
+// PortOwners gives the nodes, by UUID, that have ports with these addresses.
+func (t *Tx) PortOwners(macs []string) (map[string]string, error) {
+	out := map[string]string{}
+	if len(macs) == 0 {
+		return out, nil
+	}
+	args := make([]any, len(macs))
+	for i, m := range macs {
+		args[i] = m
+	}
+	rows, err := t.rows("SELECT p.address, n.uuid FROM ports p JOIN nodes n ON n.id = p.node_id WHERE p.address IN ("+marks(len(macs))+")", args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var mac, uuid string
+		if err := rows.Scan(&mac, &uuid); err != nil {
+			return nil, err
+		}
+		out[mac] = uuid
+	}
+	return out, rows.Err()
+}

@@ -26,6 +26,8 @@ type Metrics struct {
 	claims     prometheus.Counter
 	takeovers  prometheus.Counter
 	fenced     prometheus.Counter
+	polls      *prometheus.CounterVec // outcome
+	pollLag    prometheus.Histogram
 	bmc        *prometheus.HistogramVec // driver, call, result
 	txs        *prometheus.HistogramVec // kind, result
 }
@@ -59,6 +61,8 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 		requests:   histogram("ingot_api_request_seconds", "Requests answered, by route template.", latency, "route", "method", "status"),
 		netboot:    counters("ingot_netboot_requests_total", "Packets and requests of machines that boot from the network, by what became of them.", "service", "outcome"),
 		heartbeats: counters("ingot_agent_heartbeats_total", "Heartbeats of agents.", "result"),
+		polls:      counters("ingot_agent_polls_total", "Agents asked that are only polled, by what came of it: met, answered, running, unreachable, refused.", "outcome"),
+		pollLag:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ingot_agent_poll_lag_seconds", Help: "How late an agent was asked after it was due.", Buckets: latency}),
 		steps:      histogram("ingot_step_seconds", "Runs of steps, by how they came out: done, again, wait, failed, stopped.", work, "plan", "step", "outcome"),
 		claims:     counter("ingot_operation_claims_total", "Operations this conductor has claimed."),
 		takeovers:  counter("ingot_operation_takeovers_total", "Claims of operations whose holder had stopped answering."),
@@ -68,7 +72,7 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ingot_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.steps, m.claims, m.takeovers, m.fenced, m.bmc, m.txs, build,
+	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.steps, m.claims, m.takeovers, m.fenced, m.polls, m.pollLag, m.bmc, m.txs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&asked{log: log, gauges: []gauge{
 			{desc("ingot_operations_live", "Live operations.", "plan", "state"), g.Operations},
@@ -139,6 +143,12 @@ func (m *Metrics) Claimed(takenOver bool) {
 
 // Fenced counts a write that was refused because the lease was lost.
 func (m *Metrics) Fenced() { m.fenced.Inc() }
+
+// Polled counts one agent that was asked, late after it was due.
+func (m *Metrics) Polled(outcome string, late time.Duration) {
+	m.polls.WithLabelValues(outcome).Inc()
+	m.pollLag.Observe(late.Seconds())
+}
 
 // BMC counts one call of a BMC; result is "ok" or a kind of fault.
 func (m *Metrics) BMC(driver, call, result string, took time.Duration) {

@@ -38,6 +38,7 @@ func TestWhatIsToldIsCounted(t *testing.T) {
 	m.Claimed(false)
 	m.Claimed(true)
 	m.Fenced()
+	m.Polled("met", 20*time.Millisecond)
 	m.BMC("redfish", "set power", "unavailable", time.Second)
 	m.Transaction("write", time.Millisecond, nil)
 	got := scrape(t, m)
@@ -50,7 +51,7 @@ func TestWhatIsToldIsCounted(t *testing.T) {
 		`ingot_step_seconds_bucket{outcome="done",plan="deploy",step="write image",le="60"} 1`,
 		"ingot_operation_claims_total 2",
 		"ingot_operation_takeovers_total 1",
-		"ingot_operation_fenced_total 1",
+		"ingot_operation_fenced_total 1", `ingot_agent_polls_total{outcome="met"} 1`, `ingot_agent_poll_lag_seconds_bucket{le="0.025"} 1`,
 		`ingot_bmc_call_seconds_count{call="set power",driver="redfish",result="unavailable"} 1`,
 		`ingot_store_transaction_seconds_count{kind="write",result="ok"} 1`,
 		`ingot_operations_live{plan="deploy",state="held"} 3`,

@@ -1,0 +1,32 @@
+package conductor
+
+import (
+	"context"
+	"crypto/subtle"
+	"crypto/tls"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/store"
+)
+
+// shownBy is the certificate of whoever serves TLS at url; agentapi.ErrCertificate if it is known that the agent's is another.
+func (c *Conductor) shownBy(ctx context.Context, a *store.Agent, url string) (string, error) {
+	mine, err := commander(a)
+	if err != nil {
+		return "", err
+	}
+	shown, err := agentapi.ShownCertificate(ctx, url, mine)
+	if err == nil && a.VerifyCA != "" && subtle.ConstantTimeCompare([]byte(shown), []byte(a.VerifyCA)) != 1 {
+		err = agentapi.ErrCertificate
+	}
+	return shown, err
+}
+
+// commander is what the commander of the boot shows; nil for nothing.
+func commander(a *store.Agent) (*tls.Certificate, error) {
+	if a.Commander.Empty() {
+		return nil, nil
+	}
+	pair, err := a.Commander.TLS()
+	return &pair, err
+}

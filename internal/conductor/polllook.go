@@ -1,0 +1,121 @@
+package conductor
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/store"
+)
+
+// acquaintance is an agent that was met, with its connection. It is of one boot.
+type acquaintance struct {
+	boot string
+	at   string // host and port
+	*agentapi.Client
+	used time.Time
+}
+
+// acquainted gives the agent of a row, if it was met by this process; else nil.
+func (p *poller) acquainted(row *store.Poll) *acquaintance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := p.known[row.NodeID]
+	if k == nil || k.boot != row.Boot {
+		return nil
+	}
+	k.used = time.Now()
+	return k
+}
+
+func (p *poller) acquaint(row *store.Poll, agent *agentapi.Client, url string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := p.known[row.NodeID]; old != nil && old.Client != agent {
+		old.Close()
+	}
+	p.known[row.NodeID] = &acquaintance{boot: row.Boot, at: strings.TrimPrefix(url, "https://"), Client: agent, used: time.Now()}
+}
+
+// recall finds the agent that was met, maybe by another process, and tells whether there is one.
+func (p *poller) recall(ctx context.Context, row *store.Poll) bool {
+	s, err := p.about(ctx, row)
+	if err != nil || s == nil || s.agent.URL == "" {
+		return false
+	}
+	if p.acquainted(row) != nil {
+		return true
+	}
+	agent, err := p.c.agentClient(s.agent, s.agent.URL)
+	if err != nil {
+		return false
+	}
+	p.acquaint(row, agent, s.agent.URL)
+	return true
+}
+
+// forgetOld closes what was not used lately.
+func (p *poller) forgetOld() {
+	before := time.Now().Add(-10*time.Minute - 2*p.c.config.PollInterval)
+	p.where.forget(before)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, k := range p.known {
+		if k.used.Before(before) {
+			k.Close()
+			delete(p.known, id)
+		}
+	}
+}
+
+func (p *poller) forgetAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range p.known {
+		k.Close()
+	}
+}
+
+// look asks an agent that was met whether its command has ended, or whether it is there. One that remembers nothing of its
+// node was started anew.
+func (p *poller) look(ctx context.Context, a *polled) {
+	known := p.acquainted(a.row)
+	a.at = known.at
+	var list []agentapi.Result
+	began := time.Now()
+	if a.row.Awaits == store.AwaitCommand {
+		call, cancel := context.WithTimeout(ctx, workLimit+answerLimit)
+		list, a.err = known.Await(call, workLimit)
+		cancel()
+	} else {
+		call, cancel := context.WithTimeout(ctx, answerLimit)
+		list, a.err = known.Commands(call)
+		cancel()
+	}
+	door, isAddress := doorOf(a.at)
+	if a.err != nil {
+		a.err = refused(a.err, door)
+		return
+	}
+	a.running = slices.ContainsFunc(list, func(r agentapi.Result) bool { return r.CommandStatus == agentapi.Running })
+	told := slices.ContainsFunc(list, func(r agentapi.Result) bool {
+		return slices.Contains([]string{agentapi.CommandNodeInfo, agentapi.CommandSetNodeInfo, "node_info", "set_node_info"}, r.CommandName)
+	})
+	switch {
+	case !told && !a.running && isAddress:
+		p.meet(ctx, a, &door)
+	case a.row.Awaits == store.AwaitSign:
+		a.pace = spread(p.c.config.PollInterval)
+	case a.running && time.Since(began) > workLimit/2: // it waited for the end: it is asked again at once
+	default:
+		a.pace = p.c.config.Poll
+	}
+}
+
+func doorOf(host string) (netip.AddrPort, bool) {
+	door, err := netip.ParseAddrPort(host)
+	return door, err == nil
+}
