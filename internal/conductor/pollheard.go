@@ -97,14 +97,15 @@ func (c *Conductor) note(tx *store.Tx, a *polled) error {
 	}
 	var no *refusal
 	if a.err == nil {
-		row.Failures, row.Error, row.DueAt = 0, "", now.Add(a.pace)
+		row.Failures, row.Error, row.Every = 0, "", a.pace
 	} else {
 		row.Failures++
-		row.Error, row.DueAt = said(a.err), now.Add(nextTry(a.err, row.Failures))
+		row.Error, row.Every = said(a.err), nextTry(a.err, row.Failures)
 		if errors.As(a.err, &no) && no.final {
 			row.Refusal = no.text
 		}
 	}
+	row.DueAt = now.Add(row.Every)
 	switch err := tx.SavePoll(row); {
 	case errors.Is(err, store.ErrFenced):
 		return nil

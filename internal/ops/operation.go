@@ -56,9 +56,22 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 		_, err = s.hardware(tx, o.Driver, o.Group)
 		out = view(&store.OperationOf{Operation: *o, Node: n.UUID, Name: n.Name, State: n.ProvisionState}, n.LastError, err == nil, now)
 		out.Next += maintained(n)
-		return nil
+		return polling(tx, n, o, out)
 	})
 	return out, err
+}
+
+// polling adds where an agent is asked that is only polled, and what came of it.
+func polling(tx *store.Tx, n *metal.Node, o *store.Operation, out *metal.Operation) error {
+	if o.Status != store.Live || o.WaitingFor != metal.WaitAgent && o.WaitingFor != metal.WaitUnhold {
+		return nil
+	}
+	p, err := tx.PollOf(n.ID)
+	if err != nil || p == nil || p.Said() == "" {
+		return err
+	}
+	out.WaitingFor += " (" + p.Said() + ")"
+	return nil
 }
 
 // Operations lists live operations, oldest first; to a project, those of the nodes it owns.

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"ingot/internal/metal"
@@ -28,13 +29,14 @@ type Poll struct {
 	Driver, Group string
 	DueAt         time.Time // of a claimed row: when the lease ends
 	Generation    int64
-	Failures      int    // in a row
-	Address       string // that was asked last, host and port
-	Error         string // what came of it; "" for an answer
-	Refusal       string // why this agent is never going to do: the operation fails with it
+	Failures      int           // in a row
+	Address       string        // that was asked last, host and port
+	Error         string        // what came of it; "" for an answer
+	Every         time.Duration // after what time it was to be asked again, about; 0: at once
+	Refusal       string        // why this agent is never going to do: the operation fails with it
 }
 
-const pollColumns = "node_id, boot, awaits, wait, driver, grp, due_at, generation, failures, address, error, refusal"
+const pollColumns = "node_id, boot, awaits, wait, driver, grp, due_at, generation, failures, address, error, refusal, every"
 
 // AwaitAgent has the agent asked from due on. For a wait that is known already it changes nothing.
 func (t *Tx) AwaitAgent(p *Poll) error {
@@ -129,9 +131,9 @@ func (t *Tx) HoldsPoll(p *Poll) (bool, error) {
 // SavePoll writes what came of a claimed row and when it is due again, and gives the lease back. ErrFenced if it was lost:
 // another asks, or something else is awaited.
 func (t *Tx) SavePoll(p *Poll) error {
-	res, err := t.exec(`UPDATE agent_polls SET due_at = ?, lease_owner = '', failures = ?, address = ?, error = ?, refusal = ?
+	res, err := t.exec(`UPDATE agent_polls SET due_at = ?, lease_owner = '', failures = ?, address = ?, error = ?, refusal = ?, every = ?
 		WHERE node_id = ? AND boot = ? AND wait = ? AND generation = ?`,
-		micros(p.DueAt), p.Failures, p.Address, p.Error, p.Refusal, p.NodeID, p.Boot, p.Wait, p.Generation)
+		micros(p.DueAt), p.Failures, p.Address, p.Error, p.Refusal, p.Every.Microseconds(), p.NodeID, p.Boot, p.Wait, p.Generation)
 	if err != nil {
 		return err
 	}
@@ -156,25 +158,30 @@ func (t *Tx) AgentHeard(nodeID int64, boot string) error {
 
 func pollRow(row scanner) (*Poll, error) {
 	var p Poll
-	var due int64
-	if err := row.Scan(&p.NodeID, &p.Boot, &p.Awaits, &p.Wait, &p.Driver, &p.Group, &due, &p.Generation, &p.Failures, &p.Address, &p.Error, &p.Refusal); err != nil {
+	var due, every int64
+	if err := row.Scan(&p.NodeID, &p.Boot, &p.Awaits, &p.Wait, &p.Driver, &p.Group, &due, &p.Generation, &p.Failures, &p.Address, &p.Error, &p.Refusal, &every); err != nil {
 		return nil, err
 	}
-	p.DueAt = fromMicros(due)
+	p.DueAt, p.Every = fromMicros(due), time.Duration(every)*time.Microsecond
 	return &p, nil
 }
 
 // Said tells where the agent is asked and what came of it last: a phrase, "" before anybody asked.
 func (p *Poll) Said() string {
+	what, last := "polling "+p.Address, "it answered"
 	switch {
 	case p.Address == "" && p.Error == "":
 		return ""
 	case p.Address == "":
-		return "polling: " + p.Error
-	case p.Error == "":
-		return "polling " + p.Address + ", last: it answered"
+		what = "polling"
 	}
-	return "polling " + p.Address + ", last: " + p.Error
+	if p.Error != "" {
+		last = strings.TrimSuffix(p.Error, ".")
+	}
+	if p.Every > 0 {
+		what += " each " + p.Every.Round(time.Second).String()
+	}
+	return what + ", last: " + last
 }
 
 // PortOwners gives the nodes, by UUID, that have ports with these addresses.

@@ -49,7 +49,7 @@ func testPollsAreClaimedWhileAwaited(t *testing.T, open opener) {
 		t.Error("a wait that is known took the lease away")
 	}
 	p := *got[0]
-	p.DueAt, p.Failures, p.Address, p.Error = time.UnixMicro(9).UTC(), 3, "192.0.2.1:9999", "connection refused"
+	p.DueAt, p.Failures, p.Address, p.Error, p.Every = time.UnixMicro(9).UTC(), 3, "192.0.2.1:9999", "connection refused", time.Second
 	write(t, db, func(tx *Tx) error { return tx.SavePoll(&p) })
 	kept := read(t, db, func(tx *Tx) (*Poll, error) { return tx.PollOf(n.ID) })
 	same(t, kept, &p)

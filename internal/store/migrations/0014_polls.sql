@@ -17,6 +17,7 @@ CREATE TABLE agent_polls (
 	failures    INTEGER NOT NULL DEFAULT 0, -- in a row
 	address     TEXT NOT NULL DEFAULT '',  -- that was asked last
 	error       TEXT NOT NULL DEFAULT '',  -- what came of it, '' for an answer
+	every       BIGINT NOT NULL DEFAULT 0, -- after what time it was to be asked again
 	refusal     TEXT NOT NULL DEFAULT ''   -- why this agent is never going to do
 );
 CREATE INDEX agent_polls_due ON agent_polls (due_at);
