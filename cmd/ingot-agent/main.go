@@ -9,6 +9,8 @@
 // With -ramdisk it takes nothing else: what it is for it finds as the first process does. It owns the machine's NICs, and it
 // alone can hand the machine over for rescue.
 //
+// Called as rescue-disks, it lists and mounts the disks of a machine that is rescued (agent/installed).
+//
 // A plain process leaves the clock, the network and the kernel alone; power_off and run_image end it.
 package main
 
@@ -22,6 +24,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -30,6 +33,7 @@ import (
 	"ingot/agent/boot"
 	"ingot/agent/child"
 	"ingot/agent/efi"
+	"ingot/agent/installed"
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
 	"ingot/agent/plugin"
@@ -60,6 +64,9 @@ func main() {
 	}
 	if os.Getpid() == 1 {
 		first() // never returns
+	}
+	if filepath.Base(os.Args[0]) == installed.Name {
+		os.Exit(installed.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	run := plain
 	if len(os.Args) == 2 && os.Args[1] == "-ramdisk" {

@@ -51,6 +51,8 @@ var masked = []string{
 	"etc/systemd/system/nvmf-autoconnect.service",
 	"etc/systemd/system/smartmontools.service",
 	"etc/systemd/system/ssh.socket",
+	"etc/systemd/system/proc-sys-fs-binfmt_misc.automount",
+	"etc/systemd/system/systemd-binfmt.service",
 	"etc/systemd/system/systemd-firstboot.service",
 	"etc/systemd/system/systemd-networkd.service",
 	"etc/systemd/system/systemd-networkd.socket",
