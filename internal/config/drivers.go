@@ -94,7 +94,7 @@ func choices() Choices {
 		EnabledConsole: []string{"no-console", "fake"}, EnabledDeploy: []string{"autodetect", "direct", "ramdisk", "bootc", "fake"},
 		EnabledFirmware: []string{"no-firmware", "fake"}, EnabledInspect: []string{"no-inspect", "redfish", "agent", "fake"},
 		EnabledNetwork: []string{"flat", "noop"}, EnabledRAID: []string{"agent", "no-raid", "redfish", "fake"},
-		EnabledRescue: []string{"no-rescue", "fake"}, EnabledStorage: []string{"cinder", "noop", "fake"},
+		EnabledRescue: []string{"agent", "no-rescue", "fake"}, EnabledStorage: []string{"cinder", "noop", "fake"},
 		EnabledVendor: []string{"ipmitool", "redfish", "no-vendor", "fake"}, DefaultStorage: "noop",
 	}
 }
