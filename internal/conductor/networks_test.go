@@ -280,7 +280,7 @@ func TestOrderOfNetworks(t *testing.T) {
 			metal.PlanInspect:  "power off, enter inspection network, prepare boot, eject boot media, leave inspection network",
 			metal.PlanService:  "power off, leave tenant network, enter servicing network, prepare boot, eject boot media, leave servicing network, enter tenant network, boot from disk, start instance",
 			metal.PlanTearDown: "power off, leave tenant network, leave provisioning network, detach vifs",
-			metal.PlanRescue:   "power off, leave tenant network, enter rescuing network, prepare boot, finalize rescue, eject boot media, leave rescuing network, enter tenant network",
+			metal.PlanRescue:   "power off, leave tenant network, enter rescuing network, prepare boot, finalize rescue, leave rescuing network, enter tenant network, eject boot media",
 			metal.PlanUnrescue: "power off, eject boot media, leave rescuing network, enter tenant network, boot from disk, start instance",
 			metal.PlanRestore:  "power off, eject boot media, enter tenant network, boot from disk, start instance",
 		}[j.plan]

@@ -19,8 +19,9 @@ var rescuePlan = plan{
 	}, limitedBy(rescueCallback, bootAgent(nil, step{name: "switch secure boot off", class: checkable, run: (*runner).secureBootAside, undo: (*runner).secureBootReturns, limit: 15 * time.Minute, skip: secureBootStays},
 		leaveTenant(always), enterNetwork(metal.RescuingNetwork))), []step{
 		{name: "finalize rescue", class: atMostOnce, run: (*runner).finalizeRescue, verify: (*runner).finalizeRescue, limit: 10 * time.Minute, tries: 4, skip: noRamdisk},
+	}, forRamdisk(leaveNetwork(metal.RescuingNetwork), returnToTenant()), []step{ // first: its user is root by now, on a network of the operator's
 		{name: "eject boot media", class: checkable, run: (*runner).ejectMedia, limit: 5 * time.Minute, skip: noRamdisk},
-	}, forRamdisk(leaveNetwork(metal.RescuingNetwork), returnToTenant())),
+	}),
 	onFail: func(op *Op, n *metal.Node) {
 		if op.Rec.Aborted && op.Rec.Unclean {
 			n.Maintenance, n.Fault, n.MaintenanceReason = true, "rescue abort failure", op.row.Error
