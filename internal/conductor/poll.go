@@ -11,12 +11,13 @@ import (
 // How long an agent that is asked may take. They are short: nothing else waits for one, and a machine that is off answers
 // nothing at all.
 const (
-	knockLimit  = 3 * time.Second  // to be connected and to have shown its certificate
-	answerLimit = 5 * time.Second  // to answer what needs no work
-	tellLimit   = 20 * time.Second // to tell what its machine is made of, or take in what its node is
-	workLimit   = 15 * time.Second // until it answers while its command goes on running
-	pollLease   = 45 * time.Second // all of it; a conductor that died keeps its agents from others as long
-	pollBatch   = 64               // rows claimed at once, and at least as many results written at once
+	knockLimit  = 3 * time.Second       // to be connected and to have shown its certificate
+	answerLimit = 5 * time.Second       // to answer what needs no work
+	tellLimit   = 20 * time.Second      // to tell what its machine is made of, or take in what its node is
+	workLimit   = 15 * time.Second      // until it answers while its command goes on running
+	pollLease   = 45 * time.Second      // all of it; a conductor that died keeps its agents from others as long
+	pollBatch   = 64                    // rows claimed at once, and at least as many results written at once
+	pollBreath  = 50 * time.Millisecond // between two claims, and before what was heard is written: what comes meanwhile goes with it
 )
 
 // poller asks the agents that call nobody. It works beside the conductor's workers and takes none of them: an operation that
@@ -43,6 +44,10 @@ func (c *Conductor) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := c.db.Changed()
 		p.claimAll(ctx)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollBreath):
+		}
 		select {
 		case <-ctx.Done():
 		case <-changed:

@@ -33,6 +33,7 @@ type asker struct {
 	mu     sync.Mutex
 	doing  map[string]string // by address: what the machine there does; "" or absent: nothing listens to a word
 	calls  map[string]int    // by "<address> <command>"
+	born   int               // how often agents were started anew
 	silent int               // connections that are held and never answered
 	change chan struct{}     // closed and made anew when any of these changes
 }
@@ -124,6 +125,13 @@ func (a *asker) serve(w http.ResponseWriter, r *http.Request) {
 	defer a.mu.Unlock()
 	defer a.changed()
 	a.calls[at+" "+r.Method+" "+cmd.Name]++
+	if r.URL.Query().Has("agent_token") && a.calls[at+" POST "+agentapi.CommandHardwareInfo] == 0 {
+		a.Errorf("%s was shown the token before it told what it is", at)
+	}
+	if strings.HasSuffix(r.URL.Path, "/status") {
+		fmt.Fprintf(w, `{"started_at": %d, "version": "1"}`, 1+a.born)
+		return
+	}
 	switch does := a.doing[at]; {
 	case does == "old":
 		w.WriteHeader(http.StatusNotFound)
@@ -293,7 +301,7 @@ func testAnotherMachineIsToldNothing(t *testing.T) {
 		{"52:54:00:09:00:99", "it lacks the node's " + mine},
 		{mine + " " + other, "it has " + other + " (of node 00000002-0000-4000-8000-000000000000)"},
 		{other, "it lacks the node's " + mine + " and it has " + other + " (of node 00000002-0000-4000-8000-000000000000)"},
-		{"another boot", "refused the token of this boot"},
+		{"another boot", "refused the commander of this boot"},
 	} {
 		a.does(at, c.does)
 		for range 2 {
@@ -323,6 +331,7 @@ func testAnotherMachineIsToldNothing(t *testing.T) {
 	a.does(at, mine) // the same agent, started anew: it remembers no command
 	a.mu.Lock()
 	a.calls[at+" POST "+agentapi.CommandNodeInfo] = 0
+	a.born++
 	a.mu.Unlock()
 	a.hurry(n)
 	a.ask(p)

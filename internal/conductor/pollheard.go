@@ -55,7 +55,7 @@ func (a *polled) outcome() string {
 // write writes what came of asking, as much at a time as there is.
 func (p *poller) write() {
 	for first := range p.heard {
-		batch := []polled{first}
+		batch, enough := []polled{first}, time.After(pollBreath)
 	more:
 		for len(batch) < 4*pollBatch {
 			select {
@@ -64,7 +64,7 @@ func (p *poller) write() {
 					break more
 				}
 				batch = append(batch, a)
-			default:
+			case <-enough:
 				break more
 			}
 		}

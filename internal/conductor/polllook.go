@@ -17,6 +17,7 @@ type acquaintance struct {
 	at   string // host and port
 	*agentapi.Client
 	used time.Time
+	born float64 // when it was started, as it says; 0: not known yet. Guarded by the poller's mu
 }
 
 // acquainted gives the agent of a row, if it was met by this process; else nil.
@@ -84,20 +85,15 @@ func (p *poller) forgetAll() {
 func (p *poller) look(ctx context.Context, a *polled) {
 	known := p.acquainted(a.row)
 	a.at = known.at
-	var list []agentapi.Result
 	began := time.Now()
-	if a.row.Awaits == store.AwaitCommand {
-		call, cancel := context.WithTimeout(ctx, workLimit+answerLimit)
-		list, a.err = known.Await(call, workLimit)
-		cancel()
-	} else {
-		call, cancel := context.WithTimeout(ctx, answerLimit)
-		list, a.err = known.Commands(call)
-		cancel()
-	}
+	list, same, err := p.whatOf(ctx, known, a.row.Awaits)
 	door, isAddress := doorOf(a.at)
-	if a.err != nil {
-		a.err = refused(a.err, door)
+	switch {
+	case err != nil:
+		a.err = refused(err, door)
+		return
+	case same:
+		a.pace = spread(p.c.config.PollInterval)
 		return
 	}
 	a.running = slices.ContainsFunc(list, func(r agentapi.Result) bool { return r.CommandStatus == agentapi.Running })
@@ -113,6 +109,31 @@ func (p *poller) look(ctx context.Context, a *polled) {
 	default:
 		a.pace = p.c.config.Poll
 	}
+}
+
+// whatOf asks an agent for its commands; for a sign of life, whether it is the same as when it was asked before: the list of
+// one that has worked a while is long.
+func (p *poller) whatOf(ctx context.Context, known *acquaintance, awaits store.Awaited) (list []agentapi.Result, same bool, err error) {
+	if awaits == store.AwaitCommand {
+		call, cancel := context.WithTimeout(ctx, workLimit+answerLimit)
+		defer cancel()
+		list, err = known.Await(call, workLimit)
+		return list, false, err
+	}
+	call, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	is, err := known.Status(call)
+	if err != nil {
+		return nil, false, err
+	}
+	p.mu.Lock()
+	same = is.StartedAt != 0 && known.born == is.StartedAt
+	known.born = is.StartedAt
+	p.mu.Unlock()
+	if !same {
+		list, err = known.Commands(call)
+	}
+	return list, same, err
 }
 
 func doorOf(host string) (netip.AddrPort, bool) {

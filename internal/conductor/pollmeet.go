@@ -151,8 +151,7 @@ func telling(err error) int {
 }
 
 // greet connects to whoever listens at an address and sees whether it is the agent of this boot on the machine of this
-// node. A machine that is not learns nothing but the token of the boot, which is worth nothing without what proves its
-// commander.
+// node. A machine that is not learns nothing, not even the token of the boot: see docs/decisions/0048-who-trusts-whom-when-polled.md.
 func (p *poller) greet(ctx context.Context, s *subject, door netip.AddrPort) (agent *agentapi.Client, certificate string, err error) {
 	url := "https://" + door.String()
 	knock, cancel := context.WithTimeout(ctx, knockLimit)
@@ -161,9 +160,9 @@ func (p *poller) greet(ctx context.Context, s *subject, door netip.AddrPort) (ag
 	if err != nil {
 		return nil, "", refused(err, door)
 	}
-	with := *s.agent
-	if with.VerifyCA == "" {
-		with.VerifyCA = certificate
+	with, stranger := *s.agent, s.agent.VerifyCA == ""
+	if stranger { // it is asked without the token: our agent tells the commander what its machine is made of
+		with.VerifyCA, with.Token = certificate, secret.Secret{}
 	}
 	if agent, err = p.c.agentClient(&with, url); err != nil {
 		return nil, "", err
@@ -172,7 +171,12 @@ func (p *poller) greet(ctx context.Context, s *subject, door netip.AddrPort) (ag
 		agent.Close()
 		return nil, "", refused(err, door)
 	}
-	return agent, with.VerifyCA, nil
+	if stranger {
+		agent.Close()
+		with.Token = s.agent.Token
+		agent, err = p.c.agentClient(&with, url)
+	}
+	return agent, with.VerifyCA, err
 }
 
 // recognise compares what the machine is made of with what the node's is.
@@ -280,7 +284,7 @@ func refused(err error, door netip.AddrPort) error {
 	case errors.Is(err, agentapi.ErrRefused):
 		return &refusal{text: fmt.Sprintf("The agent at %s refused the certificate of this boot's commander: it runs the ramdisk of another boot.", door)}
 	case fault.KindOf(err) == fault.Forbidden:
-		return &refusal{text: fmt.Sprintf("The agent at %s refused the token of this boot: it runs the ramdisk of another boot.", door)}
+		return &refusal{text: fmt.Sprintf("The agent at %s refused the commander of this boot: it runs the ramdisk of another boot.", door)}
 	}
 	return err
 }

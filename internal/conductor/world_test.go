@@ -409,6 +409,10 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 	if w.user.gone {
 		panic(http.ErrAbortHandler) // nobody listens any more
 	}
+	if strings.HasSuffix(req.URL.Path, "/status") {
+		_, _ = rw.Write([]byte(`{"started_at": 1, "version": "1"}`))
+		return
+	}
 	if !w.on || req.URL.Query().Get("agent_token") != w.token {
 		http.Error(rw, `{"faultstring": "Token invalid."}`, http.StatusUnauthorized)
 		return
