@@ -233,6 +233,10 @@ func (g cloud) moves(ctx context.Context, node string) {
 	g.refused("a verb that leads nowhere", nodes.ChangeProvisionState(ctx, g.c, node, nodes.ProvisionStateOpts{Target: nodes.TargetProvide}).Err, http.StatusBadRequest)
 	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetService,
 		ServiceSteps: []nodes.ServiceStep{{Interface: nodes.InterfaceBIOS, Step: "factory_reset"}}}, nodes.Active)
+	g.refused("a rescue without a password", nodes.ChangeProvisionState(ctx, g.c, node, nodes.ProvisionStateOpts{Target: nodes.TargetRescue}).Err, http.StatusBadRequest)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetRescue, RescuePassword: "a rescue password"}, nodes.Rescue)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetRescue, RescuePassword: "another"}, nodes.Rescue)
+	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetUnrescue}, nodes.Active)
 	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetRebuild}, nodes.Active)
 	g.to(ctx, node, nodes.ProvisionStateOpts{Target: nodes.TargetDeleted}, nodes.Available)
 }
