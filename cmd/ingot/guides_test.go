@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ingot/internal/driver/neutron/neutrontest"
 	"ingot/lab/vswitch"
 )
 
@@ -27,8 +28,13 @@ import (
 //	notrun 'ip netns' why           the command cannot be run here
 //
 // What stands for a site's own in the guide is replaced by pairs of $REPLACE, divided by semicolons. At its end the script
-// has named every command and every configuration of the guide. [file:PATH] is true where there is that file.
+// has named every command and every configuration of the guide. [file:PATH] is true where there is that file,
+// [cloud] with INGOT_LAB=1 where Neutron and Keystone are installed.
 func TestGuides(t *testing.T) {
+	var cloud *neutrontest.Cloud
+	if os.Getenv("INGOT_LAB") == "1" && neutrontest.Installed() {
+		cloud = neutrontest.Start(t)
+	}
 	run := map[string]*guide{}
 	var mu sync.Mutex
 	of := func(ts *testscript.TestScript) *guide {
@@ -57,9 +63,15 @@ func TestGuides(t *testing.T) {
 				}
 				e.Setenv(name, address)
 			}
+			if name == "neutron" && cloud != nil {
+				aCloud(e, cloud)
+			}
 			return aSwitch(e)
 		},
 		Condition: func(cond string) (bool, error) {
+			if cond == "cloud" {
+				return cloud != nil, nil
+			}
 			name, ok := strings.CutPrefix(cond, "file:")
 			if !ok {
 				return false, fmt.Errorf("there is no condition %s", cond)
@@ -214,6 +226,17 @@ func aSwitch(e *testscript.Env) error {
 	e.Defer(h.Close)
 	e.Setenv("SWITCH", h.URL+"/v1")
 	return os.WriteFile(filepath.Join(e.WorkDir, "token"), []byte("canary-switch\n"), 0o600)
+}
+
+// aCloud gives a script a Neutron and a user of it: $KEYSTONE, $VIF, and what the command openstack logs in with.
+func aCloud(e *testscript.Env, c *neutrontest.Cloud) {
+	c.Publish("baremetal", "ironic", e.Getenv("INGOT_ENDPOINT"))
+	e.Setenv("KEYSTONE", c.AuthURL)
+	e.Setenv("VIF", c.MakePort(c.Network("tenant", "physnet1", "10.1.0.0/24"), nil))
+	for name, value := range map[string]string{"AUTH_URL": c.AuthURL + "/v3", "USERNAME": c.User, "PASSWORD": neutrontest.Password, "PROJECT_NAME": "service",
+		"USER_DOMAIN_ID": "default", "PROJECT_DOMAIN_ID": "default", "IDENTITY_API_VERSION": "3", "REGION_NAME": "here"} {
+		e.Setenv("OS_"+name, value)
+	}
 }
 
 type noFrames struct{}

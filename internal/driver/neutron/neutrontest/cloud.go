@@ -53,10 +53,15 @@ type Cloud struct {
 	token string
 }
 
+// Installed tells whether both are.
+func Installed() bool {
+	return exec.Command(python, "-c", "import importlib.util as u, sys; sys.exit(not (u.find_spec('neutron') and u.find_spec('keystone')))").Run() == nil
+}
+
 // Start starts both, or skips.
 func Start(t *testing.T) *Cloud {
 	t.Helper()
-	if err := exec.Command(python, "-c", "import importlib.util as u, sys; sys.exit(not (u.find_spec('neutron') and u.find_spec('keystone')))").Run(); err != nil {
+	if !Installed() {
 		t.Skip("Neutron or Keystone is not installed: scripts/prepare.sh installs them")
 	}
 	c := &Cloud{t: t, dir: t.TempDir(), User: "ingot"}
@@ -169,15 +174,15 @@ func (c *Cloud) neutron() {
 	c.database("neutron.db")
 	c.run(python, "-c", tablesProgram, "sqlite:///"+filepath.Join(c.dir, "neutron.db"))
 	c.serve("neutron", c.URL+"/", []string{"PYTHONPATH=" + filepath.Join(c.dir, "plugins")}, "-c", neutronProgram, "--config-file", conf)
-	c.catalogue()
+	c.Publish("network", "neutron", c.URL)
 }
 
-// catalogue writes Neutron into Keystone's.
-func (c *Cloud) catalogue() {
+// Publish writes a service into Keystone's catalogue, of the region "here".
+func (c *Cloud) Publish(kind, name, url string) {
 	c.t.Helper()
 	var made struct{ Service struct{ ID string } }
-	c.call(http.MethodPost, c.AuthURL+"/v3/services", object{"service": object{"type": "network", "name": "neutron"}}, &made)
-	c.call(http.MethodPost, c.AuthURL+"/v3/endpoints", object{"endpoint": object{"service_id": made.Service.ID, "region_id": "here", "interface": "public", "url": c.URL}}, nil)
+	c.call(http.MethodPost, c.AuthURL+"/v3/services", object{"service": object{"type": kind, "name": name}}, &made)
+	c.call(http.MethodPost, c.AuthURL+"/v3/endpoints", object{"endpoint": object{"service_id": made.Service.ID, "region_id": "here", "interface": "public", "url": url}}, nil)
 	c.Login() // a token from now on has the service in its catalogue
 }
 
