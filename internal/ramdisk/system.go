@@ -65,6 +65,7 @@ var left = []leave{
 	{"usr/share/perl/", "only the package usrmerge needs more than perl-base, which stays"},
 	{"usr/lib/x86_64-linux-gnu/perl/", "the same"},
 	{"usr/lib/x86_64-linux-gnu/libperl.so*", "the same"},
+	{"usr/bin/perl5*-linux-gnu", "the same"},
 	{"usr/sbin/xfs_scrub*", "only it needs libicu, 37 MB"},
 	{"usr/lib/x86_64-linux-gnu/libicu*", "only xfs_scrub needs it"},
 }
