@@ -46,12 +46,12 @@ func TestNothingStrands(t *testing.T) {
 			many = 3
 		}
 		engine := t.Name()[strings.LastIndex(t.Name(), "/")+1:]
-		steps, told := 0, map[string]int{}
+		steps, asked, told := 0, 0, map[string]int{}
 		for walk := range many {
 			actions := drawn(seed, uint64(walk))
 			w := newWalk(t, open, walk)
 			err := w.all(actions)
-			steps += w.worked
+			steps, asked = steps+w.worked, asked+w.asked
 			for k, v := range w.ended {
 				told[k] += v
 			}
@@ -67,7 +67,7 @@ func TestNothingStrands(t *testing.T) {
 			t.Fatalf("seed %d, walk %d on %s: %v\nreplay with -run TestNothingStrands/%s -walkseed %d -walks %d\nwhat happened, shrunk from %d to %d:\n%s\nhistory:\n%s",
 				seed, walk, engine, last, engine, seed, walk+1, len(actions), len(few), listOf(few), last.history)
 		}
-		t.Logf("seed %d on %s: %d walks, %d of conductors' rounds, 0 nodes stranded; came to rest: %v", seed, engine, many, steps, told)
+		t.Logf("seed %d on %s: %d walks, %d of conductors' rounds, %d agents polled, 0 nodes stranded; came to rest: %v", seed, engine, many, steps, asked, told)
 	})
 }
 

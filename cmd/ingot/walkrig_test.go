@@ -48,6 +48,8 @@ type walk struct {
 	ended      map[string]int   // nodes by the state they came to rest in
 	made       int              // nodes
 	first      int              // which state the first node begins in
+	port       int              // where agents are polled; 0: they call
+	asked      int              // agents that were polled
 }
 
 var errKilled = errors.New("killed")
@@ -60,7 +62,14 @@ func newWalk(t *testing.T, open func() *store.DB, first int) *walk {
 	}
 	db := open()
 	w := &walk{t: t, ctx: t.Context(), db: db, fleet: fleet, clean: true, limit: walkLimit, first: first, names: make([]string, walkNodes), ended: map[string]int{},
-		service: ops.New(db, walkOps(), slog.New(slog.DiscardHandler)), held: courier.New(courier.Defaults()), conductors: make([]*conductor.Conductor, walkConductors)}
+		held: courier.New(courier.Defaults()), conductors: make([]*conductor.Conductor, walkConductors)}
+	oc := walkOps()
+	if oc.PollOnly = first%2 == 1; oc.PollOnly {
+		if w.port, err = fleet.ListenPolled(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.service = ops.New(db, oc, slog.New(slog.DiscardHandler))
 	w.service.KeepSecrets(ops.Keeper{Courier: w.held, Server: "walk"})
 	for i := range w.conductors {
 		w.start(i)
@@ -95,16 +104,34 @@ func (w *walk) start(i int) {
 	c.RescueCallbackLimit = w.limit
 	c.WriteLimit, c.CleanStepLimit, c.DeployStepLimit, c.ServiceStepLimit = w.limit, w.limit, w.limit, w.limit
 	c.AutomatedClean = w.clean
+	if w.port != 0 {
+		c.PollOnly, c.PollInterval, c.AgentPort = true, 1, w.port
+	}
 	c.Sweep.PowerInterval, c.Sweep.RecoveryInterval, c.Sweep.PowerLimit, c.Sweep.PowerPatience = time.Millisecond, time.Millisecond, 20*time.Millisecond, time.Millisecond
 	c.Sweep.LeftInterval = time.Millisecond
 	hw := conductor.Hardware{Part: conductor.Part{Power: w.fleet, Boot: w.fleet, Media: w.fleet, Inspector: w.fleet},
 		Type: metal.HardwareType{Name: "sim", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"agent", "redfish", "no-inspect"}, "power": {"sim"}, "rescue": {"agent", "no-rescue"}}}}
 	w.conductors[i] = conductor.New(w.db, c, map[string]conductor.Hardware{"sim": hw}, walkDepot{}, slog.New(slog.DiscardHandler))
 	w.conductors[i].UseSecrets(&values{self: "walk", own: w.held, log: slog.New(slog.DiscardHandler)})
+	if w.port != 0 {
+		w.conductors[i].PushTo(walkPusher{})
+	}
 	if err := w.conductors[i].Register(w.ctx); err != nil {
 		w.t.Fatal(err)
 	}
 }
+
+// walkPusher is a boot host from which nobody fetches.
+type walkPusher struct{}
+
+func (walkPusher) Push(_ context.Context, node, boot string, _ agentapi.BootConfig, _ string, _ time.Time) (string, error) {
+	return "http://198.51.100.77/" + node + "/" + boot, nil
+}
+func (walkPusher) PushNetBoot(context.Context, *metal.NetworkBoot) error { return nil }
+func (walkPusher) NetBootSeen(context.Context, string, string) (string, error) {
+	return "", nil
+}
+func (walkPusher) Withdraw(context.Context, string, string) error { return nil }
 
 // walkDepot offers addresses that nobody fetches.
 type walkDepot struct{}
@@ -130,6 +157,9 @@ func (w *walk) enrol(i int) {
 			n, err := tx.Node(w.names[i])
 			if err != nil {
 				return err
+			}
+			if w.port != 0 {
+				n.DriverInfo = n.DriverInfo.With(metal.AgentAddress, w.fleet.Address(n.UUID).String())
 			}
 			n.ProvisionState = []metal.State{metal.Enroll, metal.Manageable, metal.Available, metal.Active, metal.Rescue}[(w.made+w.first)%5]
 			return tx.SaveNode(n)
@@ -361,8 +391,26 @@ func (w *walk) revive(i int, restart bool) error {
 	})
 }
 
-// call lets every agent call back.
+// call lets every agent call back, or be asked by whoever lives.
 func (w *walk) call() error {
+	for _, c := range w.conductors {
+		if c == nil || w.port == 0 {
+			continue
+		}
+		for range w.names {
+			did, err := c.AskOne(w.ctx)
+			if err != nil {
+				return err
+			}
+			if !did {
+				break
+			}
+			w.asked++
+		}
+	}
+	if w.port != 0 {
+		return nil
+	}
 	for i := range w.names {
 		if n := w.node(i); n != nil {
 			if _, err := w.fleet.CallBack(w.ctx, n.UUID); refused(err) != nil {

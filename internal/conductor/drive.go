@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"ingot/internal/store"
 )
 
 // The methods of this file are for whoever drives a conductor by hand, one operation at a time, in place of Run:
@@ -41,3 +43,21 @@ func (c *Conductor) EnsureSweeps(ctx context.Context) error { return c.ensureSwe
 // CrashAt makes the conductor die where f gives an error: f is asked before and after every save. A conductor
 // that died saves nothing more; its leases run out.
 func (c *Conductor) CrashAt(f func(where string) error) { c.crash = f }
+
+// AskOne does the same with one agent that is only polled, and writes what came of it.
+func (c *Conductor) AskOne(ctx context.Context) (bool, error) {
+	p := newPoller(c)
+	defer p.forgetAll()
+	defer p.work.Wait()
+	rows, err := p.claim(ctx, 1)
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	p.ask(ctx, rows[0], time.Now())
+	select {
+	case a := <-p.heard:
+		return true, c.db.Write(ctx, func(tx *store.Tx) error { return c.note(tx, &a) })
+	default: // ctx ended
+		return true, ctx.Err()
+	}
+}

@@ -38,7 +38,10 @@ func (f *Fleet) CallBack(ctx context.Context, node string) (bool, error) {
 
 // Restart makes the agent of a node's machine forget everything, as one that was started anew.
 func (f *Fleet) Restart(node string) {
-	f.With(node, func(m *Machine) { m.commands = nil })
+	f.With(node, func(m *Machine) {
+		m.commands = nil
+		m.starts++
+	})
 }
 
 // serve is the commands API of every agent, each below its node's UUID.
@@ -49,8 +52,10 @@ func (f *Fleet) serve(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	m := f.machines[node]
 	switch {
-	case m == nil || m.running == "" || m.Fault == AgentSilent || !strings.HasPrefix(path, "v1/commands"):
+	case m == nil || m.running == "" || m.Fault == AgentSilent || !strings.HasPrefix(path, "v1/commands") && path != "v1/status":
 		panic(http.ErrAbortHandler) // nobody is there
+	case path == "v1/status":
+		_ = json.NewEncoder(w).Encode(agentapi.Status{StartedAt: 1 + m.starts, Version: "simulated"})
 	case m.Fault == AgentBroken:
 		refuse(w, http.StatusInternalServerError, "broken")
 	case m.token == "" || r.URL.Query().Get("agent_token") != m.token:

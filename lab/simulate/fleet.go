@@ -8,11 +8,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -53,7 +55,8 @@ type Machine struct {
 	Mode   string
 	Secure bool
 
-	running  string // the boot generation of the agent that runs; "" for none
+	starts   float64 // how often its agent was started anew
+	running  string  // the boot generation of the agent that runs; "" for none
 	token    string
 	commands []agentapi.Result
 	rescued  bool // its user was let in: the agent stops when the conductor has heard of it
@@ -68,10 +71,12 @@ type Fleet struct {
 	// Booted, if not nil, is told when an agent came up; it must not call the fleet.
 	Booted func(node string)
 
-	mu       sync.Mutex
-	machines map[string]*Machine // guarded by mu
+	mu        sync.Mutex
+	machines  map[string]*Machine   // guarded by mu
+	addresses map[netip.Addr]string // of those that are polled, guarded by mu
 
 	server http.Server
+	polled http.Server
 	url    string
 	pem    string
 }
@@ -100,8 +105,8 @@ func New() (*Fleet, error) {
 	return f, nil
 }
 
-// Close ends the listener.
-func (f *Fleet) Close() error { return f.server.Close() }
+// Close ends the listeners.
+func (f *Fleet) Close() error { return errors.Join(f.server.Close(), f.polled.Close()) }
 
 // With runs g on a node's machine, which is made when it is first asked for.
 func (f *Fleet) With(node string, g func(*Machine)) {
