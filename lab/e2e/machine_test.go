@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ingot/internal/agentapi"
 	"ingot/internal/depot"
 	"ingot/lab/bmc"
 )
@@ -36,9 +37,10 @@ type machine struct {
 	ctl    *bmc.BMC
 
 	mu    sync.Mutex
-	guest *guest // nil while no agent runs
-	deaf  bool   // the machine boots, and its agent never starts
-	ipa   *ipa   // upstream's agent, where the machine booted an ISO with that
+	guest *guest                                        // nil while no agent runs
+	deaf  bool                                          // the machine boots, and its agent never starts
+	boots func(agentapi.BootConfig) agentapi.BootConfig // changes what a boot is given; nil: it is as it is
+	ipa   *ipa                                          // upstream's agent, where the machine booted an ISO with that
 }
 
 type guest struct {
@@ -144,7 +146,11 @@ func (m *machine) run(iso string) error {
 		return err
 	}
 	config := filepath.Join(m.root, "boot.json")
-	if err := os.WriteFile(config, image[:depot.Placeholders()[0].Size], 0o600); err != nil {
+	given, err := m.bootConfig(image[:depot.Placeholders()[0].Size])
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(config, given, 0o600); err != nil {
 		return err
 	}
 	g := &guest{ended: make(chan struct{})}
