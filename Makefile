@@ -41,7 +41,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 gen: ## write the generated documents anew
 	scripts/gen.sh
 
-bench: build ## image writing against dd and qemu-img; requests per second of the API
+bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents
 	scripts/bench.sh
 
 check: ## formatting, vet, fresh documents, who imports whom
