@@ -98,6 +98,15 @@ func (g *neutronRig) life(t *testing.T, whole bool) {
 		g.verb("rebuild", "active", nil)
 		expect("rebuild", "tenant > nothing > provisioning > nothing > tenant", "wait call-back: provisioning")
 	}
+	if whole && g.reaper.every == 0 { // with a server dies the hash that it holds
+		g.verb("rescue", "rescue", object{"rescue_password": "a walk in the dark"})
+		expect("rescue", "tenant > nothing > rescuing > nothing > tenant", "rescue wait: rescuing")
+		if !g.machine.Powered() {
+			t.Error("the rescued machine is off")
+		}
+		g.verb("unrescue", "active", nil)
+		expect("unrescue", "tenant", "")
+	}
 	g.verb("deleted", "available", nil)
 	expect("tear down", "tenant > nothing > cleaning > nothing", "clean wait: cleaning")
 	if p := g.cloud.Port(g.vif); p.HostID != "" || slices.Contains(g.machine.MACs(), p.MAC) {

@@ -151,9 +151,9 @@ func (g *neutronRig) enrol() {
 	var running sync.WaitGroup
 	running.Go(func() { g.machine.run(ctx) })
 	g.t.Cleanup(func() { stop(); running.Wait() })
-	g.ask("POST", "/v1/nodes", object{"driver": "redfish", "name": "n", "network_interface": "neutron", "inspect_interface": "agent",
+	g.ask("POST", "/v1/nodes", object{"driver": "redfish", "name": "n", "network_interface": "neutron", "inspect_interface": "agent", "rescue_interface": "agent",
 		"driver_info": object{"redfish_address": g.machine.bmc.URL(), "redfish_username": "admin", "redfish_password": playedPassword,
-			"redfish_verify_ca": pemOf(g.machine.bmc.CertificateDER()), "deploy_iso": "http://198.51.100.9/agent.iso"},
+			"redfish_verify_ca": pemOf(g.machine.bmc.CertificateDER()), "deploy_iso": "http://198.51.100.9/agent.iso", "rescue_iso": "http://198.51.100.9/rescue.iso"},
 		"instance_info": object{"image_source": g.image, "image_os_hash_algo": "sha256", "image_os_hash_value": fmt.Sprintf("%x", sha256.Sum256(disk()))}}, 201)
 	g.node = g.field("uuid")
 	for i, mac := range g.machine.MACs() {
