@@ -80,7 +80,7 @@ func (w *world) askAgents(c *Conductor) {
 func TestPlansByPolling(t *testing.T) { onEach(t, testPlansByPolling) }
 
 func testPlansByPolling(t *testing.T) {
-	sample := []string{"deploy", "inspect", "clean by hand", "service"}
+	sample := []string{"deploy", "inspect", "clean by hand", "service", "rescue", "unrescue"}
 	for _, j := range journeys {
 		if !slices.Contains(sample, j.name) {
 			continue

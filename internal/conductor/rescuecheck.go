@@ -110,6 +110,13 @@ func (r *runner) validRescue(ctx context.Context, op *Op) error {
 	if !r.hw.Rescues {
 		return nil
 	}
+	iso := ""
+	if r.hw.NetBoot == "" {
+		iso = op.Node.DriverInfo.Public("rescue_iso")
+	}
+	if err := r.c.checkPolled(op.Node, r.hw.Part, op.Rec.PollOnly, iso); err != nil {
+		return err
+	}
 	if err := r.checkRescueBoot(op); err != nil {
 		return err
 	}
