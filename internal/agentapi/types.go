@@ -37,11 +37,12 @@ type CommandError struct {
 	Details string `json:"details"`
 }
 
+// Error is what the agent says of it, cleaned: it ends up in rows, answers and logs.
 func (e *CommandError) Error() string {
 	if e.Details != "" {
-		return e.Details
+		return printable(e.Details)
 	}
-	return e.Message
+	return printable(e.Message)
 }
 
 // Progress is how far a running command is. Unit is "bytes" or "devices"; Total 0 means unknown.

@@ -157,8 +157,12 @@ func (p *poller) ask(ctx context.Context, row *store.Poll, began time.Time) {
 	call, cancel := context.WithDeadline(ctx, began.Add(pollLease-5*time.Second)) // what is written in time is written under the lease
 	defer cancel()
 	a := polled{row: row}
-	if known := p.acquainted(row); known != nil && row.Awaits != store.AwaitAnswer || p.recall(call, row) {
-		p.look(call, &a)
+	known := p.acquainted(row)
+	if known == nil || row.Awaits == store.AwaitAnswer {
+		known = p.recall(call, row)
+	}
+	if known != nil {
+		p.look(call, &a, known)
 	} else {
 		p.meet(call, &a, nil)
 	}

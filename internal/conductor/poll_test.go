@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/metal"
@@ -139,6 +140,8 @@ func (a *asker) serve(w http.ResponseWriter, r *http.Request) {
 	case does == "another boot":
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write([]byte(`{"faultcode":"Client","faultstring":"401 Unauthorized: Token invalid."}`))
+	case does == "rude" && cmd.Name == agentapi.CommandHardwareInfo:
+		_, _ = w.Write([]byte(`{"command_name": "get_hardware_info", "command_status": "FAILED", "command_error": {"details": "\u0000` + strings.Repeat("é", 200) + `"}}`))
 	case r.Method == http.MethodGet:
 		list := `{"command_name": "node_info", "command_status": "SUCCEEDED"}`
 		if a.calls[at+" POST "+agentapi.CommandNodeInfo] == 0 {
@@ -352,6 +355,30 @@ func (a *asker) live(n *metal.Node) (op *store.Operation) {
 		a.Fatal(err)
 	}
 	return op
+}
+
+// TestWordsOfOneMachineHarmNobody: what a machine says is written beside what others said, and a database takes no text that is none.
+func TestWordsOfOneMachineHarmNobody(t *testing.T) { onEach(t, testWordsOfOneMachineHarmNobody) }
+
+func testWordsOfOneMachineHarmNobody(t *testing.T) {
+	a := newAsker(t)
+	a.does("127.9.2.1", "rude")
+	rude := a.node(1, "127.9.2.1", "52:54:00:09:02:01")
+	a.does("127.9.2.2", "52:54:00:09:02:02")
+	good := a.node(2, "127.9.2.2", "52:54:00:09:02:02")
+	run := start(t, a.c)
+	defer run()
+	for changed := a.db.Changed(); ; changed = a.db.Changed() {
+		told, _, _ := a.agent(good)
+		_, said, _ := a.agent(rude)
+		if told.URL != "" && said.Failures > 0 {
+			if !strings.Contains(said.Error, "éé") || !utf8.ValidString(said.Error) {
+				t.Errorf("of the other it says %q", said.Error)
+			}
+			return
+		}
+		<-changed
+	}
 }
 
 // TestAnAgentWithoutTheCommandsIsTooOld: nobody waits for the limit.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"syscall"
 	"time"
 
@@ -68,20 +69,30 @@ func (p *poller) write() {
 				break more
 			}
 		}
-		write, cancel := context.WithTimeout(context.Background(), 30*time.Second) // also what was heard when the server ends
-		err := p.c.db.Write(write, func(tx *store.Tx) error {
+		err := p.noteAll(batch)
+		if err != nil && len(batch) > 1 { // one of them may be to blame: the others are not lost for it
+			err = nil
 			for i := range batch {
-				if err := p.c.note(tx, &batch[i]); err != nil {
-					return err
-				}
+				err = errors.Join(err, p.noteAll(batch[i:i+1]))
 			}
-			return nil
-		})
-		cancel()
+		}
 		if err != nil {
 			p.c.log.Warn("what agents answered cannot be written; they are asked again", "error", err)
 		}
 	}
+}
+
+func (p *poller) noteAll(batch []polled) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // also what was heard when the server ends
+	defer cancel()
+	return p.c.db.Write(ctx, func(tx *store.Tx) error {
+		for i := range batch {
+			if err := p.c.note(tx, &batch[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // note writes what came of asking one agent, as a heartbeat of its would be written. What another holder asks by now, or
@@ -198,9 +209,10 @@ func said(err error) string {
 	return clipped(sentence(err), 200)
 }
 
+// clipped is at most n bytes of a text, and still text.
 func clipped(s string, n int) string {
 	if len(s) > n {
-		return s[:n]
+		s = s[:n]
 	}
-	return s
+	return strings.ToValidUTF8(s, "")
 }

@@ -32,30 +32,31 @@ func (p *poller) acquainted(row *store.Poll) *acquaintance {
 	return k
 }
 
-func (p *poller) acquaint(row *store.Poll, agent *agentapi.Client, url string) {
+func (p *poller) acquaint(row *store.Poll, agent *agentapi.Client, url string) *acquaintance {
+	k := &acquaintance{boot: row.Boot, at: strings.TrimPrefix(url, "https://"), Client: agent, used: time.Now()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if old := p.known[row.NodeID]; old != nil && old.Client != agent {
 		old.Close()
 	}
-	p.known[row.NodeID] = &acquaintance{boot: row.Boot, at: strings.TrimPrefix(url, "https://"), Client: agent, used: time.Now()}
+	p.known[row.NodeID] = k
+	return k
 }
 
-// recall finds the agent that was met, maybe by another process, and tells whether there is one.
-func (p *poller) recall(ctx context.Context, row *store.Poll) bool {
+// recall finds the agent that was met, maybe by another process; nil if none was.
+func (p *poller) recall(ctx context.Context, row *store.Poll) *acquaintance {
 	s, err := p.about(ctx, row)
 	if err != nil || s == nil || s.agent.URL == "" {
-		return false
+		return nil
 	}
-	if p.acquainted(row) != nil {
-		return true
+	if known := p.acquainted(row); known != nil {
+		return known
 	}
 	agent, err := p.c.agentClient(s.agent, s.agent.URL)
 	if err != nil {
-		return false
+		return nil
 	}
-	p.acquaint(row, agent, s.agent.URL)
-	return true
+	return p.acquaint(row, agent, s.agent.URL)
 }
 
 // forgetOld closes what was not used lately.
@@ -82,8 +83,7 @@ func (p *poller) forgetAll() {
 
 // look asks an agent that was met whether its command has ended, or whether it is there. One that remembers nothing of its
 // node was started anew.
-func (p *poller) look(ctx context.Context, a *polled) {
-	known := p.acquainted(a.row)
+func (p *poller) look(ctx context.Context, a *polled, known *acquaintance) {
 	a.at = known.at
 	began := time.Now()
 	list, same, err := p.whatOf(ctx, known, a.row.Awaits)

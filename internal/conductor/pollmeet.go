@@ -284,7 +284,7 @@ func refused(err error, door netip.AddrPort) error {
 	case errors.Is(err, agentapi.ErrRefused):
 		return &refusal{text: fmt.Sprintf("The agent at %s refused the certificate of this boot's commander: it runs the ramdisk of another boot.", door)}
 	case fault.KindOf(err) == fault.Forbidden:
-		return &refusal{text: fmt.Sprintf("The agent at %s refused the commander of this boot: it runs the ramdisk of another boot.", door)}
+		return &refusal{text: fmt.Sprintf("The agent at %s refused the commander of this boot: it runs the ramdisk of another boot, or one too old for poll_only, which must be rebuilt.", door)}
 	}
 	return err
 }
