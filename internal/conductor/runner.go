@@ -37,11 +37,11 @@ func (c *Conductor) work(ctx context.Context, row *store.Operation, claimed time
 	r.askAbort(row.Abort)
 	ctx, cancel := context.WithCancel(metal.WithFence(ctx, r.lease.check))
 	defer cancel()
-	kept := make(chan struct{})
+	kept, held := make(chan struct{}), *row // the walk changes its own
 	go func() {
 		defer close(kept)
 		defer cancel()
-		r.keepLease(ctx, *row)
+		r.keepLease(ctx, held)
 	}()
 	op, err := r.load(ctx, row)
 	if err == nil {
