@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
@@ -15,7 +16,8 @@ import (
 // finalizeRescue hands the rescue to its user: the agent sets the password's hash and the keys, starts sshd, and never serves
 // again. It is sent at most once: whoever comes back asks the agent by the command's key. One that does not answer has
 // stopped or died; whether the password is set nobody can tell then, and the hash is not sent to a machine that may be
-// somebody's by now.
+// somebody's by now. An agent that was heard is asked once more, when its answer is on record: it goes on to its tenant's
+// network as soon as it knows that it was.
 func (r *runner) finalizeRescue(ctx context.Context, op *Op) (Outcome, error) {
 	a, err := r.agentRow(ctx, op)
 	if err == nil {
@@ -25,21 +27,27 @@ func (r *runner) finalizeRescue(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	var own error // of what is to be sent: it holds nothing of an agent's words
+	sent := false
 	params := func() (any, error) {
 		p, err := r.finalizeParams(ctx, op)
-		own = err
+		own, sent = err, true
 		return p, err
 	}
 	_, ended, err := r.command(ctx, op, ordered{name: agentapi.CommandRescue, what: "let the user in"}, params)
 	switch {
 	case own != nil:
 		return Outcome{}, own
+	case errors.Is(err, agentapi.ErrConnection) && op.Rec.LetIn:
+		return done, nil
 	case errors.Is(err, agentapi.ErrConnection):
 		return Outcome{}, fault.Wrap(fault.Unavailable, agentapi.ErrConnection, "the agent does not answer: it has stopped, or its machine has, before it said that the user was let in. Ask for the rescue again, and give the password again")
 	case err != nil:
 		return Outcome{}, r.refused(ctx, op, err)
 	case !ended:
 		return again(r.c.config.Poll, "the agent to let the user in"), nil
+	case sent:
+		op.Rec.LetIn = true
+		return again(time.Millisecond, "the agent to stop"), nil
 	}
 	return done, nil
 }

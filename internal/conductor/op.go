@@ -66,6 +66,7 @@ type record struct {
 	Ran        bool `json:"ran,omitempty"`     // that of any has
 	Aborted    bool `json:"aborted,omitempty"` // it failed because somebody asked
 	Unclean    bool `json:"unclean,omitempty"` // a step could not be undone
+	LetIn      bool `json:"let_in,omitempty"`  // the agent answered that the rescue's user can log in
 
 	Image       *agentapi.ImageInfo `json:"image,omitempty"`
 	ImageFile   string              `json:"image_file,omitempty"` // the file that a server of ours offers as the image
