@@ -62,6 +62,16 @@ func (c *Conductor) poll(ctx context.Context) {
 	close(p.heard)
 	writer.Wait()
 	p.forgetAll()
+	p.letGo()
+}
+
+// letGo gives back what was being asked when the server ended: others go on at once.
+func (p *poller) letGo() {
+	write, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := p.c.db.Write(write, func(tx *store.Tx) error { return tx.DropPollLeases(p.c.config.Host) }); err != nil {
+		p.c.log.Warn("the agents that were being asked are asked again when their leases end", "error", err)
+	}
 }
 
 func newPoller(c *Conductor) *poller {

@@ -474,3 +474,24 @@ func TestNobodyElseIsAsked(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEndedPollerLetsGo: what it was asking when its server ended is another's at once.
+func TestAnEndedPollerLetsGo(t *testing.T) {
+	a := newAsker(t)
+	n := a.node(1, "127.12.0.1", "52:54:00:0c:00:01") // says nothing
+	end := start(t, a.c)
+	for {
+		a.mu.Lock()
+		change, held := a.change, a.silent
+		a.mu.Unlock()
+		if held > 0 {
+			break
+		}
+		<-change
+	}
+	end()
+	rows, err := newPoller(a.conductor("c2")).claim(t.Context(), 5)
+	if err != nil || len(rows) != 1 || rows[0].NodeID != n.ID {
+		t.Errorf("another conductor claims %v, %v", rows, err)
+	}
+}
