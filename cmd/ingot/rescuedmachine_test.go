@@ -25,12 +25,13 @@ type rescuedMachine struct {
 	api  *httptest.Server
 	mac  string
 
-	mu    sync.Mutex
-	token string            // guarded by mu; "": it has not found its node
-	node  string            // guarded by mu
-	told  []string          // guarded by mu; the commands' parameters, as they came
-	done  []agentapi.Result // guarded by mu
-	fails bool              // guarded by mu: it refuses to let anybody in
+	mu     sync.Mutex
+	token  string            // guarded by mu; "": it has not found its node
+	node   string            // guarded by mu
+	told   []string          // guarded by mu; the commands' parameters, as they came
+	done   []agentapi.Result // guarded by mu
+	struck func()            // guarded by mu; happens when it was told something, before it answers
+	fails  bool              // guarded by mu: it refuses to let anybody in
 }
 
 const rescuedMAC = "52:54:00:aa:bb:01"
@@ -62,16 +63,31 @@ func rescuable(t *testing.T, args ...string) *rescuedMachine {
 	}
 	r := serving(t, dir, append([]string{"--auth", "local", "--agent-listen", agents}, args...)...)
 	r.url = as("boss", r.url)
+	m := newRescuedMachine(t, r, agents, filepath.Join(dir, "ingot-data"))
+	m.enrol()
+	return m
+}
+
+// newRescuedMachine is a machine whose agents speak to an agents' door, of a server with its data in a folder.
+func newRescuedMachine(t *testing.T, r *running, agents, data string) *rescuedMachine {
+	t.Helper()
 	m := &rescuedMachine{t: t, r: r, mac: rescuedMAC}
 	m.api = httptest.NewTLSServer(m)
 	t.Cleanup(m.api.Close)
-	ca, err := os.ReadFile(filepath.Join(r.dir, "ingot-data", "agent-door.crt"))
+	ca, err := os.ReadFile(filepath.Join(data, "agent-door.crt"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if m.door, err = agentapi.NewCaller("https://"+agents, string(ca)); err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// enrol makes the machine's node and brings it to active.
+func (m *rescuedMachine) enrol() {
+	t, r := m.t, m.r
+	t.Helper()
 	r.call(t, "POST", "/v1/nodes", map[string]any{"driver": "fake-hardware", "name": "inmate", "automated_clean": false, "rescue_interface": "agent", "boot_interface": "fake",
 		"network_interface": "noop", "owner": "blue", "lessee": "red", "driver_info": map[string]any{}}, http.StatusCreated)
 	var n struct{ UUID string }
@@ -84,7 +100,6 @@ func rescuable(t *testing.T, args ...string) *rescuedMachine {
 		r.call(t, "PUT", "/v1/nodes/inmate/states/provision", map[string]any{"target": step[0]}, http.StatusAccepted)
 		r.until(t, "inmate", step[1])
 	}
-	return m
 }
 
 // as is a server's URL as somebody else uses it.
@@ -133,20 +148,28 @@ func (m *rescuedMachine) heard() string {
 // ServeHTTP is the agent's API.
 func (m *rescuedMachine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, agentapi.MaxBody))
+	status, answer, struck := m.answer(r, body)
+	if struck != nil {
+		struck()
+		panic(http.ErrAbortHandler)
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// answer is what the agent says; struck: what happens instead, once a command was done.
+func (m *rescuedMachine) answer(r *http.Request, body []byte) (status int, answer any, struck func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.URL.Query().Get("agent_token") != m.token {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
+		return http.StatusUnauthorized, nil, nil
 	}
 	if r.Method == http.MethodGet {
-		_ = json.NewEncoder(w).Encode(map[string]any{"commands": m.done})
-		return
+		return http.StatusOK, map[string]any{"commands": m.done}, nil
 	}
 	var cmd agentapi.Command
 	if json.Unmarshal(body, &cmd) != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
+		return http.StatusBadRequest, nil, nil
 	}
 	_, short, _ := strings.Cut(cmd.Name, ".")
 	res := agentapi.Result{ID: strconv.Itoa(len(m.done)), CommandName: short, CommandStatus: agentapi.Succeeded, Key: r.Header.Get(agentapi.KeyHeader)}
@@ -154,5 +177,6 @@ func (m *rescuedMachine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Type: "RescueError", Code: 500, Message: "failed", Details: "no user was made of " + string(cmd.Params)}
 	}
 	m.told, m.done = append(m.told, string(cmd.Params)), append(m.done, res)
-	_ = json.NewEncoder(w).Encode(res)
+	struck, m.struck = m.struck, nil
+	return http.StatusOK, res, struck
 }
