@@ -72,7 +72,11 @@ func TestAgentsThatArePolledCallNobody(t *testing.T) {
 			config.PollOnly = c.server
 			s := ops.New(r.db, config, slog.New(slog.DiscardHandler))
 			o := Options{AgentsPolled: c.disabled, AgentOnPublic: true}
-			for door, h := range map[string]http.Handler{"agents'": AgentHandler(s, o), "public": New(s, o)} {
+			doors := map[string]http.Handler{"agents'": AgentHandler(s, o), "public": New(s, o)}
+			if c.disabled {
+				doors["public, which never serves them,"] = New(s, Options{AgentsPolled: true})
+			}
+			for door, h := range doors {
 				url := r.serve(h)
 				for call, body := range agentCalls(id) {
 					method, path, _ := strings.Cut(call, " ")

@@ -84,10 +84,11 @@ type api struct {
 // a loopback address.
 func New(s *ops.Service, o Options) http.Handler {
 	table := routes
-	if o.AgentOnPublic {
+	agents := o.AgentOnPublic || o.AgentsPolled // where no door is open to agents, they are told so here, too
+	if agents {
 		table = append(table[:len(table):len(table)], agentTable(o)...)
 	}
-	return newAPI(s, o, table, o.AgentOnPublic)
+	return newAPI(s, o, table, agents)
 }
 
 // AgentHandler is the handler for agents in ramdisks.
