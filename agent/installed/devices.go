@@ -62,8 +62,8 @@ func (w work) devices(ctx context.Context) ([]device, error) {
 // broken machine's disks is worth seeing.
 func (w work) awake(ctx context.Context) {
 	if out, err := w.run(ctx, "mdadm", "--examine", "--scan"); err == nil && len(bytes.TrimSpace(out)) > 0 {
-		// --run: an array that lost a disk is what people come for. Code 2 means that all run already.
-		if _, err := w.run(ctx, "mdadm", "--assemble", "--scan", "--readonly", "--run"); err != nil && exitCode(err) != 2 {
+		// --run: an array that lost a disk is what people come for. It is an error for mdadm that all run already.
+		if _, err := w.run(ctx, "mdadm", "--assemble", "--scan", "--readonly", "--run"); err != nil && exitCode(err) != 2 && !strings.Contains(err.Error(), "No arrays found") {
 			fmt.Fprintln(w.out, "RAID:", err)
 		}
 	}
