@@ -31,7 +31,7 @@ if [ $lab_only = no ]; then
 	if [ -z "$why_no_lab" ]; then
 		mapfile -t unit < <(comm -23 <(printf '%s\n' "${unit[@]}" | sort) <(go list "${lab[@]}" | sort))
 	fi
-	go test "${unit[@]}"
+	go test -timeout 20m "${unit[@]}"
 	go test -tags otel -run 'Trace|Span' ./internal/telemetry ./cmd/ingot # docs/decisions/0023-traces-behind-a-build-tag.md
 fi
 
