@@ -44,6 +44,7 @@ func unit() error {
 	host := rescue.Host{Root: "/", Run: programs(children)}
 	if host.Handed() {
 		host.Log = logger(os.Stderr, false)
+		forgetConfig(host.Log) // the one that handed it over may have died before it did
 		data, err := host.NetworkData()
 		if err != nil {
 			host.Log.Error("network data of the tenant not read: DHCP instead", "error", err)
@@ -71,9 +72,7 @@ func unit() error {
 	err = r.lives(ctx)
 	switch {
 	case errors.Is(err, agent.ErrRescued):
-		if err := os.Remove(unitConfig); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			log.Error("configuration of this boot not removed", "error", err)
-		}
+		forgetConfig(log)
 		return again()
 	case errors.Is(err, agent.ErrLockdown), errors.Is(err, agent.ErrTokenTaken):
 		if err := keep(unitLocked, nil); err != nil {
@@ -83,6 +82,13 @@ func unit() error {
 		<-ctx.Done()
 	}
 	return nil
+}
+
+// forgetConfig removes the boot's token and key from where an agent that is started anew would find them.
+func forgetConfig(log *slog.Logger) {
+	if err := os.Remove(unitConfig); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Error("configuration of this boot not removed", "error", err)
+	}
 }
 
 // again puts this program in its own place: what this process knows is gone with its memory.

@@ -18,6 +18,9 @@ const (
 	LongestAwait = time.Minute
 )
 
+// maxStatus bounds what an agent says of itself, bytes.
+const maxStatus = 64 << 10
+
 // Await is Commands, but answers when the command that runs has ended, or after limit with it still running; at once if
 // none runs. limit is rounded to seconds, at least one and at most LongestAwait; 0 is AwaitLimit. Upstream's agents
 // answer such a request at once whatever runs: a caller must not ask again without a pause.
@@ -53,7 +56,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, stripURL(err)
 	}
-	status, _, body, err := exchange(c.http, req)
+	status, _, body, err := exchange(c.http, req, min(c.most, maxStatus))
 	if err != nil {
 		return Status{}, fmt.Errorf("agent status: %w", unanswered(u.Host, err))
 	}

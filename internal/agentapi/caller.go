@@ -198,7 +198,7 @@ func (c *Caller) send(ctx context.Context, method, path string, query url.Values
 		req.Header = header.Clone()
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Accept", "application/json")
-		status, got, answer, err := exchange(c.http, req)
+		status, got, answer, err := exchange(c.http, req, MaxBody)
 		if err == nil {
 			c.prefer(i)
 			return status, got, answer, nil

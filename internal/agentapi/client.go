@@ -51,6 +51,7 @@ type Client struct {
 	token secret.Secret
 	http  *http.Client
 	limit time.Duration // answerLimit, but in tests
+	most  int           // bytes of an answer
 
 	before func(context.Context) error // asked before each request; nil: nobody
 	holder Holder                      // told with each request; zero: nobody
@@ -63,6 +64,9 @@ func (c *Client) As(h Holder) { c.holder = h }
 // Before has check asked immediately before each request is sent: its error is the request's, and nothing is sent.
 // Call it before the client is used.
 func (c *Client) Before(check func(context.Context) error) { c.before = check }
+
+// AtMost bounds each answer, in bytes; without it MaxBody does. Call it before the client is used.
+func (c *Client) AtMost(bytes int) { c.most = bytes }
 
 // NewClient makes a client of the agent at base, e.g. https://192.0.2.10:9999, as the agent gave it in its
 // heartbeat. caPEM is the agent's own certificate: base must be https then, the certificate must carry
@@ -79,7 +83,7 @@ func NewClient(base string, token secret.Secret, caPEM string) (*Client, error) 
 	if t := transport.TLSClientConfig; t != nil {
 		t.MinVersion = tls.VersionTLS13
 	}
-	return &Client{base: u, token: token, http: thin(transport), limit: answerLimit}, nil
+	return &Client{base: u, token: token, http: thin(transport), limit: answerLimit, most: MaxBody}, nil
 }
 
 // Close drops idle connections. The client can still be used.
@@ -157,7 +161,7 @@ func (c *Client) call(ctx context.Context, method string, query url.Values, key 
 			return err
 		}
 	}
-	status, _, answer, err := exchange(c.http, req)
+	status, _, answer, err := exchange(c.http, req, c.most)
 	switch {
 	case err != nil:
 		return unanswered(u.Host, err)
@@ -234,19 +238,19 @@ func thin(t *http.Transport) *http.Client {
 	}
 }
 
-// exchange sends req and reads the whole answer, at most MaxBody. Its errors never hold the URL.
-func exchange(c *http.Client, req *http.Request) (status int, header http.Header, body []byte, err error) {
+// exchange sends req and reads the whole answer, at most that many bytes. Its errors never hold the URL.
+func exchange(c *http.Client, req *http.Request, most int) (status int, header http.Header, body []byte, err error) {
 	resp, err := c.Do(req)
 	if err != nil {
 		return 0, nil, nil, stripURL(err)
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
 	if err != nil {
 		return 0, nil, nil, stripURL(err)
 	}
-	if len(body) > MaxBody {
-		return 0, nil, nil, fmt.Errorf("answer is larger than %d MiB", MaxBody>>20)
+	if len(body) > most {
+		return 0, nil, nil, fmt.Errorf("answer is larger than %d KiB", most>>10)
 	}
 	return resp.StatusCode, resp.Header, body, nil
 }

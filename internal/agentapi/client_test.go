@@ -218,7 +218,14 @@ func TestAnswerIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Commands(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than 68 MiB") {
+	if _, err := c.Commands(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than 69632 KiB") {
 		t.Errorf("error %v", err)
+	}
+	if _, err := c.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than 64 KiB") {
+		t.Errorf("status: error %v", err)
+	}
+	c.AtMost(3 << 20)
+	if _, err := c.Commands(t.Context()); err == nil || !strings.Contains(err.Error(), "larger than 3072 KiB") {
+		t.Errorf("bounded: error %v", err)
 	}
 }

@@ -81,7 +81,7 @@ func NewPinnedClient(base string, token secret.Secret, pin Pin) (*Client, error)
 		return nil, fault.New(fault.Invalid, "the agent at %s is to be known by its certificate: its URL must be https", u.Host)
 	}
 	transport.TLSClientConfig = pinned(pin.Client, agent.Verify)
-	return &Client{base: u, token: token, http: thin(transport), limit: answerLimit}, nil
+	return &Client{base: u, token: token, http: thin(transport), limit: answerLimit, most: MaxBody}, nil
 }
 
 // pinned is TLS 1.3 with a check of our own in place of chains and names.

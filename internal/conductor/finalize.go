@@ -79,7 +79,7 @@ func (r *runner) finalizeParams(ctx context.Context, op *Op) (agentapi.FinalizeR
 
 // rescueHash fetches the password's hash from whoever took the request. fault.Unavailable: it may be had later.
 func (r *runner) rescueHash(ctx context.Context, op *Op) (secret.Secret, error) {
-	lost := fault.New(fault.Invalid, "the password's hash is not held any more, because the server that took it was started anew: ask for the rescue again, and give the password again")
+	lost := fault.New(fault.Invalid, "the password's hash is not held any more, because the server that took it was started anew, or a day has passed since: ask for the rescue again, and give the password again")
 	if r.c.secrets == nil {
 		return secret.Secret{}, lost
 	}

@@ -9,6 +9,19 @@ import (
 	"ingot/internal/store"
 )
 
+// maxHeard bounds what an agent may answer to the poller, bytes: thousands are heard at a time, and some are strangers. One that
+// says more is heard by its operation, which looks for itself after lookAnyway.
+const maxHeard = 8 << 20
+
+// client is a client of the agent that a node's row describes, for the poller.
+func (p *poller) client(a *store.Agent, url string) (*agentapi.Client, error) {
+	agent, err := p.c.agentClient(a, url)
+	if err == nil {
+		agent.AtMost(maxHeard)
+	}
+	return agent, err
+}
+
 // shownBy is the certificate of whoever serves TLS at url; agentapi.ErrCertificate if it is known that the agent's is another.
 func (c *Conductor) shownBy(ctx context.Context, a *store.Agent, url string) (string, error) {
 	mine, err := commander(a)

@@ -52,7 +52,7 @@ func (p *poller) recall(ctx context.Context, row *store.Poll) *acquaintance {
 	if known := p.acquainted(row); known != nil {
 		return known
 	}
-	agent, err := p.c.agentClient(s.agent, s.agent.URL)
+	agent, err := p.client(s.agent, s.agent.URL)
 	if err != nil {
 		return nil
 	}

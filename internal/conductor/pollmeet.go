@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -77,7 +78,10 @@ func (p *poller) meet(ctx context.Context, a *polled, known *netip.AddrPort) {
 		a.err = errNowhere
 		return
 	}
-	doors = doors[:min(len(doors), maxDoors)]
+	if len(doors) > maxDoors { // more than a machine has: none is left out every time
+		rand.Shuffle(len(doors), func(i, j int) { doors[i], doors[j] = doors[j], doors[i] })
+		doors = doors[:maxDoors]
+	}
 	agent, url, certificate, err := p.first(ctx, a, s, doors)
 	if err != nil {
 		a.err = err
@@ -164,7 +168,7 @@ func (p *poller) greet(ctx context.Context, s *subject, door netip.AddrPort) (ag
 	if stranger { // it is asked without the token: our agent tells the commander what its machine is made of
 		with.VerifyCA, with.Token = certificate, secret.Secret{}
 	}
-	if agent, err = p.c.agentClient(&with, url); err != nil {
+	if agent, err = p.client(&with, url); err != nil {
 		return nil, "", err
 	}
 	if err = p.recognise(ctx, s, agent, door); err != nil {
@@ -174,7 +178,7 @@ func (p *poller) greet(ctx context.Context, s *subject, door netip.AddrPort) (ag
 	if stranger {
 		agent.Close()
 		with.Token = s.agent.Token
-		agent, err = p.c.agentClient(&with, url)
+		agent, err = p.client(&with, url)
 	}
 	return agent, with.VerifyCA, err
 }

@@ -121,7 +121,7 @@ type Conductor struct {
 	// ServiceCallbackTimeout is how long a machine may take to call back in service. 0 is for ever.
 	ServiceCallbackTimeout time.Duration `key:"service_callback_timeout" min:"0"`
 	// RescueCallbackTimeout is how long a machine may take to call back in a rescue whose request gives no limit of its own.
-	// 0 is for ever.
+	// 0 is for ever; but the hash of a password is kept for a day at most.
 	RescueCallbackTimeout time.Duration `key:"rescue_callback_timeout" min:"0"`
 	// CleanStepTimeout is how long one clean step may take. 0 is for ever.
 	CleanStepTimeout time.Duration `key:"clean_step_timeout" min:"0"`
