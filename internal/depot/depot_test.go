@@ -29,13 +29,15 @@ const plantedToken = "token-planted-in-boot-json"
 var testKey = secret.New(strings.Repeat("k", MinKeyLength))
 
 // writeTemplate makes a ramdisk folder whose ISO is noise with the placeholders in it.
-func writeTemplate(t testing.TB, dir string) []byte {
+func writeTemplate(t testing.TB, dir string) []byte { return writeTemplateOf(t, dir, "") }
+
+func writeTemplateOf(t testing.TB, dir, kind string) []byte {
 	t.Helper()
 	iso := make([]byte, 300<<10)
 	if _, err := rand.Read(iso); err != nil {
 		t.Fatal(err)
 	}
-	m := Manifest{Version: ManifestVersion, Regions: Placeholders()}
+	m := Manifest{Version: ManifestVersion, Kind: kind, Regions: Placeholders()}
 	at := int64(2048)
 	for i := range m.Regions {
 		m.Regions[i].Offset = at

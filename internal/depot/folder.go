@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"os"
@@ -53,6 +54,9 @@ func (d *Depot) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, e
 	if err != nil {
 		return kernel, initramfs, f.explained(err)
 	}
+	if err := f.fits(m); err != nil {
+		return kernel, initramfs, err
+	}
 	for _, part := range []struct {
 		name string
 		to   *metal.BootFile
@@ -64,6 +68,14 @@ func (d *Depot) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, e
 		*part.to = metal.BootFile(file)
 	}
 	return kernel, initramfs, nil
+}
+
+// fits refuses a ramdisk of another kind than the folder's role needs: the deploy ramdisk lets nobody log in.
+func (f *folder) fits(m *Manifest) error {
+	if f.role == agentapi.RoleRescue && m.Kind != KindDebian {
+		return fault.New(fault.Conflict, "The ramdisk to rescue machines with, in %s, is of the kind %s: run \"ingot ramdisk build --kind debian\".", f.dir, cmp.Or(m.Kind, KindDeploy))
+	}
+	return nil
 }
 
 // explained says of which ramdisk an error speaks, and how that is built, where it is not the one of every role.
@@ -90,6 +102,9 @@ func (f *folder) bootISO() (*BootISO, error) {
 	t, openErr := OpenBootISO(f.dir)
 	if openErr != nil {
 		return nil, f.explained(openErr)
+	}
+	if err := f.fits(t.manifest); err != nil {
+		return nil, errors.Join(err, t.Close())
 	}
 	if f.current != nil && f.current.id == t.id {
 		f.seen = now

@@ -38,6 +38,13 @@ func TestEachRoleHasItsRamdisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeTemplate(t, rescue)
+	if _, err := s.Offer(offer); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "of the kind deploy") {
+		t.Errorf("a deploy ramdisk in the rescue's folder: %v", err)
+	}
+	if _, _, err := s.Ramdisk(agentapi.RoleRescue); fault.KindOf(err) != fault.Conflict {
+		t.Errorf("a deploy ramdisk in the rescue's folder, from the network: %v", err)
+	}
+	writeTemplateOf(t, rescue, KindDebian)
 	path, err := s.Offer(offer)
 	if err != nil {
 		t.Fatal(err)
