@@ -67,12 +67,14 @@ func transient(err error) bool {
 	return false
 }
 
-// sentence is what people are told of an error: its public part, or for ours all of it.
+// sentence is what people are told of an error: its public part, or for ours all of it. A machine may have said it: it is
+// text that every database takes, for an operation that cannot be saved would be tried for ever.
 func sentence(err error) string {
-	if s, ok := fault.PublicOf(err); ok {
-		return s
+	s, ok := fault.PublicOf(err)
+	if !ok {
+		s = err.Error()
 	}
-	return err.Error()
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "")
 }
 
 // fail turns the walk round: what was done is undone, from the current step back.

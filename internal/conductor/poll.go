@@ -2,9 +2,11 @@ package conductor
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 	"time"
 
+	"ingot/internal/fault"
 	"ingot/internal/store"
 )
 
@@ -167,18 +169,36 @@ func (p *poller) ask(ctx context.Context, row *store.Poll, began time.Time) {
 	call, cancel := context.WithDeadline(ctx, began.Add(pollLease-5*time.Second)) // what is written in time is written under the lease
 	defer cancel()
 	a := polled{row: row}
-	known := p.acquainted(row)
-	if known == nil || row.Awaits == store.AwaitAnswer {
-		known = p.recall(call, row)
-	}
-	if known != nil {
-		p.look(call, &a, known)
-	} else {
-		p.meet(call, &a, nil)
+	if err := p.guarded(func() error { p.turnTo(call, &a); return nil }); err != nil {
+		a = polled{row: row, err: err}
 	}
 	if ctx.Err() != nil {
 		return // this server ends: its leases are dropped when it starts, or run out
 	}
 	p.c.watch.Polled(a.outcome(), max(late, 0))
 	p.heard <- a
+}
+
+// turnTo asks an agent that was met, or looks for it.
+func (p *poller) turnTo(ctx context.Context, a *polled) {
+	known := p.acquainted(a.row)
+	if known == nil || a.row.Awaits == store.AwaitAnswer {
+		known = p.recall(ctx, a.row)
+	}
+	if known != nil {
+		p.look(ctx, a, known)
+		return
+	}
+	p.meet(ctx, a, nil)
+}
+
+// guarded turns a panic into an error: one machine's odd answer must not end everybody's server.
+func (p *poller) guarded(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.c.log.Error("poll panicked", "panic", v, "stack", string(debug.Stack()))
+			err = fault.New(fault.Internal, "a defect of this server: asking the agent panicked; its log has the details")
+		}
+	}()
+	return f()
 }

@@ -366,18 +366,42 @@ func testWordsOfOneMachineHarmNobody(t *testing.T) {
 	rude := a.node(1, "127.9.2.1", "52:54:00:09:02:01")
 	a.does("127.9.2.2", "52:54:00:09:02:02")
 	good := a.node(2, "127.9.2.2", "52:54:00:09:02:02")
-	run := start(t, a.c)
-	defer run()
-	for changed := a.db.Changed(); ; changed = a.db.Changed() {
-		told, _, _ := a.agent(good)
-		_, said, _ := a.agent(rude)
-		if told.URL != "" && said.Failures > 0 {
-			if !strings.Contains(said.Error, "éé") || !utf8.ValidString(said.Error) {
-				t.Errorf("of the other it says %q", said.Error)
-			}
-			return
-		}
-		<-changed
+	p := newPoller(a.c)
+	defer p.forgetAll()
+	rows, err := p.claim(t.Context(), 2)
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for _, row := range rows {
+		p.ask(t.Context(), row, time.Now())
+	}
+	close(p.heard)
+	p.write()
+	if told, _, _ := a.agent(good); told.URL == "" {
+		t.Error("the other machine's answer is lost")
+	}
+	if _, said, _ := a.agent(rude); said.Failures != 1 || !strings.Contains(said.Error, "éé") || !utf8.ValidString(said.Error) {
+		t.Errorf("of the rude one it says %q, after %d failures", said.Error, said.Failures)
+	}
+}
+
+// TestAPanicInsideAPollIsOneAgents: the process goes on, and who was asked is asked again.
+func TestAPanicInsideAPollIsOneAgents(t *testing.T) {
+	a := newAsker(t)
+	n := a.node(1, "127.9.3.1", "52:54:00:09:03:01")
+	a.does("127.9.3.1", "52:54:00:09:03:01")
+	p := newPoller(a.c)
+	defer p.forgetAll()
+	p.where.found = nil // a defect
+	a.ask(p)
+	if agent, poll, _ := a.agent(n); agent.URL != "" || !strings.Contains(poll.Error, "a defect of this server") || poll.Refusal != "" {
+		t.Errorf("agent %q, poll %+v", agent.URL, poll)
+	}
+	p.where.found = map[int64]*foundAt{}
+	a.hurry(n)
+	a.ask(p)
+	if agent, _, _ := a.agent(n); agent.URL == "" {
+		t.Error("it is not asked again")
 	}
 }
 

@@ -114,8 +114,12 @@ func (p *poller) first(ctx context.Context, a *polled, s *subject, doors []netip
 	answers := make(chan answer, len(doors))
 	for _, door := range doors {
 		p.work.Go(func() {
-			agent, certificate, err := p.greet(knock, s, door)
-			answers <- answer{door, agent, certificate, err}
+			got := answer{door: door}
+			got.err = p.guarded(func() (err error) {
+				got.agent, got.certificate, err = p.greet(knock, s, door)
+				return err
+			})
+			answers <- got
 		})
 	}
 	var worst error

@@ -54,8 +54,11 @@ func (w *whereabouts) lookUp(ctx context.Context, p *poller, f *foundAt, n *meta
 	var list []whereabout
 	select {
 	case w.slots <- struct{}{}:
-		list = p.c.askedAddresses(ctx, hw, n, ports, role, func(err error) {
-			p.c.log.Warn("a source of the machine's addresses does not answer", "node", n.UUID, "error", err)
+		_ = p.guarded(func() error { // a panic is in the log; others may know
+			list = p.c.askedAddresses(ctx, hw, n, ports, role, func(err error) {
+				p.c.log.Warn("a source of the machine's addresses does not answer", "node", n.UUID, "error", err)
+			})
+			return nil
 		})
 		<-w.slots
 	case <-ctx.Done(): // the others are slow: later

@@ -40,6 +40,7 @@ type rescued struct {
 	hurried bool // the agent stops as soon as it has answered
 	gone    bool // it has stopped
 	refuses bool
+	status  string // that it answers instead of success
 	was     agentapi.FinalizeRescue
 }
 
@@ -47,6 +48,10 @@ type rescued struct {
 func (w *world) letIn(cmd agentapi.Command, res *agentapi.Result) {
 	if err := json.Unmarshal(cmd.Params, &w.user.was); err != nil || !w.user.was.Hashed || w.user.refuses {
 		res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: "cannot set " + w.user.was.RescuePassword}
+		return
+	}
+	if w.user.status != "" {
+		res.CommandStatus = w.user.status
 		return
 	}
 	w.user.in = true
@@ -364,6 +369,18 @@ func TestAgentsWordsAreScrubbed(t *testing.T) {
 		t.Errorf("state %q, last_error %q, on %v", n.ProvisionState, n.LastError, w.on)
 	}
 	w.nowhere(testCrypt, "refused")
+}
+
+// TestAnOddStatusEndsTheRescue: what no database takes as text keeps no operation from being saved.
+func TestAnOddStatusEndsTheRescue(t *testing.T) { onEach(t, testAnOddStatus) }
+
+func testAnOddStatus(t *testing.T) {
+	w := named(t, "rescue").start(newWorld(t))
+	w.user.status = "ODD\x00"
+	w.run(w.conductor("c1", nil))
+	if n, _ := w.state(); n.ProvisionState != metal.RescueFailed || !strings.Contains(n.LastError, "the agent answered ODD") {
+		t.Errorf("state %q, last_error %q", n.ProvisionState, n.LastError)
+	}
 }
 
 // TestUnpinnedAgentsGetNothing: without TLS and a certificate that was told under the token nothing is sent.
