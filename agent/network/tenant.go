@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/nclient4"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -205,7 +206,7 @@ func awaitMove(ctx context.Context, log *slog.Logger, client *nclient4.Client, l
 		if err != nil {
 			continue // between two networks nobody answers: the lease has its own end
 		}
-		if offer.YourIPAddr.Equal(l.ACK.YourIPAddr) && offer.ServerIdentifier().Equal(l.ACK.ServerIdentifier()) {
+		if stays(ctx, client, l, offer) {
 			continue
 		}
 		next, err := client.RequestFromOffer(ctx, offer)
@@ -213,11 +214,27 @@ func awaitMove(ctx context.Context, log *slog.Logger, client *nclient4.Client, l
 			log.Warn("another network's lease not taken", "nic", link.Attrs().Name, "error", err)
 			continue
 		}
-		// Once is enough: of two servers on one network each would be the other's move, for ever.
+		// Once is enough: whoever moves a machine that was handed over moves it once.
 		*until = time.Now()
 		log.Info("the machine is on another network", "nic", link.Attrs().Name)
 		return next, nil
 	}
+}
+
+// stays tells whether the machine is still on the network that its lease is of, whatever is offered: where there are two
+// servers the other one's offer is no move, and the lease's own server is there to renew it. One server may be that of both
+// networks: what it offers tells then.
+func stays(ctx context.Context, client *nclient4.Client, l *nclient4.Lease, offer *dhcpv4.DHCPv4) bool {
+	if offer.ServerIdentifier().Equal(l.ACK.ServerIdentifier()) {
+		if offer.YourIPAddr.Equal(l.ACK.YourIPAddr) {
+			return true
+		}
+		if terms(offer).address.Masked() != terms(l.ACK).address.Masked() {
+			return false
+		}
+	}
+	_, err := client.Renew(ctx, l)
+	return err == nil
 }
 
 // settle gives a NIC what a lease says, and nothing else.

@@ -73,8 +73,16 @@ func lan(t *testing.T, name, prefix string) *netlink.Bridge {
 	t.Helper()
 	b := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}}
 	do(t, netlink.LinkAdd(b), netlink.LinkSetUp(b))
-	server := netip.MustParseAddr(prefix + ".1")
-	do(t, netlink.AddrAdd(b, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(server, 24))}))
+	do(t, netlink.AddrAdd(b, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(netip.MustParseAddr(prefix+".1"), 24))}))
+	dhcp(t, name, prefix, 1, 9)
+	return b
+}
+
+// dhcp is a DHCP server of a network; offered has an element for each offer, of the first hundred.
+func dhcp(t *testing.T, name, prefix string, own, gives int) (offered chan struct{}) {
+	t.Helper()
+	offered = make(chan struct{}, 100)
+	server := netip.MustParseAddr(fmt.Sprintf("%s.%d", prefix, own))
 	s, err := server4.NewServer(name, nil, func(conn net.PacketConn, _ net.Addr, m *dhcpv4.DHCPv4) {
 		kind := dhcpv4.MessageTypeOffer
 		if m.MessageType() == dhcpv4.MessageTypeRequest {
@@ -83,16 +91,22 @@ func lan(t *testing.T, name, prefix string) *netlink.Bridge {
 			}
 			kind = dhcpv4.MessageTypeAck
 		}
-		a, err := dhcpv4.NewReplyFromRequest(m, dhcpv4.WithMessageType(kind), dhcpv4.WithServerIP(server.AsSlice()), dhcpv4.WithYourIP(net.ParseIP(prefix+".9")),
+		a, err := dhcpv4.NewReplyFromRequest(m, dhcpv4.WithMessageType(kind), dhcpv4.WithServerIP(server.AsSlice()), dhcpv4.WithYourIP(net.ParseIP(fmt.Sprintf("%s.%d", prefix, gives))),
 			dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithLeaseTime(3600), dhcpv4.WithRouter(net.ParseIP(prefix+".2")), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice())))
 		if err == nil {
 			_, _ = conn.WriteTo(a.ToBytes(), &net.UDPAddr{IP: net.IPv4bcast, Port: 68})
+		}
+		if kind == dhcpv4.MessageTypeOffer {
+			select {
+			case offered <- struct{}{}:
+			default:
+			}
 		}
 	})
 	do(t, err)
 	go func() { _ = s.Serve() }()
 	t.Cleanup(func() { _ = s.Close() })
-	return b
+	return offered
 }
 
 // has waits until a NIC has exactly these addresses and default gateway.
@@ -146,6 +160,15 @@ func TestALeaseIsFollowedToAnotherNetwork(t *testing.T) {
 		tenant(ctx, slog.New(slog.NewTextHandler(&log, nil)), []byte(one(`"type":"ipv4_dhcp"`)), timing{time.Minute, 50 * time.Millisecond, 200 * time.Millisecond})
 	}()
 	has(t, "nic0", "10.1.0.9/24 by 10.1.0.2")
+	// A second server of the network is no move.
+	second := dhcp(t, "rescuing", "10.1.0", 5, 77)
+	for range 5 {
+		select {
+		case <-second:
+		case <-time.After(30 * time.Second):
+			t.Fatal("nobody looks for a move any more")
+		}
+	}
 	// The switch moves its port: the machine's carrier stays as it is.
 	do(t, netlink.LinkSetMaster(port, tenants))
 	has(t, "nic0", "10.2.0.9/24 by 10.2.0.2")
