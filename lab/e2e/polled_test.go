@@ -185,4 +185,3 @@ func (m *machine) bootConfig(raw []byte) ([]byte, error) {
 	}
 	return json.Marshal(m.boots(c))
 }
-

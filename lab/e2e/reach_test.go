@@ -86,26 +86,11 @@ func newTenants(t *testing.T) *tenants {
 	c := lab.Defaults()
 	c.Name, c.Dir, c.DiskGiB, c.Machines, c.SecureBoot, c.Switch, c.Program = "reach", t.TempDir(), 1, 3, false, true, program(t, "ingot")
 	c.Subnet = netip.MustParsePrefix("198.18.79.0/24")
-	l, err := lab.Start(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := upLab(t, c)
 	x := &tenants{t: t, lab: l, captures: map[string]*bridgeCapture{}}
-	t.Cleanup(func() {
-		for _, m := range l.Machines {
-			if text, err := m.Console(6000); t.Failed() && err == nil {
-				t.Logf("the console of %s:\n%s", m.Name, text)
-			}
-		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	host := l.HostAddress.String()
 	s := l.State.Switch
-	x.server = serve(t, host, "default.enabled_network_interfaces=noop,vswitch", "vswitch.url="+s.URL, "vswitch.token_file="+s.TokenFile, "vswitch.cafile="+s.CAFile,
-		"vswitch.provisioning_network=provisioning", "vswitch.cleaning_network=cleaning", "vswitch.rescuing_network=rescuing",
-		"vswitch.inspection_network=inspection", "vswitch.servicing_network=servicing", "deploy.erase_devices_priority=0")
+	x.server = serve(t, host, append(switched(s), "deploy.erase_devices_priority=0")...)
 	x.build(host)
 	x.server.start()
 	x.listen(host)
