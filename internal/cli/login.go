@@ -54,6 +54,8 @@ func (a *app) loginOptions(cmd *cobra.Command) (o client.Options, err error) {
 		o.Password = secret.New(env("INGOT_PASSWORD"))
 	case basic && env("OS_PASSWORD") != "":
 		o.Password = secret.New(env("OS_PASSWORD"))
+	case hidesPasswordFile(cmd) && (l.user != "" && cmd.Flags().Changed("password-file") || !atTerminal(cmd)):
+		err = hint(usagef("there is no password for %s, and --password-file is somebody else's here", o.User), "set INGOT_PASSWORD_FILE to the file with yours, or to - to be asked for it")
 	case !atTerminal(cmd):
 		err = hint(usagef("there is no password for %s", o.User), "give --password-file FILE, or set INGOT_PASSWORD_FILE")
 	default:
@@ -66,6 +68,12 @@ func (a *app) loginOptions(cmd *cobra.Command) (o client.Options, err error) {
 		o.HTTP, err = trusting(ca)
 	}
 	return o, err
+}
+
+// hidesPasswordFile: the command has a --password-file of its own, so that who puts the file of a log-in there would give
+// away its password.
+func hidesPasswordFile(cmd *cobra.Command) bool {
+	return cmd.LocalNonPersistentFlags().Lookup("password-file") != nil
 }
 
 // trusting is an HTTP client that trusts the certificates of a file and no others.

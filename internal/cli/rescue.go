@@ -32,7 +32,9 @@ func (a *app) nodeRescue() *cobra.Command {
 		Short: "Boot a rescue system on the machine, beside its disks",
 		Long: `Boot a rescue system on the machine of an instance, beside its disks, to mend what is installed there. The user is "rescue";
 it logs in on the instance's network, at the console or by SSH. The server keeps no password: it keeps a hash, and that only until
-the machine has it. Here --password-file is the rescue user's; for your own to the server set INGOT_PASSWORD_FILE.`,
+the machine has it.
+
+Here --password-file is the rescue user's. To log in to the server with --user or INGOT_USER, set INGOT_PASSWORD_FILE, or use --token-file.`,
 		Example: `  ingot node rescue rack1-u3 --generate --wait
   ingot node rescue rack1-u3 --password-file rescue.pw --ssh-key ~/.ssh/id_ed25519.pub --wait`,
 		Args:              exactly("NODE"),
