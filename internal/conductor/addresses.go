@@ -67,11 +67,17 @@ func (c *Conductor) askedAddresses(ctx context.Context, hw Part, n *metal.Node, 
 	return out
 }
 
-// uniquely puts lists together: each address once, where it comes first.
+// possible tells whether a machine can be reached at an address. Whoever says where one is may not have the conductor knock at
+// services of its own link, or at many at once. Loopback stays: simulated machines are there.
+func possible(a netip.Addr) bool {
+	return a.Zone() == "" && (a.Unmap().IsGlobalUnicast() || a.Unmap().IsLoopback())
+}
+
+// uniquely puts lists together: each address that is possible once, where it comes first.
 func uniquely(lists ...[]whereabout) []whereabout {
 	var out []whereabout
 	for _, w := range slices.Concat(lists...) {
-		if w.Addr = w.Unmap(); !slices.ContainsFunc(out, func(o whereabout) bool { return o.Addr == w.Addr }) {
+		if w.Addr = w.Unmap(); possible(w.Addr) && !slices.ContainsFunc(out, func(o whereabout) bool { return o.Addr == w.Addr }) {
 			out = append(out, w)
 		}
 	}

@@ -17,8 +17,10 @@ func (r *runner) checkNetworks(ctx context.Context, op *Op) (warnings []string, 
 		warnings = append(warnings, w)
 	}
 	if text := op.Node.DriverInfo.Public(metal.AgentAddress); text != "" {
-		if _, err := netip.ParseAddr(text); err != nil {
+		if a, err := netip.ParseAddr(text); err != nil {
 			warnings = append(warnings, fmt.Sprintf("driver_info %s is no IP address: it is not used.", metal.AgentAddress))
+		} else if !possible(a) {
+			warnings = append(warnings, fmt.Sprintf("driver_info %s %s is not the address of a machine: it is not used.", metal.AgentAddress, a))
 		}
 	}
 	if r.hw.Network == nil {

@@ -44,6 +44,7 @@ func TestValidateWarnsOfNetworks(t *testing.T) {
 		"flat":                     {func(w *world) { w.node.Interfaces["network"], w.node.Owner = "flat", "p2" }, true, "owned by p2"},
 		"nobody's":                 {func(w *world) { w.wires, w.node.Interfaces["network"] = nil, "noop" }, true, ""},
 		"no address":               {func(w *world) { w.node.DriverInfo = secret.NewMap(map[string]any{"agent_address": "rack1"}) }, true, "is no IP address"},
+		"no machine's address":     {func(w *world) { w.node.DriverInfo = secret.NewMap(map[string]any{"agent_address": "169.254.169.254"}) }, true, "is not the address of a machine"},
 		"no cleaning network":      {func(w *world) { w.wires.lacks = lacks(metal.CleaningNetwork) }, false, "No cleaning network"},
 		"no servicing network":     {func(w *world) { w.wires.lacks = lacks(metal.ServicingNetwork) }, true, "Servicing will not work: No servicing network"},
 		"no rescue, no network":    {func(w *world) { w.wires.lacks = lacks(metal.RescuingNetwork) }, true, ""},
@@ -96,6 +97,13 @@ func TestAddresses(t *testing.T) {
 	if said, want := r.whereabouts(t.Context(), op), ". It should be at 192.0.2.1 (driver_info agent_address), 192.0.2.2 (network_data), 2001:db8::2 (network_data), 192.0.2.4 (DHCP lease)"; said != want {
 		t.Errorf("without the network service: %q, want %q", said, want)
 	}
+	for _, odd := range []string{"169.254.169.254", "224.0.0.1", "0.0.0.0", "::", "ff02::1", "fe80::1", "fe80::1%eth0"} {
+		w.node.DriverInfo = secret.NewMap(map[string]any{"agent_address": odd})
+		if said := r.whereabouts(t.Context(), op); strings.Contains(said, "agent_address") {
+			t.Errorf("%s: %q", odd, said)
+		}
+	}
+	w.node.DriverInfo = secret.NewMap(map[string]any{"agent_address": "192.0.2.1"})
 	w.wires.leased = "192.0.2.4"
 	if said := r.whereabouts(t.Context(), op); !strings.HasSuffix(said, "192.0.2.4 (network service)") {
 		t.Errorf("with it: %q", said)

@@ -32,8 +32,9 @@ type met struct {
 
 // refusal is why what answers is not the agent, or is none that will do: whoever operates the machine should know.
 type refusal struct {
-	text  string
-	final bool // no other machine and no later try can change it
+	text   string
+	final  bool     // no other machine and no later try can change it
+	others []string // the nodes whose NICs it has, for the log
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -140,6 +141,9 @@ func (c *Conductor) note(tx *store.Tx, a *polled) error {
 // noteRefusal tells whoever looks at the node, once for each thing that is wrong.
 func (c *Conductor) noteRefusal(tx *store.Tx, a *polled, no *refusal, before string) error {
 	if a.row.Error != before {
+		if len(no.others) > 0 {
+			c.log.Warn("a machine with NICs of other nodes was refused", "at", a.at, "awaited", a.row.NodeID, "nodes", no.others)
+		}
 		if err := tx.AppendEvent(a.row.NodeID, metal.HistoryEvent{Kind: "agent", Who: c.config.Host, Severity: "ERROR", Why: no.text}); err != nil {
 			return err
 		}

@@ -194,7 +194,7 @@ func (p *poller) recognise(ctx context.Context, s *subject, agent *agentapi.Clie
 	res, err := agent.Run(call, agentapi.CommandHardwareInfo, struct{}{}, true)
 	switch {
 	case unknownCommand(err):
-		return &refusal{oldRamdisk, true}
+		return &refusal{text: oldRamdisk, final: true}
 	case err != nil:
 		return err
 	case res.CommandError != nil:
@@ -204,17 +204,17 @@ func (p *poller) recognise(ctx context.Context, s *subject, agent *agentapi.Clie
 	if err != nil {
 		return err
 	}
-	differs, err := p.differs(ctx, s, inv)
+	differs, others, err := p.differs(ctx, s, inv)
 	if err == nil && differs != "" {
-		err = &refusal{text: fmt.Sprintf("The machine at %s is another one, and was told nothing: %s.", door, differs)}
+		err = &refusal{text: fmt.Sprintf("The machine at %s is another one, and was told nothing: %s.", door, differs), others: others}
 	}
 	return err
 }
 
 // differs says in what a machine is not the node's; "" if it is: it has every NIC that is a port of the node, and none that is
-// another node's.
-func (p *poller) differs(ctx context.Context, s *subject, inv agentapi.Inventory) (string, error) {
-	var macs, missing, foreign []string
+// another node's. others are the nodes whose it has; who may see this node need not know them.
+func (p *poller) differs(ctx context.Context, s *subject, inv agentapi.Inventory) (text string, others []string, err error) {
+	var macs, missing, foreign, whose []string
 	for _, i := range inv.Interfaces {
 		if mac, ok := agentapi.MAC(i.MACAddress); ok && !slices.Contains(macs, mac) {
 			macs = append(macs, mac)
@@ -226,16 +226,16 @@ func (p *poller) differs(ctx context.Context, s *subject, inv agentapi.Inventory
 		}
 	}
 	owners := map[string]string{}
-	err := p.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+	err = p.c.db.Read(ctx, func(tx *store.Tx) (err error) {
 		owners, err = tx.PortOwners(macs)
 		return err
 	})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	for _, mac := range macs {
 		if owner := owners[mac]; owner != "" && owner != s.node.UUID {
-			foreign = append(foreign, mac+" (of node "+owner+")")
+			foreign, whose = append(foreign, mac), append(whose, owner)
 		}
 	}
 	var words []string
@@ -243,9 +243,9 @@ func (p *poller) differs(ctx context.Context, s *subject, inv agentapi.Inventory
 		words = append(words, "it lacks the node's "+strings.Join(missing, ", "))
 	}
 	if len(foreign) > 0 {
-		words = append(words, "it has "+strings.Join(foreign, ", "))
+		words = append(words, "it has "+strings.Join(foreign, ", ")+" of another node's ports")
 	}
-	return strings.Join(words, " and "), nil
+	return strings.Join(words, " and "), whose, nil
 }
 
 // hand gives the agent what a lookup would have told it. It is given under the lease: no other conductor does at the same time.
@@ -269,7 +269,7 @@ func (p *poller) hand(ctx context.Context, row *store.Poll, s *subject, agent *a
 	}
 	switch {
 	case unknownCommand(err):
-		return &refusal{oldRamdisk, true}
+		return &refusal{text: oldRamdisk, final: true}
 	case err != nil:
 		return err
 	case res.CommandError != nil:
