@@ -183,7 +183,7 @@ func (s *Service) UpdateNode(ctx context.Context, c Caller, ident string, rules 
 
 // mayUpdate checks the rules of rest-api reference §2.4 and finishes interfaces.
 func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) error {
-	if err := noRescuePassword(before, n); err != nil {
+	if err := cmp.Or(noRescuePassword(before, n), rescuerStays(before, n)); err != nil {
 		return err
 	}
 	state := before.ProvisionState

@@ -30,7 +30,7 @@ func service(t *testing.T) (*Service, *store.DB) {
 	t.Cleanup(func() { db.Close() })
 	err = db.Write(t.Context(), func(tx *store.Tx) error {
 		return tx.SaveConductor("c1", "", []metal.HardwareType{
-			{Name: "fake-hardware", Interfaces: map[string][]string{"deploy": {"fake"}, "inspect": {"fake", "no-inspect"}, "power": {"fake"}, "rescue": {"fake"}}},
+			{Name: "fake-hardware", Interfaces: map[string][]string{"deploy": {"fake"}, "inspect": {"fake", "no-inspect"}, "power": {"fake"}, "rescue": {"fake", "no-rescue"}}},
 			{Name: "redfish", Interfaces: map[string][]string{"deploy": {"direct"}, "inspect": {"redfish", "agent", "no-inspect"}, "power": {"redfish"}}},
 		})
 	})

@@ -106,6 +106,16 @@ func (rq *request) checkUnrescue() error {
 	return nil
 }
 
+// rescuerStays refuses another rescue interface while a rescue is not over, also in maintenance: what the present one did, the other
+// would not take away, and the node would be active with its machine in the ramdisk, or on the rescuing network.
+func rescuerStays(before, n *metal.Node) error {
+	if _, rescued := metal.Next(before.ProvisionState, metal.EventUnrescue); rescued && n.Interface("rescue") != before.Interface("rescue") {
+		return fault.New(fault.Conflict, "Node %s can not have another rescue interface in state %q: only %q takes away what its rescue left. Unrescue it first.",
+			n.UUID, before.ProvisionState, before.Interface("rescue"))
+	}
+	return nil
+}
+
 // noRescuePassword refuses a rescue password in instance_info, where upstream keeps one: what is there is in the database, in
 // backups and in front of everybody who may read it. What an older database has may stay and be taken away.
 func noRescuePassword(before, n *metal.Node) error {

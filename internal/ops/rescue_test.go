@@ -17,6 +17,7 @@ import (
 	"ingot/internal/courier"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/policy"
 	"ingot/internal/secret"
 	"ingot/internal/store"
 	"ingot/internal/store/storetest"
@@ -161,6 +162,27 @@ func TestActiveEndsARescue(t *testing.T) {
 		got, _ := s.Node(t.Context(), caller, n.UUID, "node:get")
 		if got.ProvisionState != metal.Unrescuing || got.TargetProvisionState != metal.Active {
 			t.Errorf("%s leads to %q, target %q", state, got.ProvisionState, got.TargetProvisionState)
+		}
+	}
+}
+
+// TestWhatRescuedUnrescues: the rescue interface is the same from the rescue to its end, whoever names it, in maintenance too.
+func TestWhatRescuedUnrescues(t *testing.T) {
+	s, db := service(t)
+	n := enrolled(t, s, "fake-hardware")
+	if err := s.SetMaintenance(t.Context(), caller, n.UUID, true, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []metal.State{metal.Rescue, metal.RescueFailed, metal.UnrescueFailed, metal.Active} {
+		force(t, db, n.UUID, state)
+		_, err := s.UpdateNode(t.Context(), caller, n.UUID, []policy.Rule{"node:update"}, false, func(n *metal.Node) error {
+			n.Interfaces = map[string]string{"power": "fake", "deploy": "fake", "inspect": "no-inspect", "rescue": "no-rescue"}
+			return nil
+		})
+		if state != metal.Active {
+			wantKind(t, err, fault.Conflict)
+		} else if err != nil {
+			t.Errorf("%s: %v", state, err)
 		}
 	}
 }
