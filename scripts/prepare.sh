@@ -21,6 +21,7 @@ packages=(
 	make
 	mmdebstrap            # the demo's operating system image, and the Debian ramdisk
 	mtools                # copying into a FAT without a mount
+	nftables              # the rules of the guide on polled machines, in the lab's router; its service stays disabled
 	openssh-client        # logging in to what was deployed
 	ovmf                  # UEFI firmware with Microsoft's keys enrolled
 	postgresql            # the store's tests start a private server of their own

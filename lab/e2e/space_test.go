@@ -122,7 +122,7 @@ func (s space) dial(to string) (c net.Conn, err error) {
 type syn struct{ from, to string }
 
 // capture looks at all packets of the link that has an address. What it returns ends that, and gives the connections
-// that were asked for, and everything over UDP.
+// that were asked for, and everything over UDP, and ICMP echo requests.
 func capture(t *testing.T, in space, at string) func() []syn {
 	t.Helper()
 	var fd int
@@ -181,19 +181,22 @@ func capture(t *testing.T, in space, at string) func() []syn {
 	return end
 }
 
-// asked reads a packet that asks for a connection, or one of UDP.
+// asked reads a packet that asks for a connection, or one of UDP, or an ICMP echo request.
 func asked(p []byte) (syn, bool) {
 	if len(p) < 20 || p[0]>>4 != 4 {
 		return syn{}, false
 	}
 	head := int(p[0]&15) * 4
-	if len(p) < head+14 {
+	from, to := netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
+	if p[9] == unix.IPPROTO_ICMP && len(p) > head && p[head] == 8 { // RFC 792
+		return syn{from.String(), to.String() + " echo"}, true
+	}
+	if len(p) < head+8 || p[9] == unix.IPPROTO_TCP && len(p) < head+14 {
 		return syn{}, false
 	}
 	begins := p[9] == unix.IPPROTO_TCP && p[head+13]&0x12 == 0x02 // SYN without ACK
 	if !begins && p[9] != unix.IPPROTO_UDP {
 		return syn{}, false
 	}
-	from, to := netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
 	return syn{from.String(), netip.AddrPortFrom(to, binary.BigEndian.Uint16(p[head+2:])).String()}, true
 }
