@@ -334,6 +334,7 @@ func (m *rescued) inside(t *testing.T, key ssh.Signer) {
 	defer c.Close()
 	steps := []struct{ script, want, not string }{
 		{"id -un; sudo id -un; hostname; our-tool", "rescue\nroot\nrescue\nit works\n", ""},
+		{"ping -c 1 -W 3 127.0.0.1", "1 received", ""},
 		{"sudo awk -F: '$2 !~ /^[!*]/ {print $1}' /etc/shadow", "^rescue\n$", ""},
 		{"cat /proc/mdstat 2>/dev/null; ls /dev/mapper; sed 1d /proc/swaps; findmnt -rno TARGET -t ext4,xfs,btrfs,vfat,iso9660", "", "active|vg|/mnt|/dev/"},
 		{"free -m", "Mem:", ""},
