@@ -73,7 +73,7 @@ func (d *Depot) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, e
 // fits refuses a ramdisk of another kind than the folder's role needs: the deploy ramdisk lets nobody log in.
 func (f *folder) fits(m *Manifest) error {
 	if f.role == agentapi.RoleRescue && m.Kind != KindDebian {
-		return fault.New(fault.Conflict, "The ramdisk to rescue machines with, in %s, is of the kind %s: run \"ingot ramdisk build --kind debian\".", f.dir, cmp.Or(m.Kind, KindDeploy))
+		return fault.New(fault.Conflict, "The ramdisk to rescue machines with is of the kind %s: run \"ingot ramdisk build --kind debian\".", cmp.Or(m.Kind, KindDeploy))
 	}
 	return nil
 }
