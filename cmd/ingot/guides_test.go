@@ -184,7 +184,7 @@ func readGuide(path string) (*guide, error) {
 		}
 		joined := strings.ReplaceAll(strings.Join(block, "\n"), "\\\n", " ")
 		for _, line := range strings.Split(joined, "\n") {
-			line, _, _ = strings.Cut(line, "  #")
+			line, _, _ = strings.Cut(strings.TrimPrefix(line, "bin/"), "  #")
 			if first, _, _ := strings.Cut(line, " "); slices.Contains([]string{"ingot", "openstack", "baremetal"}, first) {
 				g.commands = append(g.commands, line)
 			}
