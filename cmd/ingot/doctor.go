@@ -55,7 +55,7 @@ func examineHost(ctx context.Context, data, file string, serving bool) []metal.F
 	out := append([]metal.Finding{fine("configuration", "It can be read.")}, examineData(data)...)
 	out = append(out, examineUsers(data, loaded.Config)...)
 	out = append(out, examinePolling(loaded.Config)...)
-	out = append(append(out, examineRamdisks(data)...), examineClock())
+	out = append(append(out, examineRamdisks(data, loaded.Config)...), examineClock())
 	if !serving {
 		out = append(out, examinePorts(loaded.Config)...)
 	}
@@ -115,8 +115,11 @@ func space(dir string) metal.Finding {
 }
 
 // examineRamdisks looks at the ramdisk that every machine needs, and at the one that rescues need.
-func examineRamdisks(data string) []metal.Finding {
+func examineRamdisks(data string, c config.Config) []metal.Finding {
 	rescue := fine("rescue ramdisk", "There is none: machines cannot be rescued. \"ingot ramdisk build --kind debian\" makes it.")
+	if c.Choices.DefaultRescue == "agent" {
+		rescue = wrong(metal.Warn, "rescue ramdisk", "There is none, and default_rescue_interface is agent: every rescue is refused.", "ingot ramdisk build --kind debian")
+	}
 	dir := filepath.Join(data, "ramdisk-debian")
 	if _, err := os.Stat(filepath.Join(dir, depot.ManifestName)); err == nil {
 		rescue = examineRamdisk("rescue ramdisk", dir, depot.KindDebian, "Without it machines cannot be rescued.")
@@ -185,7 +188,7 @@ func examinePorts(c config.Config) []metal.Finding {
 func (s *server) examine(ctx context.Context) []metal.Finding {
 	out := append(examineData(s.f.data), examineClock(), s.rules.examine())
 	if s.worker != nil {
-		out = append(append(out, examineRamdisks(s.f.data)...), s.examineBootURL(ctx))
+		out = append(append(out, examineRamdisks(s.f.data, s.c)...), s.examineBootURL(ctx))
 	}
 	if s.netboot != nil {
 		out = append(out, s.bootFiles)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 
@@ -32,11 +33,15 @@ func (c *clearText) UnmarshalJSON(text []byte) error {
 	}
 	clear(*c) // of a key that is given twice the last counts
 	*c = nil
+	valid := utf8.Valid(text)
 	if err := json.Unmarshal(text, (*unquoted)(c)); err != nil {
 		return err
 	}
 	for i := 1; i < len(text)-1; i++ {
 		text[i] = 'x'
+	}
+	if !valid { // reading replaced bytes, and made another password of it: it stays what hashing refuses
+		*c = append(*c, 0xff)
 	}
 	return nil
 }

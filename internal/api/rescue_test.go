@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/ssh"
 
@@ -67,6 +68,7 @@ func TestRescueRefusals(t *testing.T) {
 		{`"rescue_password": ` + quoted(long), "has 1032 bytes; at most 1024"},
 		{`"rescue_password": "hunter2x\u0000"`, "line end or a NUL"},
 		{`"rescue_password": "hunter2x\n"`, "line end or a NUL"},
+		{"\"rescue_password\": \"hunter2x\xff\"", "is not UTF-8"},
 		{`"rescue_password": 12345`, "must be a string"},
 		{`"rescue_password": {"hunter2x": "hunter2x"}`, "must be a string"},
 		{`"rescue_password": "hunter2x`, "not valid JSON, at byte"},
@@ -203,6 +205,36 @@ func TestPasswordLeavesTheBody(t *testing.T) {
 			t.Errorf("%s: left %s", body, c.body)
 		}
 	}
+}
+
+// TestPasswordIsUTF8: bytes that JSON replaces would make another password; it stays one that is refused, and leaves the body all the same.
+func TestPasswordIsUTF8(t *testing.T) {
+	c := &call{body: []byte("{\"rescue_password\": \"hunter\xff2x\"}")}
+	if password, err := c.takePassword(); err != nil || utf8.Valid(password) {
+		t.Errorf("took %q, %v", password, err)
+	}
+	if bytes.Contains(c.body, []byte("hunter")) {
+		t.Errorf("left %q", c.body)
+	}
+	c = &call{body: []byte("{\"rescue_password\": \"\xc3\", \"rescue_password\": \"grün\"}")}
+	if password, err := c.takePassword(); err != nil || string(password) != "grün" {
+		t.Errorf("took %q, %v", password, err)
+	}
+}
+
+// TestRescueInterfaceOfActive: what the refusals say works: in maintenance an active node gets another rescue interface.
+func TestRescueInterfaceOfActive(t *testing.T) {
+	r, _ := rescueRig(t, false)
+	r.node("n0")
+	r.force("n0", func(n *metal.Node) {
+		n.ProvisionState, n.Interfaces = metal.Active, map[string]string{"power": "fake", "rescue": "no-rescue"}
+	})
+	r.do(put, "/v1/nodes/n0/states/provision", 80, `{"target": "rescue", "rescue_password": "hunter2x"}`).want(t, 400, "--maintenance on")
+	change := `[{"op": "replace", "path": "/rescue_interface", "value": "fake"}]`
+	r.do(patch, "/v1/nodes/n0", 80, change).want(t, 409, "except in maintenance", "--maintenance off")
+	r.do(put, "/v1/nodes/n0/maintenance", 80, `{}`).want(t, 202)
+	r.do(patch, "/v1/nodes/n0", 80, change).want(t, 200, `"rescue_interface":"fake"`)
+	r.do(del, "/v1/nodes/n0/maintenance", 80, nil).want(t, 202)
 }
 
 // FuzzRescueKey: whatever a caller sends is either refused or one line of a plain key that reads the same again.

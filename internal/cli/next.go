@@ -16,15 +16,17 @@ var ways = []struct {
 	verb  metal.Verb
 	words string
 }{
+	{metal.VerbAbort, "abort NODE"},
+	{metal.VerbUnhold, "unhold NODE --wait"},
 	{metal.VerbManage, "manage NODE --wait"},
 	{metal.VerbProvide, "provide NODE --wait"},
 	{metal.VerbUnrescue, "unrescue NODE --wait"},
 	{metal.VerbActive, "deploy NODE --image URL --wait"},
 	{metal.VerbRebuild, "rebuild NODE --wait"},
 	{metal.VerbRescue, "rescue NODE --generate --wait"},
-	{metal.VerbDeleted, "undeploy NODE --wait"},
 	{metal.VerbInspect, "inspect NODE --wait"},
 	{metal.VerbAdopt, "adopt NODE --wait"},
+	{metal.VerbDeleted, "undeploy NODE --wait, which takes the instance away"},
 }
 
 // waysOn lists the commands that lead on from a state.
@@ -35,7 +37,8 @@ func waysOn(ident string, from metal.State) []string {
 	}
 	var out []string
 	for _, w := range ways {
-		if _, ok := metal.Next(from, metal.Verbs[w.verb].Event); ok {
+		own := from == metal.Cleaning && w.verb == metal.VerbManage // the plan's own way out, which nobody may ask for
+		if _, ok := metal.Next(from, metal.Verbs[w.verb].Event); ok && !own {
 			out = append(out, "ingot node "+strings.Replace(w.words, "NODE", ident, 1))
 		}
 	}
@@ -44,7 +47,7 @@ func waysOn(ident string, from metal.State) []string {
 
 // mending is what to do about a node that came to rest in failure.
 func mending(ident string, s *client.States, maintenance bool) string {
-	out := "ingot node events " + ident + " and ingot node logs " + ident + " say what happened. Mend the cause; then "
+	out := happened(ident, s.ProvisionState) + ". Mend the cause; then "
 	if maintenance {
 		out += "ingot node set " + ident + " --maintenance off, and "
 	}
@@ -64,9 +67,18 @@ func mending(ident string, s *client.States, maintenance bool) string {
 	return out + "ask again; ingot node why " + ident + " tells how it stands"
 }
 
+// happened says where to read what went wrong with a node that is now in this state.
+func happened(ident string, at metal.State) string {
+	if at == metal.RescueFailed {
+		return "ingot node events " + ident + " says what happened; ingot node logs " + ident + " has nothing of a rescue with a password, which a log might repeat: " +
+			"look at the machine's console with its BMC"
+	}
+	return "ingot node events " + ident + " and ingot node logs " + ident + " say what happened"
+}
+
 // refusedVerb tells of a verb that the node's state does not allow: with the name that was typed, and with what it
-// does allow.
-func refusedVerb(ctx context.Context, c *client.Client, ident string, err error) error {
+// does allow. what is the command that was refused: it is not offered again.
+func refusedVerb(ctx context.Context, c *client.Client, ident, what string, err error) error {
 	if fault.KindOf(err) != fault.BadState {
 		return err
 	}
@@ -77,11 +89,11 @@ func refusedVerb(ctx context.Context, c *client.Client, ident string, err error)
 	if said, ok := fault.PublicOf(err); ok && !strings.Contains(said, ident) {
 		err = fault.Wrap(fault.BadState, err, "%s", strings.ReplaceAll(said, n.UUID, ident))
 	}
-	if n.Maintenance {
+	if said, _ := fault.PublicOf(err); n.Maintenance && strings.Contains(said, "maintenance") { // it is not to blame for a wrong state
 		return hint(err, "it is in maintenance: ingot node show %s tells why, ingot node set %s --maintenance off ends that", ident, ident)
 	}
-	on := waysOn(ident, n.State())
-	if on == nil {
+	on := slices.DeleteFunc(waysOn(ident, n.State()), func(way string) bool { return strings.HasPrefix(way, "ingot node "+what+" ") })
+	if len(on) == 0 {
 		return hint(err, "it is %s: ingot node why %s tells what it is doing", n.State(), ident)
 	}
 	return hint(err, "from %s these lead on: %s", n.State(), strings.Join(on, "; "))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -28,11 +29,11 @@ type rescuing struct {
 func (a *app) nodeRescue() *cobra.Command {
 	var r rescuing
 	c := &cobra.Command{
-		Use:   "rescue NODE --password-file FILE|--generate|--ssh-key FILE",
+		Use:   "rescue NODE [--password-file FILE|--generate] [--ssh-key FILE]...",
 		Short: "Boot a rescue system on the machine, beside its disks",
 		Long: `Boot a rescue system on the machine of an instance, beside its disks, to mend what is installed there. The user is "rescue";
 it logs in on the instance's network, at the console or by SSH. The server keeps no password: it keeps a hash, and that only until
-the machine has it.
+the machine has it. Give a password, or keys, or both.
 
 Here --password-file is the rescue user's. To log in to the server with --user or INGOT_USER, set INGOT_PASSWORD_FILE, or use --token-file.`,
 		Example: `  ingot node rescue rack1-u3 --generate --wait
@@ -70,6 +71,9 @@ func (a *app) rescue(cmd *cobra.Command, c *client.Client, ident string, r *resc
 	case r.passwordFile != "":
 		if p.RescuePassword, err = readSecret(cmd, r.passwordFile, "Password of the rescue user"); err != nil {
 			return err
+		}
+		if !utf8.ValidString(p.RescuePassword.Expose()) { // JSON would carry another password
+			return usagef("Password of the rescue user: what %s holds is not UTF-8", source(r.passwordFile))
 		}
 	}
 	var more map[string]any

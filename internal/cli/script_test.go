@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,9 @@ func TestScripts(t *testing.T) {
 			s.add(wire.Node{Name: "rescued", Driver: "redfish", ProvisionState: string(metal.Rescue)})
 			s.add(wire.Node{Name: "stubborn", Driver: "redfish", ProvisionState: string(metal.Active), Extra: map[string]any{"fail": "the password is not held any more"}})
 			s.add(wire.Node{Name: "here", Driver: "redfish", ProvisionState: string(metal.Manageable)})
+			if err := os.WriteFile(filepath.Join(e.WorkDir, "latin"), []byte("gr\xfcn"), 0o600); err != nil { // no script can hold these bytes
+				return err
+			}
 			h := httptest.NewServer(s.handler())
 			e.Defer(h.Close)
 			e.Setenv("INGOT_ENDPOINT", h.URL)

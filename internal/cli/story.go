@@ -39,7 +39,10 @@ func (a *app) nodeWhy() *cobra.Command {
 
 // whySentences tells an answer to why, one sentence a line.
 func whySentences(ident string, w *metal.Why, now time.Time) []string {
-	out := []string{fmt.Sprintf("Node %s is %s%s.", ident, w.State, inBrackets(w.Verb))}
+	out := []string{fmt.Sprintf("Node %s is %s%s.", ident, being(w.State), inBrackets(w.Verb))}
+	if w.State == metal.Rescue && w.Step == "" {
+		out = append(out, "A rescue system runs on the machine; ingot node unrescue "+ident+" --wait ends it and boots what is installed.")
+	}
 	if w.Step != "" {
 		s := fmt.Sprintf("Step %q", w.Step)
 		if w.StepsTotal > 0 {
@@ -79,6 +82,14 @@ func whySentences(ident string, w *metal.Why, now time.Time) []string {
 		out = append(out, "Last error: "+w.LastError)
 	}
 	return out
+}
+
+// being is a state as it stands after "is": of all their names only that of rescue is no such word.
+func being(s metal.State) string {
+	if s == metal.Rescue {
+		return "in rescue"
+	}
+	return string(s)
 }
 
 func inBrackets(s string) string {
@@ -167,7 +178,8 @@ failed. --list shows which there are.`,
 func chooseLog(ident string, logs []client.Log, name string) (client.Log, error) {
 	if len(logs) == 0 {
 		return client.Log{}, &failure{err: fmt.Errorf("node %s has no logs", ident), code: exitNotFound,
-			hint: "the agent's log and the console are kept when an operation on the machine fails"}
+			hint: "the agent's log and the console are kept when an operation on the machine fails, but not where it has secret values, which a log might repeat, such as a rescue with a password: " +
+				"there ingot node events " + ident + " and the machine's console, with its BMC, tell"}
 	}
 	var part *client.Log
 	for i := len(logs) - 1; i >= 0; i-- {

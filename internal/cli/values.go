@@ -125,9 +125,17 @@ func readSecret(cmd *cobra.Command, name, what string) (secret.Secret, error) {
 	}
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	if len(b) == 0 {
-		return secret.Secret{}, usagef("%s: %s is empty", what, name)
+		return secret.Secret{}, usagef("%s: %s is empty", what, source(name))
 	}
 	return secret.New(string(b)), nil
+}
+
+// source is the name of a file for people.
+func source(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
 }
 
 // atTerminal tells whether a person can be asked.

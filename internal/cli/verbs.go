@@ -54,7 +54,7 @@ func (a *app) startWith(cmd *cobra.Command, c *client.Client, ident, what string
 		}
 	}
 	if err := ask(ctx); err != nil {
-		return refusedVerb(ctx, c, ident, err)
+		return refusedVerb(ctx, c, ident, what, err)
 	}
 	if !w.wait {
 		doc := map[string]any{"node": ident, "accepted": what}

@@ -31,7 +31,7 @@ func (r rest) ended(s *client.States) (bool, bool) {
 	return kind == metal.Failed || s.TargetProvisionState == "", false
 }
 
-func (rest) describe(n *client.Node) string { return n.ProvisionState }
+func (rest) describe(n *client.Node) string { return being(n.State()) }
 
 // power is a goal among power states.
 type power struct{ want metal.Power }

@@ -240,7 +240,8 @@ func (s *Service) mayUpdate(tx *store.Tx, before, n *metal.Node, reset bool) err
 		return nil
 	}
 	if !quiet && !n.Maintenance && (driverChanged || interfacesChanged) {
-		return fault.New(fault.Conflict, "Node %s can not have its driver or interfaces changed while in state %q.", n.UUID, state)
+		return fault.New(fault.Conflict, "Node %[1]s can not have its driver or interfaces changed while in state %[2]q, except in maintenance: "+
+			"ingot node set %[1]s --maintenance on, then change it, then ingot node set %[1]s --maintenance off.", n.UUID, state)
 	}
 	if reset && driverChanged {
 		for kind, was := range before.Interfaces {

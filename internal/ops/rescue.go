@@ -101,7 +101,8 @@ func (rq *request) checkUnrescue() error {
 	case n.Maintenance:
 		return rq.inMaintenance()
 	case name == "" || name == "no-rescue":
-		return fault.New(fault.Invalid, "Driver %s does not support rescue (disabled or not implemented). Set rescue_interface of node %s to another.", n.Driver, n.UUID)
+		return fault.New(fault.Invalid, "Driver %[1]s does not support rescue (disabled or not implemented). Set rescue_interface of node %[2]s to agent. "+
+			"A node that is not idle takes that in maintenance only: ingot node set %[2]s --maintenance on, then ingot node set %[2]s rescue_interface=agent, then ingot node set %[2]s --maintenance off.", n.Driver, n.UUID)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/go-crypt/x/crypt"
 	"github.com/go-crypt/x/yescrypt"
@@ -39,6 +40,8 @@ func (s *Service) HashRescue(password []byte) (secret.Secret, error) {
 		return secret.Secret{}, fault.New(fault.Invalid, "A non-empty rescue_password is required when setting target provision state to rescue.")
 	case len(password) > MaxRescuePassword:
 		return secret.Secret{}, fault.New(fault.Invalid, "The rescue_password has %d bytes; at most %d are possible.", len(password), MaxRescuePassword)
+	case !utf8.Valid(password):
+		return secret.Secret{}, fault.New(fault.Invalid, "The rescue_password is not UTF-8.")
 	case bytes.ContainsAny(password, "\x00\r\n"):
 		return secret.Secret{}, fault.New(fault.Invalid, "The rescue_password has a line end or a NUL byte in it: nobody could type that at a login.")
 	}

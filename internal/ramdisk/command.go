@@ -44,7 +44,10 @@ Nothing of this host's goes into it; what you add with --include and --add does,
 				if err := o.checkKind(); err != nil {
 					return err
 				}
-				o.Out = Folder("ingot-data", o.Kind)
+				var err error
+				if o.Out, err = defaultOut(o.Kind); err != nil {
+					return err
+				}
 			}
 			o.Say = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
 			m, err := Build(c.Context(), o)
@@ -69,6 +72,13 @@ Nothing of this host's goes into it; what you add with --include and --add does,
 	f.StringArrayVar(&o.Include, "include", nil, "package that goes into the Debian ramdisk beside its own; may be given again")
 	f.StringVar(&o.CA, "ca", "", "PEM bundle of certificate authorities (default: Debian's)")
 	return c
+}
+
+// defaultOut is where a ramdisk goes that is given no folder: into the data folder of a server that is started here. Made for it, it is
+// its owner's alone, as the server makes it.
+func defaultOut(kind string) (string, error) {
+	const data = "ingot-data"
+	return Folder(data, kind), os.MkdirAll(data, 0o700)
 }
 
 // besideUs finds a program in the folder of this one.

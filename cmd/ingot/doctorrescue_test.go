@@ -1,0 +1,21 @@
+package main
+
+import (
+	"testing"
+
+	"ingot/internal/config"
+	"ingot/internal/metal"
+)
+
+// Without a rescue ramdisk a server works; one whose nodes are to be rescued by default is warned of it.
+func TestNoRescueRamdisk(t *testing.T) {
+	c := config.Defaults()
+	for by, want := range map[string]metal.Level{"": metal.Fine, "no-rescue": metal.Fine, "agent": metal.Warn} {
+		c.Choices.DefaultRescue = by
+		for _, f := range examineRamdisks(t.TempDir(), c) {
+			if f.Check == "rescue ramdisk" && f.Level != want {
+				t.Errorf("default_rescue_interface %q: %+v", by, f)
+			}
+		}
+	}
+}
