@@ -46,7 +46,8 @@ func (s *server) bootHosts() (*bootHosts, error) {
 		return nil, cli.Hint(errors.New("[deploy] boot_hosts needs a certificate with the role conductor, and this server has none"),
 			"\"ingot peer init\" makes the first server's; the others join with a token of \"ingot peer invite\"")
 	}
-	return &bootHosts{peer: s.peer, all: all, files: s.files, key: s.key.Derive("names of pushed files")}, nil
+	net, err := s.pushedFiles()
+	return &bootHosts{peer: s.peer, all: all, files: s.files, net: net, key: s.key.Derive("names of pushed files")}, err
 }
 
 func parseBootHosts(lines []string) ([]peer.Server, error) {

@@ -21,12 +21,17 @@ func (s *server) bootFromNetwork() error {
 		return err
 	}
 	s.worker.BootFromNetwork(netDepot{s.files, l})
-	if s.hosts == nil {
-		return nil
+	return nil
+}
+
+// pushedFiles are the files of network boots that go to boot hosts.
+func (s *server) pushedFiles() (*depot.NetFiles, error) {
+	l, err := s.netLoaders()
+	if err != nil {
+		return nil, err
 	}
 	scripts, err := bootScripts(s.c.PXE)
-	s.hosts.net = s.files.NetFiles(l, scripts)
-	return err
+	return s.files.NetFiles(l, scripts), err
 }
 
 // netDepot is what the conductor asks about network boots.
