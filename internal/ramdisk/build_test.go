@@ -69,6 +69,9 @@ func TestBuildIsReproducible(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if info, err := os.Stat(filepath.Join(o.Out, depot.InitramfsName)); err == nil && info.Size()%4 != 0 {
+		t.Errorf("the initramfs has %d bytes: the kernel would not find what a loader puts behind it", info.Size())
+	}
 	for _, name := range []string{depot.KernelName, depot.InitramfsName, depot.ISOName, depot.ManifestName} {
 		if !bytes.Equal(read(t, filepath.Join(o.Out, name)), read(t, filepath.Join(again.Out, name))) {
 			t.Errorf("%s differs between two builds", name)

@@ -84,6 +84,9 @@ func pack(a *archive, out string, limit int64) (int64, error) {
 	if err := z.Close(); err != nil {
 		return 0, err
 	}
+	if err := pad(f); err != nil {
+		return 0, err
+	}
 	size, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
 		return 0, err
@@ -92,4 +95,15 @@ func pack(a *archive, out string, limit int64) (int64, error) {
 		return 0, fault.New(fault.TooLarge, "The initramfs is %d bytes, more than the %d that are possible.", size, limit)
 	}
 	return unpacked, f.Close()
+}
+
+// pad fills a file with zeros to a multiple of four bytes: what a boot loader puts behind it, the kernel looks for there only,
+// and iPXE under UEFI adds none (source: kernel, init/initramfs.c).
+func pad(f *os.File) error {
+	at, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, (4-at%4)%4))
+	return err
 }
