@@ -39,6 +39,8 @@ type rescued struct {
 	in      bool // the user may log in
 	hurried bool // the agent stops as soon as it has answered
 	gone    bool // it has stopped
+	atOnce  bool // the agent's first answer is its last word: nothing runs on, as with ours
+	heard   bool // its commands were asked for after the user was let in
 	refuses bool
 	status  string // that it answers instead of success
 	was     agentapi.FinalizeRescue
@@ -55,7 +57,7 @@ func (w *world) letIn(cmd agentapi.Command, res *agentapi.Result) {
 		return
 	}
 	w.user.in = true
-	if !w.user.hurried {
+	if !w.user.hurried && !w.user.atOnce {
 		res.CommandStatus = agentapi.Running
 	}
 }
@@ -257,6 +259,20 @@ func testLostPassword(t *testing.T) {
 				t.Errorf("ends: %v", ends)
 			}
 		})
+	}
+}
+
+// TestAnAgentIsToldThatItWasHeard: one that lets the user in at once stays on the rescuing network until somebody fetches that
+// it did, so it is asked once more, and nothing is sent twice.
+func TestAnAgentIsToldThatItWasHeard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user.atOnce = true
+	named(t, "rescue").start(w)
+	w.run(w.conductor("c1", nil))
+	n, _ := w.state()
+	if n.ProvisionState != metal.Rescue || !w.user.heard || w.counters["agent finalize_rescue"] != 1 {
+		t.Errorf("state %q, heard %v, sent %d times; %s", n.ProvisionState, w.user.heard, w.counters["agent finalize_rescue"], n.LastError)
 	}
 }
 

@@ -418,6 +418,7 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if req.Method == http.MethodGet {
+		w.user.heard = w.user.heard || w.user.in
 		body, _ := json.Marshal(map[string]any{"commands": w.commands})
 		for i := range w.commands {
 			if w.commands[i].CommandStatus == agentapi.Running {
