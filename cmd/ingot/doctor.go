@@ -55,6 +55,7 @@ func examineHost(ctx context.Context, data, file string, serving bool) []metal.F
 	out := append([]metal.Finding{fine("configuration", "It can be read.")}, examineData(data)...)
 	out = append(out, examineUsers(data, loaded.Config)...)
 	out = append(out, examinePolling(loaded.Config)...)
+	out = append(out, examineNetworks(loaded.Config.Netboot)...)
 	out = append(append(out, examineRamdisks(data, loaded.Config)...), examineClock())
 	if !serving {
 		out = append(out, examinePorts(loaded.Config)...)
@@ -189,6 +190,7 @@ func (s *server) examine(ctx context.Context) []metal.Finding {
 	out := append(examineData(s.f.data), examineClock(), s.rules.examine())
 	if s.worker != nil {
 		out = append(append(out, examineRamdisks(s.f.data, s.c)...), s.examineBootURL(ctx))
+		out = append(out, s.examineBootHosts(ctx)...)
 	}
 	if s.netboot != nil {
 		out = append(out, s.bootFiles)

@@ -46,17 +46,25 @@ func netbootOptions(c config.Netboot, bootURL string, log *slog.Logger) (netboot
 	if f := bootFiles(c, bootURL); f.Level != metal.Fine {
 		log.Warn("machines that boot over HTTP will get nothing", "reason", f.Said, "do", f.Do)
 	}
+	var err error
+	o.Networks, err = readNetworks(c)
+	return o, err
+}
+
+// readNetworks gives the networks of the configuration's file; none without one.
+func readNetworks(c config.Netboot) ([]netboot.Network, error) {
 	if c.NetworksFile == "" {
-		return o, nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(c.NetworksFile)
 	if err != nil {
-		return o, fmt.Errorf("[netboot] networks_file: %w", err)
+		return nil, fmt.Errorf("[netboot] networks_file: %w", err)
 	}
-	if o.Networks, err = netboot.ParseNetworks(text); err != nil {
-		return o, fmt.Errorf("[netboot] networks_file %s: %w", c.NetworksFile, err)
+	out, err := netboot.ParseNetworks(text)
+	if err != nil {
+		return nil, fmt.Errorf("[netboot] networks_file %s: %w", c.NetworksFile, err)
 	}
-	return o, nil
+	return out, nil
 }
 
 // bootFiles tells whether machines can fetch by HTTP what they are told to boot.
