@@ -22,6 +22,7 @@ packages=(
 	mmdebstrap            # the demo's operating system image, and the Debian ramdisk
 	mtools                # copying into a FAT without a mount
 	nftables              # the rules of the guide on polled machines, in the lab's router; its service stays disabled
+	openssl               # keys and certificates of Secure Boot, as the guide makes them
 	openssh-client        # logging in to what was deployed
 	ovmf                  # UEFI firmware with Microsoft's keys enrolled
 	postgresql            # the store's tests start a private server of their own
@@ -30,6 +31,7 @@ packages=(
 	python3-neutron       # the network service that the network interfaces flat and neutron are tested with; a library, no daemon
 	qemu-system-x86       # machines
 	qemu-utils            # qemu-img, to compare with
+	sbsigntool            # sbsign and sbverify: signatures for Secure Boot by tools that are not ours
 	shim-signed           # first boot loader under Secure Boot
 	tcpdump               # what passes on the networks of the lab, for the test of reachability
 	udhcpc                # busybox's DHCP, TFTP and HTTP clients, for the same tests
