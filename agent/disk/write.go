@@ -38,9 +38,11 @@ type Request struct {
 // or with an *agentapi.CommandError and a disk that cannot boot.
 func WriteImage(ctx context.Context, r Request) (Report, error) {
 	began := time.Now()
-	r.fetch.CA, r.fetch.Proxies = r.Image.CA, r.Image.Proxies
 	j := &job{request: r}
-	err := j.run(ctx)
+	err := j.request.access()
+	if err == nil {
+		err = j.run(ctx)
+	}
 	j.report.Took = time.Since(began)
 	return j.report, err
 }
@@ -68,7 +70,7 @@ func (j *job) run(ctx context.Context) error {
 	if j.digest, err = wanted(ctx, j.request); err != nil {
 		return err
 	}
-	if j.drive, err = loadDrive(ctx, j.request.ConfigDrive, j.request.fetch); err != nil {
+	if j.drive, err = loadDrive(ctx, j.request.ConfigDrive, j.request.open()); err != nil {
 		return err
 	}
 	if j.disk, err = openDevice(j.request.Device); err != nil {
@@ -146,7 +148,7 @@ func wanted(ctx context.Context, r Request) (source.Digest, error) {
 		d, err := source.Checksum(ctx, i.URLs[0], spec, r.fetch)
 		return d, as(downloadError, err)
 	}
-	d, err := source.ParseDigest(spec)
+	d, err := source.ParseDigest(spec, i.AllowMD5)
 	return d, as(paramsError, err)
 }
 

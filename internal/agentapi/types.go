@@ -145,8 +145,24 @@ type ImageInfo struct {
 	NodeUUID        string            `json:"node_uuid,omitempty"`
 	Proxies         map[string]string `json:"proxies,omitempty"`
 	CA              string            `json:"ingot_ca,omitempty"` // PEM that image servers must chain to; ours
+	Refused         []string          `json:"ingot_refused_networks,omitempty"`
+	Size            int64             `json:"ingot_size,omitempty"`      // bytes of the download that it must have; 0: any
+	AllowMD5        bool              `json:"ingot_allow_md5,omitempty"` // an MD5 checksum may do
+	*ImageAccess                      // nil: everybody may fetch it
 	*Partitions                       // of a partition image; nil for a whole disk
 }
+
+// ImageAccess is what opens an image to those who may fetch it. It is secret: it is made when the command is sent, and kept
+// nowhere. Source: images reference §3, §7.
+type ImageAccess struct {
+	AuthStrategy  string `json:"image_server_auth_strategy,omitempty"` // "http_basic"
+	User          string `json:"image_server_user,omitempty"`
+	Password      string `json:"image_server_password,omitempty"`
+	Authorization string `json:"image_request_authorization,omitempty"` // base64 of a whole Authorization header
+}
+
+// HTTPBasic is the AuthStrategy with a user and a password.
+const HTTPBasic = "http_basic"
 
 // Partitions is what write_image is told about a partition image besides. Source: agent protocol reference §8.1.
 type Partitions struct {

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"crypto/md5" // #nosec G501 -- only where the operator allows it
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
@@ -16,10 +17,11 @@ import (
 	"ingot/internal/fault"
 )
 
-// The digest algorithms accepted. MD5 and SHA-1 are not: files can be forged for both.
+// The digest algorithms accepted. SHA-1 is not, and MD5 only where Options say so: files can be forged for both.
 const (
 	SHA256 = "sha256"
 	SHA512 = "sha512"
+	MD5    = "md5"
 )
 
 // maxChecksumFile bounds what is read of a checksum file: those of large archives are some 100 KiB.
@@ -27,7 +29,7 @@ const maxChecksumFile = 4 << 20
 
 // Digest is what the bytes of an image, as downloaded, must hash to.
 type Digest struct {
-	Algorithm string // SHA256 or SHA512
+	Algorithm string // SHA256 or SHA512; or MD5
 	Hex       string // lower case
 	// Origin says where it came from, for the record: "given", the URL of a checksum file, or Computed.
 	Origin string
@@ -39,8 +41,11 @@ const Computed = "computed from a first download"
 
 // Hash gives a new hash of the digest's algorithm.
 func (d Digest) Hash() hash.Hash {
-	if d.Algorithm == SHA512 {
+	switch d.Algorithm {
+	case SHA512:
 		return sha512.New()
+	case MD5:
+		return md5.New() // #nosec G401 -- see Options.MD5
 	}
 	return sha256.New()
 }
@@ -53,25 +58,44 @@ func (d Digest) Hash() hash.Hash {
 //	                              SHA256SUMS, <image>.sha512, SHA512SUMS; else the image is downloaded
 //	                              once and hashed, and the Origin says so
 //
-// Anything else, MD5 and SHA-1 included, is fault.Invalid. Downloads fail as Open's do.
+// Anything else, SHA-1 and without Options.MD5 also MD5 included, is fault.Invalid. Downloads fail as Open's do.
 func Checksum(ctx context.Context, imageURL, spec string, o Options) (Digest, error) {
+	if err := CheckSpec(spec, o); err != nil {
+		return Digest{}, err
+	}
 	switch {
 	case spec == "auto":
 		return findDigest(ctx, imageURL, o)
 	case strings.Contains(spec, "://"):
 		return digestFrom(ctx, spec, imageURL, o)
 	}
-	return ParseDigest(spec)
+	return ParseDigest(spec, o.MD5)
 }
 
-// ParseDigest reads HEX or algorithm:HEX. Errors are fault.Invalid.
-func ParseDigest(spec string) (Digest, error) {
+// CheckSpec refuses what Checksum would refuse without asking anybody: fault.Invalid.
+func CheckSpec(spec string, o Options) error {
+	isURL := strings.Contains(spec, "://")
+	switch {
+	case o.NoChecksumFiles && (isURL || spec == "auto"):
+		return fault.New(fault.Invalid, "Checksum files are switched off here ([conductor] disable_support_for_checksum_files), so a checksum can be neither a URL nor \"auto\": give the SHA-256 or SHA-512 itself.")
+	case isURL:
+		_, err := parse(spec)
+		return err
+	case spec == "auto":
+		return nil
+	}
+	_, err := ParseDigest(spec, o.MD5)
+	return err
+}
+
+// ParseDigest reads HEX or algorithm:HEX; of MD5 only if md5. Errors are fault.Invalid.
+func ParseDigest(spec string, md5 bool) (Digest, error) {
 	algorithm, value, prefixed := strings.Cut(strings.TrimSpace(spec), ":")
 	if !prefixed {
 		algorithm, value = "", algorithm
 	}
 	algorithm, value = strings.ToLower(strings.TrimSpace(algorithm)), strings.ToLower(strings.TrimSpace(value))
-	if algorithm == "md5" || algorithm == "sha1" || isHex(value, 32) || isHex(value, 40) {
+	if isMD5 := algorithm == MD5 || isHex(value, 32); isMD5 && !md5 || algorithm == "sha1" || isHex(value, 40) {
 		return Digest{}, fault.New(fault.Invalid, "MD5 and SHA-1 checksums are not accepted, because files can be forged for them: "+
 			"give a SHA-256 or SHA-512 checksum.")
 	}
@@ -93,6 +117,8 @@ func digestOf(value string) (Digest, bool) {
 		return Digest{Algorithm: SHA256, Hex: value}, true
 	case isHex(value, 128):
 		return Digest{Algorithm: SHA512, Hex: value}, true
+	case isHex(value, 32):
+		return Digest{Algorithm: MD5, Hex: value}, true
 	}
 	return Digest{}, false
 }
@@ -111,11 +137,11 @@ func digestFrom(ctx context.Context, fileURL, imageURL string, o Options) (Diges
 	if err != nil {
 		return Digest{}, err
 	}
-	text, err := download(ctx, fileURL, o)
+	text, err := download(ctx, fileURL, o.at(imageURL, fileURL))
 	if err != nil {
 		return Digest{}, err
 	}
-	d, err := inChecksums(text, name)
+	d, err := inChecksums(text, name, o.MD5)
 	if err != nil {
 		return Digest{}, fault.New(fault.Invalid, "The checksum file %s is of no use: %s.", Safe(fileURL), err)
 	}
@@ -131,14 +157,14 @@ func findDigest(ctx context.Context, imageURL string, o Options) (Digest, error)
 		return Digest{}, err
 	}
 	for _, candidate := range beside(imageURL) {
-		text, err := download(ctx, candidate, o)
+		text, err := download(ctx, candidate, o.at(imageURL, candidate))
 		if fault.KindOf(err) == fault.Invalid {
 			continue
 		}
 		if err != nil {
 			return Digest{}, err
 		}
-		if d, err := inChecksums(text, name); err == nil {
+		if d, err := inChecksums(text, name, o.MD5); err == nil {
 			d.Origin = Safe(candidate)
 			return d, nil
 		}
@@ -195,45 +221,51 @@ func imageName(imageURL string) (string, error) {
 	return path.Base(u.Path), nil
 }
 
-// The two forms of a line: "<hex>  name" or "<hex> *name" of GNU coreutils, "SHA256 (name) = <hex>" of BSD.
+// The two forms of a line: "<hex>  name" or "<hex> *name" of GNU coreutils; "SHA256 (name) = <hex>" of BSD, which openssl writes
+// as "SHA2-256(name)= <hex>".
 var (
 	gnuLine = regexp.MustCompile(`^\\?([0-9a-fA-F]{32,128})[ \t]+\*?(?:\./)?(.+)$`)
-	bsdLine = regexp.MustCompile(`^(SHA256|SHA512) \((?:\./)?(.+)\) = ([0-9a-fA-F]+)$`)
+	bsdLine = regexp.MustCompile(`^(?:MD5|SHA1|SHA(?:2-)?(?:256|512)) ?\((?:\./)?(.+)\) ?= ?([0-9a-fA-F]+)$`)
 )
 
 // inChecksums finds the digest of the file called name in the text of a checksum file. Lines it does not
-// know, such as those of a signature around the text, are passed over.
-func inChecksums(text, name string) (Digest, error) {
+// know, such as those of a signature around the text, are passed over. The name is compared as it is, byte by byte.
+func inChecksums(text, name string, md5 bool) (Digest, error) {
 	found := map[Digest]bool{}
 	var lines []string
 	weak := false
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, " \t\r\n")
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		lines = append(lines, line)
-		value, ok := lineDigest(line, name)
-		if !ok {
-			continue
-		}
-		if d, ok := digestOf(value); ok {
+	take := func(value string) {
+		switch d, ok := digestOf(value); {
+		case ok && (md5 || d.Algorithm != MD5):
 			found[d] = true
-		} else {
+		default:
 			weak = true
 		}
 	}
-	if len(lines) == 1 {
-		if d, ok := digestOf(strings.TrimSpace(lines[0])); ok {
-			found[d] = true
+	for line := range strings.Lines(text) {
+		line = strings.Trim(line, " \t\r\n")
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
 		}
+		if lines = append(lines, line); len(lines) > maxLines {
+			return Digest{}, fmt.Errorf("it has more than %d lines", maxLines)
+		}
+		if value, ok := lineDigest(line, name); ok {
+			take(value)
+		}
+	}
+	if len(lines) == 1 && !strings.ContainsAny(lines[0], " \t") && (isHex(lines[0], 32) || isHex(lines[0], 64) || isHex(lines[0], 128)) {
+		take(lines[0])
 	}
 	return theOne(found, weak, name)
 }
 
+// maxLines bounds the entries of a checksum file: a whole distribution's archive has some ten thousand.
+const maxLines = 200_000
+
 func lineDigest(line, name string) (string, bool) {
 	if m := bsdLine.FindStringSubmatch(line); m != nil {
-		return m[3], m[2] == name
+		return m[2], m[1] == name
 	}
 	if m := gnuLine.FindStringSubmatch(line); m != nil {
 		return m[1], m[2] == name
@@ -250,7 +282,7 @@ func theOne(found map[Digest]bool, weak bool, name string) (Digest, error) {
 		}
 		byAlgorithm[d.Algorithm] = d
 	}
-	for _, algorithm := range []string{SHA256, SHA512} {
+	for _, algorithm := range []string{SHA256, SHA512, MD5} {
 		if d, ok := byAlgorithm[algorithm]; ok {
 			return d, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type Body struct {
 	o      Options
 	client *http.Client
 	urls   []*url.URL // still to be tried; the first is the current one
+	origin *url.URL   // the first of all: the credentials are for it
 
 	stream *stream
 	offset int64 // bytes given to the caller
@@ -45,6 +47,7 @@ func Open(ctx context.Context, urls []string, o Options) (*Body, error) {
 		}
 		b.urls = append(b.urls, u)
 	}
+	b.origin = b.urls[0]
 	var err error
 	if b.client, err = b.o.client(); err != nil {
 		return nil, err
@@ -91,8 +94,13 @@ func (b *Body) Read(p []byte) (int, error) {
 		case b.size >= 0 && b.offset > b.size:
 			b.err = b.fault(fault.Conflict, nil, "the server sent more than the %d bytes it announced", b.size)
 			return 0, b.err
+		case b.o.Size > 0 && b.offset > b.o.Size:
+			b.err = b.wrongSize("more than", b.o.Size)
+			return 0, b.err
 		case err == io.EOF && (b.size < 0 || b.offset == b.size):
-			b.err = io.EOF
+			if b.err = io.EOF; b.o.Size > 0 && b.offset != b.o.Size {
+				b.err = b.wrongSize("only", b.offset)
+			}
 		case err != nil:
 			b.lose(err)
 		}
@@ -101,6 +109,11 @@ func (b *Body) Read(p []byte) (int, error) {
 		}
 	}
 	return 0, b.err
+}
+
+// wrongSize is of a resource that has another length than it must have.
+func (b *Body) wrongSize(relation string, n int64) error {
+	return b.fault(fault.Invalid, nil, "it has %s %d bytes, and it must have %d", relation, n, b.o.Size)
 }
 
 // lose notes a broken connection; the next Read connects again or gives up.
@@ -185,6 +198,10 @@ func (b *Body) request() (*stream, error) {
 		cancel(nil)
 		return nil, final{b.fault(fault.Invalid, nil, "the URL cannot be requested")}
 	}
+	if err := b.o.refusedHost(r.URL); err != nil {
+		cancel(nil)
+		return nil, b.transport(err)
+	}
 	b.dress(r)
 	answer, err := b.client.Do(r)
 	if err != nil {
@@ -204,6 +221,9 @@ func (b *Body) dress(r *http.Request) {
 	r.Header.Set("User-Agent", "ingot")
 	r.Header.Set("Accept-Encoding", "identity")
 	switch {
+	case b.origin != nil && !sameOrigin(b.origin, b.urls[0]): // they are not for this one
+	case !b.o.Token.Empty():
+		r.Header.Set("X-Auth-Token", b.o.Token.Expose())
 	case !b.o.Authorization.Empty():
 		r.Header.Set("Authorization", b.o.Authorization.Expose())
 	case b.o.User != "":
@@ -223,8 +243,11 @@ func (b *Body) transport(err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
+	var refused errRefused
 	switch {
-	case errors.Is(err, errRedirects), errors.Is(err, errDowngrade):
+	case errors.As(err, &refused):
+		return final{b.fault(fault.Forbidden, nil, "%s", refused)}
+	case errors.Is(err, errRedirects), errors.Is(err, errDowngrade), errors.Is(err, errUserinfo), errors.Is(err, errScheme):
 		return final{b.fault(fault.Invalid, nil, "%s", err)}
 	case strings.Contains(err.Error(), "Location header"):
 		return final{b.fault(fault.Invalid, nil, "the server redirects to a URL that cannot be parsed")}
@@ -245,9 +268,20 @@ func (b *Body) accept(answer *http.Response, s *stream) error {
 		return b.fault(fault.Unavailable, nil, "the server answered %d %s", code, http.StatusText(code))
 	case code == http.StatusRequestedRangeNotSatisfiable:
 		return final{b.fault(fault.Conflict, nil, "the file became shorter while it was downloaded")}
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return final{b.fault(fault.Invalid, nil, "the server answered %d %s%s", code, http.StatusText(code), b.missed(answer))}
 	default:
 		return final{b.fault(fault.Invalid, nil, "the server answered %d %s", code, http.StatusText(code))}
 	}
+}
+
+// missed says why a server that asks for credentials did not get those that there are.
+func (b *Body) missed(answer *http.Response) string {
+	given := b.o.User != "" || !b.o.Authorization.Empty() || !b.o.Token.Empty()
+	if r := answer.Request; given && r != nil && r.Response != nil && !slices.ContainsFunc(credentials, func(h string) bool { return r.Header.Get(h) != "" }) {
+		return ", after a redirect to " + r.URL.Scheme + "://" + r.URL.Host + ": credentials are sent to the server that they are for, and to no other"
+	}
+	return ""
 }
 
 // acceptWhole takes a 200. In mid-way it means that the server knows no ranges, or that the file changed:
@@ -255,6 +289,9 @@ func (b *Body) accept(answer *http.Response, s *stream) error {
 func (b *Body) acceptWhole(answer *http.Response, s *stream) error {
 	tag := validator(answer.Header)
 	if b.offset == 0 {
+		if want := b.o.Size; want > 0 && answer.ContentLength >= 0 && answer.ContentLength != want {
+			return final{b.fault(fault.Invalid, nil, "it has %d bytes, and it must have %d", answer.ContentLength, want)}
+		}
 		b.size, b.tag = answer.ContentLength, tag
 		return nil
 	}

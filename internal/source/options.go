@@ -3,9 +3,8 @@ package source
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -18,10 +17,24 @@ import (
 // Proxies of the environment are never used.
 type Options struct {
 	CA            string            // PEM certificates servers must chain to; "" means the system's
+	Insecure      bool              // no certificate is checked: whoever is between can be anybody
+	TLSMin        uint16            // the oldest TLS that is spoken, as crypto/tls has it; 0 is 1.2
 	Proxies       map[string]string // proxy URL by the scheme of the URL fetched: "http", "https"
 	User          string            // HTTP basic authentication, with Password
 	Password      secret.Secret
 	Authorization secret.Secret // a whole Authorization header; wins over User
+	Token         secret.Secret // an X-Auth-Token header, which OpenStack's services take
+	// Trusted are host names, exact, that may be told the credentials too when the first server redirects to them.
+	Trusted []string
+
+	// Refused are networks that nothing is fetched from, whatever name leads there.
+	Refused []netip.Prefix
+	// Size is how many bytes the resource must have; 0: any number.
+	Size int64
+	// MD5 takes MD5 checksums, too.
+	MD5 bool
+	// NoChecksumFiles refuses checksums that are a URL, or are looked for beside the image.
+	NoChecksumFiles bool
 
 	// Connect is how long one connection attempt may take, TLS included. Zero is 15 s.
 	Connect time.Duration
@@ -34,8 +47,7 @@ type Options struct {
 }
 
 const (
-	maxRedirects = 5
-	maxBackoff   = 30 * time.Second
+	maxBackoff = 30 * time.Second
 	// maxBreaks bounds how often in total a download may break off, so that a server which gives one
 	// byte per connection cannot hold a caller forever.
 	maxBreaks = 100
@@ -50,11 +62,18 @@ func (o Options) withDefaults() Options {
 	set(&o.Connect, 15*time.Second)
 	set(&o.Stall, 60*time.Second)
 	set(&o.Backoff, time.Second)
+	if o.TLSMin == 0 {
+		o.TLSMin = tls.VersionTLS12
+	}
 	if o.Tries == 0 {
 		o.Tries = 5
 	}
 	return o
 }
+
+// Client makes an HTTP client that fetches by these rules, for who speaks more than downloads: a registry's API. Requests carry
+// their own credentials; redirects, networks and certificates are as for Open.
+func (o Options) Client() (*http.Client, error) { return o.withDefaults().client() }
 
 // client makes an HTTP client of its own, so that one caller's CA and proxy never serve another's.
 func (o Options) client() (*http.Client, error) {
@@ -74,37 +93,14 @@ func (o Options) client() (*http.Client, error) {
 	}
 	t := &http.Transport{
 		Proxy:                 func(r *http.Request) (*url.URL, error) { return proxies[r.URL.Scheme], nil },
-		DialContext:           (&net.Dialer{Timeout: o.Connect}).DialContext,
+		DialContext:           o.dialer().DialContext,
 		TLSHandshakeTimeout:   o.Connect,
 		ResponseHeaderTimeout: o.Stall,
-		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		DisableCompression:    true, // the digest is of the bytes as stored
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: o.TLSMin, InsecureSkipVerify: o.Insecure}, // #nosec G402 -- the operator's explicit choice, webserver_verify_ca = false
+		DisableCompression:    true,                                                                              // the digest is of the bytes as stored
 		ReadBufferSize:        64 << 10,
 	}
-	return &http.Client{Transport: t, CheckRedirect: checkRedirect}, nil
-}
-
-var (
-	errRedirects = errors.New("too many redirects")
-	errDowngrade = errors.New("redirect from https to http")
-)
-
-// checkRedirect bounds redirects and keeps credentials at their origin: Go itself would send them on to
-// subdomains, other ports and from https to http, and would tell the whole former URL in Referer.
-func checkRedirect(r *http.Request, via []*http.Request) error {
-	r.Header.Del("Referer")
-	if len(via) > maxRedirects {
-		return errRedirects
-	}
-	if last := via[len(via)-1]; last.URL.Scheme == "https" && r.URL.Scheme != "https" {
-		return errDowngrade
-	}
-	for _, v := range via {
-		if v.URL.Scheme != r.URL.Scheme || v.URL.Host != r.URL.Host {
-			r.Header.Del("Authorization")
-		}
-	}
-	return nil
+	return &http.Client{Transport: t, CheckRedirect: o.checkRedirect}, nil
 }
 
 // parse accepts absolute http and https URLs.

@@ -18,6 +18,7 @@ type Ranges struct {
 	o      Options
 	client *http.Client
 	url    *url.URL
+	origin *url.URL
 	size   int64
 	tag    string
 }
@@ -25,7 +26,7 @@ type Ranges struct {
 // Ranges gives a reader of parts from the server that the download comes from now. Take it before another
 // goroutine reads the Body; it works until the Body is closed.
 func (b *Body) Ranges() *Ranges {
-	return &Ranges{ctx: b.ctx, o: b.o, client: b.client, url: b.urls[0], size: b.size, tag: b.tag}
+	return &Ranges{ctx: b.ctx, o: b.o, client: b.client, url: b.urls[0], origin: b.origin, size: b.size, tag: b.tag}
 }
 
 // Size is the length of the whole resource in bytes. A server that did not say it with the download is asked.
@@ -61,7 +62,7 @@ func (r *Ranges) ReadAt(p []byte, off int64) (int, error) {
 
 // one is a download of the same, which knows how to fail and to try again.
 func (r *Ranges) one() *Body {
-	return &Body{ctx: r.ctx, o: r.o, client: r.client, urls: []*url.URL{r.url}, size: r.size, tag: r.tag}
+	return &Body{ctx: r.ctx, o: r.o, client: r.client, urls: []*url.URL{r.url}, origin: r.origin, size: r.size, tag: r.tag}
 }
 
 func (r *Ranges) request(b *Body, p []byte, off int64) error {

@@ -394,12 +394,12 @@ func TestParseDigest(t *testing.T) {
 		s256: "sha256", s512: "sha512", "sha256:" + s256: "sha256", "SHA512: " + s512: "sha512",
 		"sha512:" + s256: "", "md5:" + s256[:32]: "", s256[:32]: "", s256[:40]: "", "sha1:" + s256[:40]: "", "": "", "zz": "", s256[:63] + "g": "",
 	} {
-		d, err := source.ParseDigest(spec)
+		d, err := source.ParseDigest(spec, false)
 		if d.Algorithm != want || (want == "") != (fault.KindOf(err) == fault.Invalid && err != nil) || d.Hex != strings.ToLower(d.Hex) {
 			t.Errorf("%q: %+v, %v", spec, d, err)
 		}
 	}
-	_, err := source.ParseDigest(s256[:32])
+	_, err := source.ParseDigest(s256[:32], false)
 	if public, _ := fault.PublicOf(err); !strings.Contains(public, "forged") {
 		t.Errorf("md5 is refused with %q", public)
 	}
@@ -414,7 +414,15 @@ func TestChecksumFiles(t *testing.T) {
 		{"dot slash", a + "  ./img.raw\n" + b + "  x\n", a},
 		{"bsd", "SHA256 (other.raw) = " + b + "\nSHA256 (img.raw) = " + a + "\n", a},
 		{"bsd sha512", "SHA512 (img.raw) = " + long + "\n", long},
+		{"bsd without blanks", "SHA256(img.raw)=" + a + "\n", a},
+		{"openssl", "SHA2-256(img.raw)= " + a + "\n", a},
+		{"indented", "  " + a + "  img.raw\n", a},
+		{"several names", "# all\n\n" + b + "  a.raw\n" + a + " *img.raw\n" + b + "  img.raw.old\n", a},
 		{"single", a + "\n", a},
+		{"single with a comment", "# of img.raw\n" + a + "\n", a},
+		{"single of 40 digits", a[:40] + "\n", ""},
+		{"two without a name", a + "\n" + b + "\n", ""},
+		{"a name that is a pattern for it", a + "  .*\n" + a + "  img.ra[w]\n", ""},
 		{"signed", "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n" + a + "  img.raw\n-----BEGIN PGP SIGNATURE-----\nabc\n", a},
 		{"comment", "# SHA\n" + a + " img.raw\n", a},
 		{"repeated", a + "  img.raw\n" + a + "  img.raw\n", a},
