@@ -41,8 +41,8 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 gen: ## write the generated documents anew
 	scripts/gen.sh
 
-bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents
-	scripts/bench.sh
+bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents (or those of BENCH)
+	scripts/bench.sh $(BENCH)
 
 check: ## formatting, vet, fresh documents, who imports whom
 	scripts/check.sh
