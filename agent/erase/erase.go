@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,59 +83,68 @@ const (
 
 // Metadata zeroes both ends of every disk and of every partition on it, partitions first, so that an
 // interrupted wipe still has the table that leads to them. Every disk is tried; the errors are joined.
-func Metadata(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
+func Metadata(ctx context.Context, disks []Disk, o Options) (map[string]Result, error) {
 	t := o.tally("wiping metadata", "devices", disks)
-	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (string, error) {
-		if err := d.wipe(ctx, disk.Partitions); err != nil {
-			return "", err
+	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (finding, error) {
+		f, err := d.metadata(ctx, disk)
+		if err == nil {
+			t.add(disk.Path, 1)
 		}
-		t.add(disk.Path, 1)
-		return Wiped, nil
+		return f, err
 	})
 }
 
 // Express lets NVMe drives erase themselves, and wipes the metadata of every other disk. Every disk is tried;
 // the errors are joined. Source: agent protocol reference §12.5.
-func Express(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
+func Express(ctx context.Context, disks []Disk, o Options) (map[string]Result, error) {
 	t, one := o.tally("erasing disks", "devices", disks), newTurns(disks)
 	o.ATA = false
-	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (string, error) {
-		how, err := o.secure(ctx, d, disk, one)
+	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (finding, error) {
+		f, err := o.secure(ctx, d, disk, one)
 		if err != nil {
 			if ctx.Err() != nil {
-				return "", ctx.Err()
+				return finding{}, ctx.Err()
 			}
-			if err := d.wipe(ctx, disk.Partitions); err != nil {
-				return "", err
+			reason := why(disk, err)
+			if f, err = d.metadata(ctx, disk); err != nil {
+				return finding{}, err
 			}
-			how = Wiped + why(disk, err)
+			f.how += reason
 		}
 		t.add(disk.Path, 1)
-		return how, nil
+		return f, nil
 	})
 }
 
 // Everything makes every disk such that nothing can be read back, and checks it: by the disk's own means, or
 // by discarding, or by overwriting. Every disk is tried; the errors are joined.
-func Everything(ctx context.Context, disks []Disk, o Options) (map[string]string, error) {
+func Everything(ctx context.Context, disks []Disk, o Options) (map[string]Result, error) {
 	t, one := o.tally("erasing disks", "bytes", disks), newTurns(disks)
-	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (string, error) {
-		how, err := o.secure(ctx, d, disk, one)
+	return each(ctx, disks, o, func(ctx context.Context, d *device, disk Disk) (finding, error) {
+		f, err := o.secure(ctx, d, disk, one)
 		switch {
 		case err == nil:
 			t.add(disk.Path, d.size)
-			return how, nil
+			return f, nil
 		case ctx.Err() != nil:
-			return "", ctx.Err()
+			return finding{}, ctx.Err()
 		case !errors.Is(err, errUnsupported) && !o.Continue:
-			return "", err
+			return finding{}, err
 		}
-		how, overwritten := o.clear(ctx, d, func(n int64) { t.add(disk.Path, n) })
+		f, overwritten := o.clear(ctx, d, func(n int64) { t.add(disk.Path, n) })
 		if overwritten != nil {
-			return "", overwritten
+			return finding{}, overwritten
 		}
-		return how + why(disk, err), nil
+		f.how += why(disk, err)
+		return f, nil
 	})
+}
+
+// metadata wipes the ends of a disk and of its partitions.
+func (d *device) metadata(ctx context.Context, disk Disk) (finding, error) {
+	spans, err := d.wipe(ctx, disk.Partitions)
+	return finding{how: Wiped, method: ByMetadata, passes: 1, whole: true, spans: spans,
+		seen: "the ends of the disk and of its partitions are zero; what lies between them was not erased"}, err
 }
 
 // why tells why a disk that has means of its own did not use them.
@@ -159,8 +169,8 @@ func ends(s Span, size int64) []Span {
 }
 
 // each opens every disk for itself alone and does work on it, a few at a time.
-func each(ctx context.Context, disks []Disk, o Options, work func(context.Context, *device, Disk) (string, error)) (map[string]string, error) {
-	how, errs := make([]string, len(disks)), make([]error, len(disks))
+func each(ctx context.Context, disks []Disk, o Options, work func(context.Context, *device, Disk) (finding, error)) (map[string]Result, error) {
+	how, errs := make([]Result, len(disks)), make([]error, len(disks))
 	var g errgroup.Group
 	g.SetLimit(max(o.Parallel, 1))
 	for i, disk := range disks {
@@ -174,7 +184,7 @@ func each(ctx context.Context, disks []Disk, o Options, work func(context.Contex
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	result := map[string]string{}
+	result := map[string]Result{}
 	for i, disk := range disks {
 		if errs[i] == nil {
 			result[disk.Path] = how[i]
@@ -183,25 +193,30 @@ func each(ctx context.Context, disks []Disk, o Options, work func(context.Contex
 	return result, errors.Join(errs...)
 }
 
-func one(ctx context.Context, disk Disk, o Options, work func(context.Context, *device, Disk) (string, error)) (how string, err error) {
+func one(ctx context.Context, disk Disk, o Options, work func(context.Context, *device, Disk) (finding, error)) (r Result, err error) {
 	if disk.ReadOnly {
 		if o.SkipReadOnly {
-			return Skipped, nil
+			return Result{How: Skipped}, nil
 		}
-		return "", errors.New("the disk is write-protected")
+		return Result{}, errors.New("the disk is write-protected")
 	}
 	d, err := open(disk.Path)
 	if err != nil {
-		return "", err
+		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	if !o.Unguarded {
 		if err := guard(d.file, disk.Partitions); err != nil {
-			return "", err
+			return Result{}, err
 		}
 	}
-	if how, err = work(ctx, d, disk); err != nil {
-		return "", err
+	began := time.Now()
+	f, err := work(ctx, d, disk)
+	if err != nil {
+		return Result{}, err
 	}
-	return how, d.forgetPartitions()
+	if r, err = d.proved(f, began); err != nil {
+		return Result{}, err
+	}
+	return r, d.forgetPartitions()
 }

@@ -47,7 +47,7 @@ func TestMetadataWipesBothEndsOfDiskAndPartitions(t *testing.T) {
 	before := read(t, path)
 	parts := []Span{{10 << 20, 20 << 20}, {32 << 20, 2 << 20}, {39 << 20, 100 << 20}, {size, 1}}
 	how, err := Metadata(t.Context(), []Disk{{Path: path, Partitions: parts}}, Options{})
-	if err != nil || how[path] != Wiped {
+	if err != nil || how[path].How != Wiped {
 		t.Fatal(how, err)
 	}
 	after := read(t, path)
@@ -138,7 +138,7 @@ func TestReadOnlyAndBrokenDisks(t *testing.T) {
 	kept := read(t, locked)
 	disks := []Disk{{Path: gone}, {Path: locked, ReadOnly: true}, {Path: good}, {Path: "/dev/null"}}
 	how, err := Everything(t.Context(), disks, Options{})
-	if err == nil || how[good] != Discarded || len(how) != 1 {
+	if err == nil || how[good].How != Discarded || len(how) != 1 {
 		t.Fatal(how, err)
 	}
 	for _, want := range []string{gone + ": ", locked + ": the disk is write-protected", "/dev/null: it is neither"} {
@@ -147,7 +147,7 @@ func TestReadOnlyAndBrokenDisks(t *testing.T) {
 		}
 	}
 	how, err = Metadata(t.Context(), disks[1:3], Options{SkipReadOnly: true})
-	if err != nil || how[locked] != Skipped || how[good] != Wiped {
+	if err != nil || how[locked].How != Skipped || how[good].How != Wiped {
 		t.Error(how, err)
 	}
 	if !bytes.Equal(read(t, locked), kept) {
@@ -159,7 +159,7 @@ func TestWipingStopsWithItsContext(t *testing.T) {
 	path := disk(t, 1<<20)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, wipe := range []func(context.Context, []Disk, Options) (map[string]string, error){Metadata, Everything} {
+	for _, wipe := range []func(context.Context, []Disk, Options) (map[string]Result, error){Metadata, Everything} {
 		if _, err := wipe(ctx, []Disk{{Path: path}}, Options{}); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}

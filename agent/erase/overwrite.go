@@ -17,29 +17,38 @@ const (
 
 // clear empties a disk by discarding, and by overwriting where that does not empty it. It words what it did.
 // verified counts bytes.
-func (o Options) clear(ctx context.Context, d *device, verified func(int64)) (how string, err error) {
+func (o Options) clear(ctx context.Context, d *device, verified func(int64)) (f finding, err error) {
 	if o.Iterations < 2 {
 		if err := d.discard(ctx); err != nil {
-			return "", err
+			return f, err
 		}
 		if o.Sample && d.sampled(ctx) {
 			verified(d.size)
-			return Sampled, nil
+			return finding{how: Sampled, method: ByDiscard, passes: 1}, nil
 		}
 	}
 	overwrote := false
 	for at := int64(0); at < d.size; at += chunk {
 		did, err := o.empty(ctx, d, Span{at, min(chunk, d.size-at)})
 		if err != nil {
-			return "", err
+			return f, err
 		}
 		overwrote = overwrote || did
 		verified(min(chunk, d.size-at))
 	}
 	if !overwrote {
-		return Discarded, nil
+		return finding{how: Discarded, method: ByDiscard, passes: 1, whole: true}, nil
 	}
-	return o.words(), nil
+	f = finding{how: o.words(), method: ByOverwrite, passes: o.Iterations, whole: true}
+	if o.Iterations < 2 {
+		f.method = ByBoth
+	}
+	if o.Zeroize || o.Iterations == 0 {
+		f.passes++
+	} else {
+		f.noise, f.seen = true, "what was overwritten holds the random bytes that were written"
+	}
+	return f, nil
 }
 
 // words says how what was not empty was overwritten.
@@ -169,30 +178,29 @@ func samples(size, every int64) (all []Span) {
 	return all
 }
 
-// wipe zeroes the ends of partitions and of the disk, and reads them back.
-func (d *device) wipe(ctx context.Context, partitions []Span) error {
-	var spans []Span
+// wipe zeroes the ends of partitions and of the disk, and reads them back. It says which those are.
+func (d *device) wipe(ctx context.Context, partitions []Span) (spans []Span, err error) {
 	for _, p := range partitions {
 		spans = append(spans, ends(p, d.size)...)
 	}
 	spans = append(spans, ends(Span{0, d.size}, d.size)...)
 	for _, s := range spans {
 		if err := ctx.Err(); err != nil {
-			return err
+			return nil, err
 		}
 		if err := d.write(s); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := d.settle(Span{0, d.size}); err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range spans {
 		if zero, err := d.zero(ctx, s); err != nil {
-			return err
+			return nil, err
 		} else if !zero {
-			return fmt.Errorf("bytes at %d are not zero after they were written", s.Start)
+			return nil, fmt.Errorf("bytes at %d are not zero after they were written", s.Start)
 		}
 	}
-	return nil
+	return spans, nil
 }

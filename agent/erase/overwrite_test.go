@@ -26,7 +26,7 @@ func TestOverwriting(t *testing.T) {
 		before := read(t, path)
 		how, err := Everything(t.Context(), []Disk{{Path: path}}, c.o)
 		after := read(t, path)
-		if err != nil || how[path] != c.how || allZero(after) != c.zero || len(after) != len(before) {
+		if err != nil || how[path].How != c.how || allZero(after) != c.zero || len(after) != len(before) {
 			t.Errorf("%s: %v %v", c.name, how, err)
 		}
 		for at := 0; at+4096 <= len(after); at += 4096 {

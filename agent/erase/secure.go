@@ -40,11 +40,11 @@ func newTurns(disks []Disk) turns {
 
 // secure lets a disk erase itself, sees that it did, and words how. Errors: errUnsupported if the disk cannot
 // or the operator does not want it.
-func (o Options) secure(ctx context.Context, d *device, disk Disk, turn turns) (how string, err error) {
+func (o Options) secure(ctx context.Context, d *device, disk Disk, turn turns) (f finding, err error) {
 	w := o.wires
 	if w == nil {
 		if !d.block {
-			return "", errUnsupported // a file
+			return f, errUnsupported // a file
 		}
 		w = kernel{}
 	}
@@ -62,28 +62,35 @@ func (o Options) secure(ctx context.Context, d *device, disk Disk, turn turns) (
 	case disk.Kind == ATA && o.ATA:
 		run = func(f *os.File) (string, error) { return eraseATA(w.ata(f)) }
 	default:
-		return "", errSwitchedOff
+		return f, errSwitchedOff
 	}
 	before, err := d.remember()
 	if err != nil {
-		return "", err
+		return f, err
 	}
-	if how, err = waited(ctx, d.file, run); err != nil {
-		return "", err
+	how, err := waited(ctx, d.file, run)
+	if err != nil {
+		return f, err
 	}
 	if err := d.settle(Span{0, d.size}); err != nil {
-		return "", err
+		return f, err
 	}
 	if at, same, err := d.unchanged(before); err != nil {
-		return "", err
+		return f, err
 	} else if same {
-		return "", fmt.Errorf("the disk said that it erased itself (%s), and the data at %d is still there", how, at)
+		return f, fmt.Errorf("the disk said that it erased itself (%s), and the data at %d is still there", how, at)
 	}
+	f = finding{how: how} // nothing could be read before: it is not proved
 	if len(before) > 0 {
-		how += ", samples verified"
+		f = finding{how: how + ", samples verified", method: ByNVMe, passes: 1, noise: true,
+			seen: fmt.Sprintf("none of %d samples that held data before holds it now", len(before))}
+		if disk.Kind == ATA {
+			f.method = ByATA
+		}
 	}
 	// What a disk reads after a change of its key is noise; what begins with noise must not be taken for a table.
-	return how, d.wipe(ctx, nil)
+	_, err = d.wipe(ctx, nil)
+	return f, err
 }
 
 // waited gives up waiting when ctx ends: a disk that erases itself cannot be stopped. It goes on then with a handle

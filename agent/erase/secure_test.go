@@ -208,7 +208,7 @@ func TestNVMeDrivesEraseThemselves(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("%v %v", how, err)
 				}
-			} else if err != nil || !strings.HasPrefix(how[path], c.how) || !allZero(read(t, path)) {
+			} else if err != nil || !strings.HasPrefix(how[path].How, c.how) || !allZero(read(t, path)) {
 				t.Errorf("%v %v", how, err)
 			}
 			if c.drive.how != c.cdw10 || c.drive.formatted != 0 && c.drive.formatted != 3 {
@@ -247,7 +247,7 @@ func TestATADisksEraseThemselves(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Errorf("%v %v", how, err)
 				}
-			} else if err != nil || !strings.HasPrefix(how[path], c.how) || !allZero(read(t, path)) {
+			} else if err != nil || !strings.HasPrefix(how[path].How, c.how) || !allZero(read(t, path)) {
 				t.Errorf("%v %v", how, err)
 			}
 			if c.disk.mode != c.mode || c.disk.took && (c.disk.enabled || c.disk.locked) {
@@ -263,21 +263,21 @@ func TestWhatTheOperatorWants(t *testing.T) {
 	o.wires, o.Continue = fakes{drive: drive}, true
 	disks := []Disk{{Path: path, Kind: NVMe, Controller: "nvme0"}}
 	how, err := Everything(t.Context(), disks, o)
-	if want := Discarded + " (its own secure erase: NVMe format: the drive answers with status 0x2)"; err != nil || how[path] != want {
+	if want := Discarded + " (its own secure erase: NVMe format: the drive answers with status 0x2)"; err != nil || how[path].How != want {
 		t.Errorf("going on after a failure: %v %v", how, err)
 	}
 	drive.status, o.NVMe = 0, false
-	if how, err = Everything(t.Context(), disks, o); err != nil || how[path] != Discarded || drive.formatted != 0 {
+	if how, err = Everything(t.Context(), disks, o); err != nil || how[path].How != Discarded || drive.formatted != 0 {
 		t.Errorf("switched off: %v %v", how, err)
 	}
 	o.NVMe = true
 	plain := disk(t, 16<<20)
 	how, err = Express(t.Context(), append(disks, Disk{Path: plain}), o)
-	if err != nil || !strings.HasPrefix(how[path], "NVMe format") || how[plain] != Wiped || allZero(read(t, plain)[5<<20:6<<20]) {
+	if err != nil || !strings.HasPrefix(how[path].How, "NVMe format") || how[plain].How != Wiped || allZero(read(t, plain)[5<<20:6<<20]) {
 		t.Errorf("express: %v %v", how, err)
 	}
 	drive.oacs = 0
-	if how, err = Express(t.Context(), disks, o); err != nil || !strings.HasPrefix(how[path], Wiped+" (its own secure erase: not supported") {
+	if how, err = Express(t.Context(), disks, o); err != nil || !strings.HasPrefix(how[path].How, Wiped+" (its own secure erase: not supported") {
 		t.Errorf("express: %v %v", how, err)
 	}
 }

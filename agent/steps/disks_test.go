@@ -115,6 +115,13 @@ func TestErasingWaitsForEveryDisk(t *testing.T) {
 			}
 			want := map[string]agentapi.Erased{"/dev/sda": {Serial: "S-sda", Size: 8 << 20, How: how},
 				"/dev/sdb": {Serial: "S-sdb", Size: 6 << 20, How: how}, "/dev/sdc": {Serial: "S-sdc", Size: 6 << 20, How: how}}
+			for name, e := range got {
+				if p := e.Proof; p == nil || p.Partial != (step == "erase_devices_metadata") || p.ReadBack.Samples < 2 || p.ReadBack.Zero != p.ReadBack.Samples || p.Ended.Before(p.Began) {
+					t.Errorf("%s: %s: no proof, or a wrong one: %+v", step, name, p)
+				}
+				e.Proof = nil
+				got[name] = e
+			}
 			if failure != nil || !maps.Equal(got, want) {
 				t.Fatalf("%s: %v %v, want %v", step, got, failure, want)
 			}
@@ -151,7 +158,7 @@ func TestADiskThatAppearsWhileOthersAreErasedIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.disk(t, "sda", 6)
-		wipe := func(ctx context.Context, disks []erase.Disk, o erase.Options) (map[string]string, error) {
+		wipe := func(ctx context.Context, disks []erase.Disk, o erase.Options) (map[string]erase.Result, error) {
 			how, err := erase.Metadata(ctx, disks, o)
 			b.disk(t, "sdb", 6)
 			return how, err

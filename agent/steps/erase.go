@@ -16,7 +16,7 @@ import (
 	"ingot/internal/agentapi"
 )
 
-type eraser func(context.Context, []erase.Disk, erase.Options) (map[string]string, error)
+type eraser func(context.Context, []erase.Disk, erase.Options) (map[string]erase.Result, error)
 
 func (s *Steps) eraseMetadata(ctx context.Context, _ json.RawMessage, progress func(agentapi.Progress)) (any, error) {
 	return s.eraseDisks(ctx, erase.Metadata, progress)
@@ -37,7 +37,7 @@ func (s *Steps) eraseEverything(ctx context.Context, raw json.RawMessage, progre
 	if args.Verify != "" && args.Verify != "all" && args.Verify != "samples" {
 		return nil, server.Error("InvalidCommandParamsError", "verify is %q, and must be all or samples", args.Verify)
 	}
-	return s.eraseDisks(ctx, func(ctx context.Context, disks []erase.Disk, o erase.Options) (map[string]string, error) {
+	return s.eraseDisks(ctx, func(ctx context.Context, disks []erase.Disk, o erase.Options) (map[string]erase.Result, error) {
 		o.Sample = args.Verify == "samples"
 		return erase.Everything(ctx, disks, o)
 	}, progress)
@@ -74,7 +74,7 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 		return nil, err
 	}
 	how, err := wipe(ctx, disks, s.eraseOptions(node, progress))
-	s.Log.Info("disks wiped", "result", how, "disks", len(disks))
+	s.Log.Info("disks wiped", "result", words(how), "disks", len(disks))
 	switch {
 	case errors.Is(err, erase.ErrProtected):
 		return nil, server.Error("ProtectedDeviceError", "%v%s", err, meanwhile(how))
@@ -90,14 +90,19 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	}
 	result := map[string]agentapi.Erased{}
 	for _, d := range found {
-		e := agentapi.Erased{Size: d.Size, How: cmp.Or(how[s.Machine.Device(d.Name)], whyNot[d.Name], excluded)}
+		did := how[s.Machine.Device(d.Name)]
+		e := agentapi.Erased{Size: d.Size, How: cmp.Or(did.How, whyNot[d.Name], excluded), Model: d.Model, Proof: did.Proof}
 		if d.Serial != nil {
 			e.Serial = *d.Serial
+		}
+		if d.WWN != nil {
+			e.WWN = *d.WWN
 		}
 		result[d.Name] = e
 	}
 	for _, a := range arrays {
-		result[a.Device] = agentapi.Erased{Size: a.Size, How: cmp.Or(how[s.Machine.Device(a.Device)], whyNot[a.Device])}
+		did := how[s.Machine.Device(a.Device)]
+		result[a.Device] = agentapi.Erased{Size: a.Size, How: cmp.Or(did.How, whyNot[a.Device]), Proof: did.Proof}
 	}
 	for name, why := range s.Machine.NoDisks() {
 		result[name] = agentapi.Erased{How: "left alone: " + why}
@@ -105,11 +110,19 @@ func (s *Steps) eraseDisks(ctx context.Context, wipe eraser, progress func(agent
 	return result, nil
 }
 
+func words(how map[string]erase.Result) map[string]string {
+	out := map[string]string{}
+	for path, r := range how {
+		out[path] = r.How
+	}
+	return out
+}
+
 // meanwhile tells what became of the other disks when one could not be wiped.
-func meanwhile(how map[string]string) string {
+func meanwhile(how map[string]erase.Result) string {
 	var all []string
 	for _, path := range slices.Sorted(maps.Keys(how)) {
-		all = append(all, filepath.Base(path)+" "+how[path])
+		all = append(all, filepath.Base(path)+" "+how[path].How)
 	}
 	if len(all) == 0 {
 		return ""

@@ -76,6 +76,7 @@ var readingExamples = []example{
 	{route: "GET /ingot/v1/servers", shape: true}, {route: "GET /ingot/v1/nodes/{node}/why"}, {route: "GET /ingot/v1/nodes/{node}/events", path: "/ingot/v1/nodes/{child}/events"},
 	{route: "GET /v1/nodes/{node}/operation", shape: true}, {route: "GET /v1/operations", shape: true}, {route: "GET /v1/events", path: "/v1/events?node={child}"},
 	{route: "GET /v1/doctor", shape: true}, {route: "GET /ingot/v1/debug/{dump}", path: "/ingot/v1/debug/nothing"},
+	{route: "GET /ingot/v1/nodes/{node}/erasure"}, {route: "GET /ingot/v1/erasure/keys", shape: true},
 	{route: "GET /ingot/v1/nodes/{node}/logs"}, {route: "GET /ingot/v1/nodes/{node}/logs/{name}", path: "/ingot/v1/nodes/{node}/logs/nothing"},
 }
 

@@ -102,6 +102,10 @@ type Erased struct {
 	Serial string `json:"serial"` // "" if the disk has none
 	Size   int64  `json:"size"`   // bytes
 	How    string `json:"how"`    // a few words
+	Model  string `json:"model,omitempty"`
+	WWN    string `json:"wwn,omitempty"`
+	// Proof is there if it was erased and read back, and only then.
+	Proof *Proof `json:"proof,omitempty"`
 }
 
 // Node is the part of a node an agent sees, in lookup answers and in command parameters.

@@ -171,7 +171,10 @@ func (c *Conductor) Register(ctx context.Context) error {
 	for _, hw := range c.hardware {
 		types = append(types, hw.Type)
 	}
-	return c.db.Write(ctx, func(tx *store.Tx) error { return tx.SaveConductor(c.config.Host, c.config.Group, types) })
+	return c.db.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.SigningKey() // made now, so that it can be had before the first certificate
+		return errors.Join(err, tx.SaveConductor(c.config.Host, c.config.Group, types))
+	})
 }
 
 // Run works until ctx ends. What an earlier process of this name left is taken over at once: a name has

@@ -21,7 +21,7 @@ func testHistoryTellsWhichDisksWereErased(t *testing.T) {
 	w.write(func(tx *store.Tx) error {
 		events, err := tx.Events(w.node, store.Page{Limit: 1000})
 		if !slices.ContainsFunc(events, func(e metal.HistoryEvent) bool {
-			return e.Why == "Clean step deploy.erase_devices is done (2 of 2). /dev/sda (serial S1, 8.0 GB): wiped."
+			return e.Why == "Clean step deploy.erase_devices is done (2 of 2). /dev/sda (serial S1, 8.0 GB): wiped; /dev/sdb (serial S2, 0.0 GB): left alone."
 		}) {
 			t.Errorf("no event names the disk: %+v", events)
 		}

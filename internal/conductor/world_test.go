@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +80,8 @@ type world struct {
 	asked  bool             // its agent does not call: it is asked
 	poller *poller          // by this one
 	shows  *tls.Certificate // the certificate that the agent of this boot shows; nil: that of every other
+
+	saysErased string // what the agent says that it erased; "": its disk
 
 	byHand bool // whoever looks after the machine boots its ramdisk
 
@@ -452,6 +455,10 @@ const agentOffers = `{"KIND_steps":{"M":[{"interface":"deploy","step":"erase_dev
 	{"interface":"deploy","step":"update_nic","priority":0,"reboot_requested":true},{"interface":"deploy","step":"write_image","priority":0},
 	{"interface":"deploy","step":"tune","priority":0,"argsinfo":{"password":{"description":"x"}}}]},"hardware_manager_version":{"m":"VERSION"}}`
 
+const erasedResult = `{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped","wwn":"0x5000","model":"M\n1","proof":{"method":"METHOD",
+	"partial":PARTIAL,"passes":2,"began":"2026-01-02T03:04:05Z","ended":"2026-01-02T03:05:05Z","read_back":{"whole":true,"samples":2,"length":4096,"offsets":[0,4096],
+	"zero":2,"result":"all zero"}}},"/dev/sdb":{"serial":"S2","size":1,"how":"left alone"},"other":{"how":"x","proof":{"method":"overwrite"}}}}`
+
 func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Result) {
 	switch short {
 	case "collect_system_logs":
@@ -478,7 +485,7 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		switch p.Step.Step {
 		case "erase_devices", "erase_devices_metadata":
 			w.disk = "erased"
-			res.CommandResult = json.RawMessage(`{"clean_result":{"/dev/sda":{"serial":"S1","size":8000000000,"how":"wiped"}}}`)
+			res.CommandResult = json.RawMessage(strings.NewReplacer("METHOD", cmp.Or(map[string]string{"erase_devices": "overwrite"}[p.Step.Step], "metadata only"), "PARTIAL", strconv.FormatBool(p.Step.Step != "erase_devices")).Replace(cmp.Or(w.saysErased, erasedResult)))
 		case "write_image":
 			info, _ := p.Step.Args["image_info"].(map[string]any)
 			if from := fmt.Sprint(info["urls"]); slices.ContainsFunc(w.dead, func(url string) bool { return strings.Contains(from, url) }) {

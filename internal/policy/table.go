@@ -192,6 +192,8 @@ var table = map[Rule]row{
 	"ingot:node:why":           {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:node:events":        {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:node:logs":          {aNode, "", "SR SS SV OR OS", ""},
+	"ingot:node:erasure":       {aNode, "", "SR SS SV OR OS", ""},
+	"ingot:erasure:keys":       {nothing, "", "*R *S", ""},
 	"ingot:node:operation":     {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:operation:list":     {inOps, "", "*R *S", ""},
 	"ingot:operation:list_all": {inOps, "", "SR SS SV", ""},
