@@ -3,8 +3,11 @@ package bmc
 import "net/http"
 
 func (b *BMC) getManager(*http.Request) (doc, error) {
+	b.mu.Lock()
+	version := b.firm.parts["bmc"]
+	b.mu.Unlock()
 	return doc{"@odata.id": ManagerPath, "@odata.type": "#Manager.v1_14_0.Manager", "Id": "bmc", "Name": "Ingot lab BMC",
-		"ManagerType": "BMC", "FirmwareVersion": "1.0.0", "PowerState": "On", "Status": health("On"),
+		"ManagerType": "BMC", "FirmwareVersion": version, "PowerState": "On", "Status": health("On"),
 		"VirtualMedia": link(ManagerPath + "/VirtualMedia"),
 		"Links":        doc{"ManagerForServers": []doc{link(SystemPath)}, "ManagerForChassis": []doc{link(ChassisPath)}}}, nil
 }

@@ -7,7 +7,7 @@
 // imports nothing of ours.
 //
 // What it has: service root, sessions and basic authentication, one system (power, boot override and mode, Secure
-// Boot with its keys, NICs, the host's serial log), one manager with a virtual CD drive, one chassis with sensors. Every
+// Boot with its keys, BIOS attributes, boot order, NICs, the host's serial log), one manager with a virtual CD drive, one chassis with sensors, the versions of firmware. Every
 // resource has an ETag, and a PATCH with If-Match is refused when the resource has changed.
 //
 // Besides Redfish the same server answers, with the BMC's user and password:
@@ -16,6 +16,9 @@
 //	GET    /lab/faults     [{"name": "slow", "delay_ms": 2000}]
 //	PUT    /lab/faults     the same list; it replaces what was planted, [] clears
 //	DELETE /lab/sessions   every session ends now, as after a restart of a BMC
+//
+//	PUT    /lab/inband     {"bios": {"NumLock": "Off"}, "boot_order": ["Boot0001"], "firmware": {"bios": "9.9"}}: what a tenant
+//	                       changes on the machine itself, behind the BMC's back
 //
 // Faults and counters never touch these. See fault.go for the faults and counter.go for the names.
 //

@@ -41,22 +41,28 @@ func (b *BMC) routes() *http.ServeMux {
 		SystemPath + "/Actions/ComputerSystem.Reset": {post: b.reset},
 		SecureBootPath: {get: b.getSecureBoot, patch: b.patchSecureBoot},
 		SecureBootPath + "/Actions/SecureBoot.ResetKeys": {post: b.resetKeys},
-		SystemPath + "/EthernetInterfaces":               {get: b.getNICs},
-		SystemPath + "/EthernetInterfaces/{nic}":         {get: b.getNIC},
-		SystemPath + "/LogServices":                      list(SystemPath+"/LogServices", "LogService", ConsolePath),
-		ConsolePath:                                      {get: b.getConsole},
-		ConsolePath + "/Entries":                         {get: b.getConsoleEntries},
-		ConsolePath + "/Entries/{entry}":                 {get: b.getConsoleEntry},
-		"/redfish/v1/Managers":                           list("/redfish/v1/Managers", "Manager", ManagerPath),
-		ManagerPath:                                      {get: b.getManager},
-		ManagerPath + "/VirtualMedia":                    list(ManagerPath+"/VirtualMedia", "VirtualMedia", MediaPath),
-		MediaPath:                                        {get: b.getMedia, patch: b.patchMedia},
-		MediaPath + "/Actions/VirtualMedia.InsertMedia":  {post: b.insertMedia},
-		MediaPath + "/Actions/VirtualMedia.EjectMedia":   {post: b.ejectMedia},
-		"/redfish/v1/Chassis":                            list("/redfish/v1/Chassis", "Chassis", ChassisPath),
-		ChassisPath:                                      {get: b.getChassis},
-		ChassisPath + "/Thermal":                         {get: b.getThermal},
-		ChassisPath + "/Power":                           {get: b.getPowerSensors},
+		BIOSPath:                                 {get: b.getBIOS},
+		biosSettings:                             {get: b.getBIOSSettings, patch: b.patchBIOSSettings},
+		BIOSPath + "/Actions/Bios.ResetBios":     {post: b.resetBIOS},
+		updatePath:                               {get: b.getUpdateService},
+		firmwarePath:                             {get: b.getInventory},
+		firmwarePath + "/{part}":                 {get: b.getPart},
+		SystemPath + "/EthernetInterfaces":       {get: b.getNICs},
+		SystemPath + "/EthernetInterfaces/{nic}": {get: b.getNIC},
+		SystemPath + "/LogServices":              list(SystemPath+"/LogServices", "LogService", ConsolePath),
+		ConsolePath:                              {get: b.getConsole},
+		ConsolePath + "/Entries":                 {get: b.getConsoleEntries},
+		ConsolePath + "/Entries/{entry}":         {get: b.getConsoleEntry},
+		"/redfish/v1/Managers":                   list("/redfish/v1/Managers", "Manager", ManagerPath),
+		ManagerPath:                              {get: b.getManager},
+		ManagerPath + "/VirtualMedia":            list(ManagerPath+"/VirtualMedia", "VirtualMedia", MediaPath),
+		MediaPath:                                {get: b.getMedia, patch: b.patchMedia},
+		MediaPath + "/Actions/VirtualMedia.InsertMedia": {post: b.insertMedia},
+		MediaPath + "/Actions/VirtualMedia.EjectMedia":  {post: b.ejectMedia},
+		"/redfish/v1/Chassis":                           list("/redfish/v1/Chassis", "Chassis", ChassisPath),
+		ChassisPath:                                     {get: b.getChassis},
+		ChassisPath + "/Thermal":                        {get: b.getThermal},
+		ChassisPath + "/Power":                          {get: b.getPowerSensors},
 	}
 	mux := http.NewServeMux()
 	for path, res := range table {
@@ -79,7 +85,7 @@ func (b *BMC) getRoot(*http.Request) (doc, error) {
 		"Id": "RootService", "Name": "Root Service", "RedfishVersion": "1.15.0",
 		"UUID": b.cfg.Machine.Inventory().UUID, "Vendor": "Ingot", "Product": "Ingot lab BMC",
 		"Systems": link("/redfish/v1/Systems"), "Managers": link("/redfish/v1/Managers"),
-		"Chassis": link("/redfish/v1/Chassis"), "SessionService": link("/redfish/v1/SessionService"),
+		"Chassis": link("/redfish/v1/Chassis"), "UpdateService": link(updatePath), "SessionService": link("/redfish/v1/SessionService"),
 		"Links": doc{"Sessions": link(sessionsPath)},
 		"ProtocolFeaturesSupported": doc{"FilterQuery": false, "SelectQuery": false, "OnlyMemberQuery": false,
 			"ExcerptQuery": false, "ExpandQuery": doc{"ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false}},
@@ -109,6 +115,7 @@ func (b *BMC) labMux() http.Handler {
 		}
 		writeJSON(w, http.StatusOK, b.Faults())
 	})
+	mux.HandleFunc("PUT /lab/inband", b.changeInBand)
 	mux.HandleFunc("DELETE /lab/sessions", func(w http.ResponseWriter, _ *http.Request) {
 		b.ExpireSessions()
 		w.WriteHeader(http.StatusNoContent)

@@ -59,6 +59,7 @@ type BMC struct {
 	secure  setting // Secure Boot is enforced
 	keys    setting // the firmware has keys for it
 	drive   drive
+	firm    firmware
 	busy    bool               // a reset is under way
 	endSoft context.CancelFunc // ends the wait for the guest to go down; nil when there is none
 	server  *http.Server
@@ -85,7 +86,7 @@ func New(c Config) (*BMC, error) {
 	if len(c.Hosts) == 0 {
 		c.Hosts = []string{"127.0.0.1", "localhost"}
 	}
-	b := &BMC{cfg: c, log: c.Log, cert: c.Certificate, boot: noOverride, fetch: mediaClient()}
+	b := &BMC{cfg: c, log: c.Log, cert: c.Certificate, boot: noOverride, firm: newFirmware(), fetch: mediaClient()}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

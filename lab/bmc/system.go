@@ -30,6 +30,7 @@ func (b *BMC) nextBoot() Boot {
 		b.drive.image, b.drive.path = "", ""
 	}
 	b.applySettings()
+	b.firm.applyBIOS()
 	next := Boot{Media: b.drive.path, Legacy: b.legacy.now, SecureBoot: b.secure.now, Keys: b.keys.now}
 	if ignored {
 		return next
@@ -50,19 +51,21 @@ func (b *BMC) getSystem(*http.Request) (doc, error) {
 		power = map[string]string{"On": "Off", "Off": "On"}[power]
 	}
 	b.mu.Lock()
+	order, version := slices.Clone(b.firm.order), b.firm.parts["bios"]
 	boot, mode := b.boot, modeWord(b.legacy.shown(b.faults.has(AtReset)))
 	b.mu.Unlock()
 	d := doc{
 		"@odata.id": SystemPath, "@odata.type": "#ComputerSystem.v1_16_0.ComputerSystem",
-		"Id": "system", "Name": b.cfg.Name, "SystemType": "Physical", "PowerState": power,
+		"Id": "system", "Name": b.cfg.Name, "SystemType": "Physical", "PowerState": power, "BiosVersion": version,
 		"Status": health(power),
 		"Boot": doc{
-			"BootSourceOverrideTarget": boot.target, "BootSourceOverrideEnabled": boot.enabled,
+			"BootOrder": order, "BootSourceOverrideTarget": boot.target, "BootSourceOverrideEnabled": boot.enabled,
 			"BootSourceOverrideMode":                            mode,
 			"BootSourceOverrideTarget@Redfish.AllowableValues":  b.bootTargets(),
 			"BootSourceOverrideEnabled@Redfish.AllowableValues": overrideModes,
 			"BootSourceOverrideMode@Redfish.AllowableValues":    b.bootModes(),
 		},
+		"Bios":               link(BIOSPath),
 		"SecureBoot":         link(SecureBootPath),
 		"EthernetInterfaces": link(SystemPath + "/EthernetInterfaces"),
 		"LogServices":        link(SystemPath + "/LogServices"),
