@@ -33,8 +33,9 @@ func ReadDeclared(info map[string]any) (d Declared, err error) {
 		return d, fault.New(fault.Invalid, "instance_info has a kernel or a ramdisk, which makes the image that of a partition; here such an image boots with "+
 			"the kernel inside it: remove both and set image_type to \"partition\", or to \"whole-disk\" if it is one.")
 	}
-	switch format := text("image_disk_format"); {
-	case format == "", format == string(Unknown), format == string(Raw), format == GPT && !d.Partition, format == string(QCOW2):
+	switch format := strings.ToLower(text("image_disk_format")); {
+	case format == "", format == string(Unknown), format == string(Raw), format == string(QCOW2):
+	case format == GPT && !d.Partition, format == string(ISO) && !d.Partition:
 	default:
 		return d, fault.New(fault.Invalid, "The image_disk_format in instance_info is %.40q, which is not written: give a raw or qcow2 image.", format)
 	}
@@ -42,12 +43,6 @@ func ReadDeclared(info map[string]any) (d Declared, err error) {
 		return d, nil
 	}
 	return d, d.partition(info)
-}
-
-// CheckDeclared is ReadDeclared for who only wants to know.
-func CheckDeclared(info map[string]any) error {
-	_, err := ReadDeclared(info)
-	return err
 }
 
 // partition reads how the disk is to be divided.

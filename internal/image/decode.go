@@ -18,18 +18,13 @@ const MaxWindow = 64 << 20
 
 // Options bound and check what a Decoder gives.
 type Options struct {
-	Declared string // disk_format as the user gave it; see Inspect
+	Rules           // what the operator permits; the zero value is the default
+	Declared string // disk_format as the user gave it: "" and "unknown" assert nothing, any other word must be right
 	MaxSize  int64  // bytes the decoded image may have, usually the disk's size; 0 is no limit
 	// Partition says that the image is to be that of a partition, and MaxSize the partition's size.
 	Partition bool
-}
 
-// inspect is Inspect or InspectPartition.
-func (o Options) inspect(head []byte, declared string) (Info, error) {
-	if o.Partition {
-		return InspectPartition(head, declared)
-	}
-	return Inspect(head, declared)
+	inner bool // what is looked at is inside a qcow2
 }
 
 // place is where the image goes, in words.
@@ -77,7 +72,7 @@ func (d *Decoder) open() error {
 	if n, err = fill(body, head); err != nil {
 		return d.explain(err)
 	}
-	info, err := d.o.inspect(head[:n], d.o.Declared)
+	info, err := Inspect(head[:n], d.o)
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func TestInspectPartition(t *testing.T) {
 		{"journal to play", "", change(96, 4), "journal"}, {"unknown feature", "", change(98, 1), "features"},
 		{"huge blocks", "", change(24, 0x40), "damaged"},
 	} {
-		info, err := image.InspectPartition(c.head, c.declared)
+		info, err := image.Inspect(c.head, image.Options{Declared: c.declared, Partition: true})
 		if (err == nil) != (c.says == "") || err != nil && (fault.KindOf(err) != fault.Invalid || !bytes.Contains([]byte(err.Error()), []byte(c.says))) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.says)
 		}

@@ -163,7 +163,7 @@ func TestDamagedTablesAreRefused(t *testing.T) {
 	} {
 		disk := gptDisk(512)
 		c.hurt(disk)
-		_, err := image.Inspect(disk[:image.HeadSize], "raw")
+		_, err := image.Inspect(disk[:image.HeadSize], image.Options{Declared: "raw"})
 		if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want a refusal about %q", c.name, err, c.says)
 		}
@@ -172,11 +172,11 @@ func TestDamagedTablesAreRefused(t *testing.T) {
 
 func TestInspectComparesTheDeclaredFormat(t *testing.T) {
 	for declared, ok := range map[string]bool{"": true, "raw": true, "gpt": true, "unknown": true, "qcow2": false, "iso": false} {
-		if _, err := image.Inspect(gptDisk(512), declared); (err == nil) != ok {
+		if _, err := image.Inspect(gptDisk(512), image.Options{Declared: declared}); (err == nil) != ok {
 			t.Errorf("declared %q: %v", declared, err)
 		}
 	}
-	_, err := image.Inspect(at(512, 0, "QFI\xfb"), "raw")
+	_, err := image.Inspect(at(512, 0, "QFI\xfb"), image.Options{Declared: "raw"})
 	if public, _ := fault.PublicOf(err); !strings.Contains(public, "qcow2") || !strings.Contains(public, "inside another format") {
 		t.Errorf("a qcow2 inside something: %v", err)
 	}
@@ -201,7 +201,7 @@ func TestCheckDeclared(t *testing.T) {
 		{map[string]any{"image_type": "partition", "root_gb": 4, "preserve_ephemeral": "false", "ephemeral_gb": 0}, ""},
 		{map[string]any{"image_type": "partition", "root_gb": 4, "image_disk_format": "gpt"}, "gpt"},
 	} {
-		err := image.CheckDeclared(c.info)
+		err := image.Rules{}.CheckDeclared(c.info)
 		if (err == nil) != (c.says == "") || err != nil && (fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%v: %v, want %q", c.info, err, c.says)
 		}
@@ -308,7 +308,7 @@ func FuzzInspect(f *testing.F) {
 	f.Add(mbrDisk()[:512])
 	f.Add(at(512, 0, "QFI\xfb"))
 	f.Fuzz(func(t *testing.T, head []byte) {
-		info, err := image.Inspect(head, "raw")
+		info, err := image.Inspect(head, image.Options{Declared: "raw"})
 		if err != nil {
 			if fault.KindOf(err) != fault.Invalid {
 				t.Fatalf("not a fault: %v", err)

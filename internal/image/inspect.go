@@ -6,7 +6,7 @@ import (
 
 // Info is what an accepted image is.
 type Info struct {
-	Format      Format // Raw or QCOW2
+	Format      Format // Raw, QCOW2, or ISO for one with a partition table
 	Compression Format // Gzip, Zstd, XZ, or "" for none
 	Table       *Table // nil for a partition image
 	// Root is what a partition image holds; nil for a whole disk.
@@ -30,13 +30,14 @@ const toRaw = "convert it with \"qemu-img convert -O raw\" and compress the resu
 var refusals = map[Format]string{
 	QCOW2: "The image is a qcow2 inside another format: take that off and give the qcow2 itself, " +
 		"which can be compressed inside (\"qemu-img convert -c -O qcow2\").",
-	QED:        "The image is qed, which is not supported: " + toRaw + ".",
-	VMDK:       "The image is a VMware disk (vmdk), which is not supported: " + toRaw + ".",
-	VHD:        "The image is a Virtual PC disk (vhd), which is not supported: " + toRaw + ".",
-	VHDX:       "The image is a Hyper-V disk (vhdx), which is not supported: " + toRaw + ".",
-	VDI:        "The image is a VirtualBox disk (vdi), which is not supported: " + toRaw + ".",
-	ISO:        "The image is an ISO 9660 or UDF medium, not a whole-disk image: use the distribution's cloud or disk image.",
-	LUKS:       "The image is an encrypted LUKS volume, not a whole-disk image: decrypt it and give the disk image.",
+	QED:  "The image is qed, which is not supported: " + toRaw + ".",
+	VMDK: "The image is a VMware disk (vmdk), which is not supported: " + toRaw + ".",
+	VHD:  "The image is a Virtual PC disk (vhd), which is not supported: " + toRaw + ".",
+	VHDX: "The image is a Hyper-V disk (vhdx), which is not supported: " + toRaw + ".",
+	VDI:  "The image is a VirtualBox disk (vdi), which is not supported: " + toRaw + ".",
+	ISO: "The image is an ISO 9660 or UDF medium (iso) without a partition table, not a whole-disk image, so no machine could boot it from a disk: " +
+		"use the distribution's cloud or disk image.",
+	LUKS:       "The image is an encrypted LUKS volume (luks), not a whole-disk image: decrypt it and give the disk image.",
 	Bzip2:      "The image is compressed with bzip2, which is not supported: unpack it and compress it with zstd.",
 	LZ4:        "The image is compressed with lz4, which is not supported: unpack it and compress it with zstd.",
 	Zip:        "The image is a zip archive: unpack it and give the disk image, compressed with zstd.",
@@ -50,44 +51,68 @@ var refusals = map[Format]string{
 	XZ:   "The image is compressed twice (xz inside): unpack it and compress it once, with zstd.",
 }
 
-// Inspect decides from the first HeadSize decoded bytes (or all, if fewer) whether an image may be
-// written. declared is the disk_format the user gave: "", "unknown", "raw" and "gpt" agree with a
-// whole-disk image, any other word contradicts it. A refusal is a fault.Invalid. A bare qcow2 is OpenQCOW2's.
-func Inspect(head []byte, declared string) (Info, error) {
-	format := Detect(head)
-	if format != Raw {
-		return Info{}, fault.New(fault.Invalid, "%s", refusals[format])
+// Inspect decides from the first HeadSize decoded bytes (or all, if fewer) whether an image may be written. A refusal is a
+// fault.Invalid. A bare qcow2 is OpenQCOW2's.
+func Inspect(head []byte, o Options) (Info, error) { return o.inspect(headView(head), head) }
+
+// inspect is Inspect of a file of which more than the head may be at hand.
+func (o Options) inspect(v *view, head []byte) (Info, error) {
+	format, err := o.formatOf(v, head)
+	if err != nil {
+		return Info{}, err
+	}
+	if o.Partition {
+		return o.inspectPartition(format, head)
+	}
+	return o.inspectDisk(format, head)
+}
+
+func (o Options) inspectDisk(format Format, head []byte) (Info, error) {
+	switch {
+	case format == Filesystem:
+		return Info{}, fault.New(fault.Invalid, "%s", refusals[Filesystem])
+	case Detect(head) == Unknown:
+		return Info{}, fault.New(fault.Invalid, "The image is declared as raw and taken for it, but it is not a whole-disk image: it starts with neither a GPT nor an MBR, "+
+			"so no machine could boot it.")
 	}
 	table, err := ParseTable(head)
 	if err != nil {
-		return Info{}, fault.New(fault.Invalid, "The image is not a usable whole-disk image: %s.", err)
+		return Info{}, fault.New(fault.Invalid, "The image is %s, but not a usable whole-disk image: %s.", format.inWords(), err)
 	}
-	switch declared {
-	case "", "unknown", "raw", "gpt":
-		return Info{Format: Raw, Table: table}, nil
+	is := format
+	if is == Raw {
+		is = GPT
 	}
-	return Info{}, fault.New(fault.Invalid, "The image is declared as %.40q but its content is raw (%s): correct the declared disk format.",
-		declared, table.Kind)
+	if err := o.accept(is); err != nil {
+		return Info{}, err
+	}
+	return Info{Format: format, Table: table}, nil
 }
 
-// InspectPartition is Inspect for the image of one partition, which is an ext4: what it boots with is read from it.
-func InspectPartition(head []byte, declared string) (Info, error) {
-	switch format := Detect(head); format {
-	case Filesystem:
-	case Raw:
+// accept sees that a format is the declared one and permitted.
+func (o Options) accept(f Format) error {
+	if o.inner {
+		return nil // what is outside was accepted
+	}
+	if err := o.agree(o.Declared, f); err != nil {
+		return err
+	}
+	return o.permit(f)
+}
+
+// inspectPartition is for the image of one partition, which is an ext4: what it boots with is read from it.
+func (o Options) inspectPartition(format Format, head []byte) (Info, error) {
+	switch is := Detect(head); {
+	case format == ISO:
+		return Info{}, fault.New(fault.Invalid, "%s", refusals[ISO])
+	case is == Raw:
 		return Info{}, fault.New(fault.Invalid, "The image is that of a whole disk, not of a partition: it has a partition table. Set image_type to \"whole-disk\".")
-	case Unknown:
+	case is == Unknown:
 		return Info{}, fault.New(fault.Invalid, "The image is not that of a partition: no known file system is in it.")
-	default:
-		return Info{}, fault.New(fault.Invalid, "%s", refusals[format])
 	}
 	root, err := ParseExt4(head)
 	if err != nil {
 		return Info{}, fault.New(fault.Invalid, "The partition image cannot be used: %s. The agent reads ext4 only; deploy other file systems as a whole-disk image.", err)
 	}
-	switch declared {
-	case "", "unknown", "raw":
-		return Info{Format: Raw, Root: root}, nil
-	}
-	return Info{}, fault.New(fault.Invalid, "The image is declared as %.40q but its content is a raw partition: correct the declared disk format.", declared)
+	return Info{Format: Raw, Root: root}, o.accept(Raw)
 }

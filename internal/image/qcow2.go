@@ -49,10 +49,14 @@ func (p packedCluster) entry() uint64 { return uint64(p.hi)<<32 | uint64(p.lo) }
 // NewDecoder's, or r's own.
 func OpenQCOW2(r io.ReaderAt, file int64, o Options) (*QCOW2File, error) {
 	q := &QCOW2File{r: &readAhead{r: r, size: file}, file: file}
-	head := make([]byte, min(qcow2HeaderRead, max(file, 0)))
+	head := make([]byte, min(minRead, max(file, 0)))
 	if err := q.r.read(head, 0); err != nil {
 		return nil, err
 	}
+	if err := o.several(Formats(head)); err != nil {
+		return nil, err
+	}
+	head = head[:min(qcow2HeaderRead, len(head))]
 	var err error
 	if q.qcow2Header, err = parseQCOW2Header(head); err != nil {
 		return nil, err
@@ -113,12 +117,11 @@ func (q *QCOW2File) inspect(o Options) error {
 	if err := q.readHead(head); err != nil {
 		return err
 	}
-	switch o.Declared {
-	case "", "unknown", string(QCOW2):
-	default:
-		return fault.New(fault.Invalid, "The image is declared as %.40q but its content is qcow2: correct the declared disk format.", o.Declared)
+	if err := o.accept(QCOW2); err != nil {
+		return err
 	}
-	info, err := o.inspect(head, "")
+	o.Declared, o.inner = "", true
+	info, err := Inspect(head, o)
 	if err != nil {
 		return err
 	}
@@ -217,9 +220,15 @@ type tableRef struct {
 	index uint32
 }
 
-// Map reads the tables that say where every cluster belongs.
-func (q *QCOW2File) Map() error {
-	var refs []tableRef
+// tableRefs are the L2 tables in the order of the file.
+func (q *QCOW2File) tableRefs() []tableRef {
+	used := 0
+	for _, off := range q.l1 {
+		if off != 0 {
+			used++
+		}
+	}
+	refs := make([]tableRef, 0, used)
 	for i, off := range q.l1 {
 		if off != 0 {
 			refs = append(refs, tableRef{off, uint32(i)})
@@ -227,6 +236,32 @@ func (q *QCOW2File) Map() error {
 	}
 	q.l1 = nil
 	slices.SortFunc(refs, func(a, b tableRef) int { return cmp.Or(cmp.Compare(a.off, b.off), cmp.Compare(a.index, b.index)) })
+	return refs
+}
+
+// Walk sees that every table leads to places within the file, keeping none of it. It is for who only judges, in place of Map.
+func (q *QCOW2File) Walk() error {
+	table, before := make([]byte, q.cluster()), uint64(0)
+	for _, ref := range q.tableRefs() {
+		if ref.off == before {
+			continue // the same one again, for a later part of the disk
+		}
+		before = ref.off
+		if err := q.r.read(table, int64(ref.off)); err != nil {
+			return err
+		}
+		for i := range min(q.perTable(), q.clusters()-int64(ref.index)*q.perTable()) {
+			if _, err := q.place(binary.BigEndian.Uint64(table[8*i:])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Map reads the tables that say where every cluster belongs.
+func (q *QCOW2File) Map() error {
+	refs := q.tableRefs()
 	regions := make([]region, 0, len(refs))
 	for i, ref := range refs {
 		if i == 0 || refs[i-1].off != ref.off {
@@ -252,6 +287,23 @@ func (q *QCOW2File) Map() error {
 	slices.SortFunc(q.packed, func(a, b packedCluster) int {
 		return cmp.Or(cmp.Compare(q.end(a), q.end(b)), cmp.Compare(a.entry(), b.entry()), cmp.Compare(a.guest, b.guest))
 	})
+	return q.checkShared()
+}
+
+// maxShared is how many clusters of the disk one compressed cluster of the file may stand for.
+const maxShared = 1024
+
+// checkShared refuses a bomb: a few compressed bytes that are a whole disk. Programs that make images write each cluster once.
+func (q *QCOW2File) checkShared() error {
+	n := 0
+	for i := range q.packed {
+		if n++; i == 0 || q.packed[i].entry() != q.packed[i-1].entry() {
+			n = 1
+		}
+		if n > maxShared {
+			return fault.New(fault.Invalid, "The qcow2 image is a decompression bomb: over %d clusters of its disk are one compressed cluster.", maxShared)
+		}
+	}
 	return nil
 }
 
