@@ -56,6 +56,17 @@ func as(kind string, err error) error {
 	return fail(kind, "%s", err)
 }
 
+// named says of which image a refusal is.
+func named(id string, err error) error {
+	var c *agentapi.CommandError
+	if !errors.As(err, &c) || c.Type != invalidImage || id == "" {
+		return err
+	}
+	named := *c
+	named.Details = fmt.Sprintf("Image %s is refused. %s", id, c.Details)
+	return &named
+}
+
 // refused types what image's readers say.
 func refused(err error) error {
 	switch fault.KindOf(err) {

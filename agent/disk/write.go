@@ -97,7 +97,7 @@ func (j *job) run(ctx context.Context) error {
 	work.Go(func() { j.fetcher.run(ctx) })
 	work.Go(func() { j.watch(ctx, size) })
 	if err := j.transfer(ctx, size); err != nil {
-		return err
+		return named(j.request.Image.ID, err)
 	}
 	j.report.Breaks = body.Breaks() // all is read: the fetcher is done with it
 	finish := j.finish
@@ -115,7 +115,12 @@ const partitionType = "partition"
 
 // options are how the image is read.
 func (j *job) options() image.Options {
-	return image.Options{Declared: j.request.Image.DiskFormat, MaxSize: j.dev.size, Partition: j.parts != nil}
+	o := image.Options{Declared: j.request.Image.DiskFormat, MaxSize: j.dev.size, Partition: j.parts != nil}
+	o.Shallow = j.request.Image.Shallow
+	for _, f := range j.request.Image.Permitted {
+		o.Permitted = append(o.Permitted, image.Format(f))
+	}
+	return o
 }
 
 // clearEnds takes away what makes the disk, and the place for the image, look like anything.

@@ -18,6 +18,7 @@ import (
 	"ingot/internal/config"
 	"ingot/internal/depot"
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
 	"ingot/internal/source"
@@ -31,10 +32,15 @@ type images struct {
 	url   string     // at which machines fetch from the shelf
 	hosts *bootHosts // nil: they do
 	key   secret.Secret
+	rules image.Rules
 }
 
 // openImages opens the shelf in the data folder. What was on its way to a boot host when the server ended goes.
 func (s *server) openImages() (*images, error) {
+	rules, err := imageRules(s.c.ImageRules)
+	if err != nil {
+		return nil, err
+	}
 	shelf, err := depot.OpenShelf(filepath.Join(s.f.data, "images"), depot.ShelfOptions{Quota: int64(s.c.ImageCache.ImageCacheSize) << 20, MaxFile: 1 << 50, Log: s.log})
 	if err != nil {
 		return nil, err
@@ -50,7 +56,7 @@ func (s *server) openImages() (*images, error) {
 			}
 		}
 	}
-	return &images{shelf: shelf, files: s.files, url: s.doors.bootURL, hosts: s.hosts, key: s.key.Derive("names of images")}, nil
+	return &images{shelf: shelf, files: s.files, url: s.doors.bootURL, hosts: s.hosts, key: s.key.Derive("names of images"), rules: rules}, nil
 }
 
 // bootHandler is all that this server's boot listener serves: what the depot offers, and images.
@@ -92,6 +98,9 @@ func (im *images) Bring(ctx context.Context, node string, i conductor.Image, unt
 		if err == nil && !there {
 			_, err = im.fetch(ctx, name, node, i, until)
 		}
+		if err == nil {
+			err = im.judged(name, node, i)
+		}
 		return im.url + depot.PushedPath(name, "image"), "on this server", err
 	}
 	to, at, err := im.hosts.choose(ctx, node)
@@ -114,6 +123,9 @@ func (im *images) push(ctx context.Context, to peer.Server, name, node string, i
 		return err
 	}
 	defer file.Close() // read-only: nothing is lost
+	if err := im.judge(file, f.Size, i); err != nil {
+		return err
+	}
 	f.Name, f.Holder, f.Expires = name, im.hosts.heldFor(node), until
 	return im.hosts.peer.Push(ctx, to, f, file)
 }

@@ -18,6 +18,10 @@ func lifeConfig(cc *conductor.Config, c config.Config) (err error) {
 	if cc.Inspect.BuiltInRules, err = builtInRules(c.Rules.BuiltInRules); err != nil {
 		return err
 	}
+	if cc.ImageRules, err = imageRules(c.ImageRules); err != nil {
+		return err
+	}
+	cc.ValidateImages = c.ImageRules.ConductorAlwaysValidatesImages
 	cc.RefuseSharedRescue = c.Conductor.RefuseSharedRescuingNetwork
 	s, t := &cc.Sweep, c.Timers
 	s.PowerInterval, s.PowerWorkers, s.PowerRetries = t.SyncPowerStateInterval, t.SyncPowerStateWorkers, t.PowerStateSyncMaxRetries

@@ -112,6 +112,9 @@ func (s *server) build(ctx context.Context) (err error) {
 	oc.HeartbeatTimeout, oc.PollOnly = s.c.API.RamdiskHeartbeatTimeout, s.c.Agent.PollOnly
 	oc.RescueHash = s.c.Conductor.RescuePasswordHashAlgorithm
 	enrolment(s.c, &oc)
+	if oc.ImageRules, err = imageRules(s.c.ImageRules); err != nil {
+		return err
+	}
 	s.service = ops.New(s.db, oc, s.log)
 	if s.watch, err = s.newWatch(ctx); err != nil {
 		return err

@@ -152,6 +152,7 @@ type ImageInfo struct {
 	Refused         []string          `json:"ingot_refused_networks,omitempty"`
 	Size            int64             `json:"ingot_size,omitempty"`      // bytes of the download that it must have; 0: any
 	AllowMD5        bool              `json:"ingot_allow_md5,omitempty"` // an MD5 checksum may do
+	ImageRules                        // ours
 	*ImageAccess                      // nil: everybody may fetch it
 	*Partitions                       // of a partition image; nil for a whole disk
 }
@@ -167,6 +168,13 @@ type ImageAccess struct {
 
 // HTTPBasic is the AuthStrategy with a user and a password.
 const HTTPBasic = "http_basic"
+
+// ImageRules are what the operator permits of images: the agent holds to it with what it downloads itself. Other agents read
+// their own configuration.
+type ImageRules struct {
+	Permitted []string `json:"ingot_permitted_formats,omitempty"` // empty: what the agent can read
+	Shallow   bool     `json:"ingot_shallow_inspection,omitempty"`
+}
 
 // Partitions is what write_image is told about a partition image besides. Source: agent protocol reference §8.1.
 type Partitions struct {
@@ -192,6 +200,9 @@ type LookupConfig struct {
 	HeartbeatTimeout   int    `json:"heartbeat_timeout"` // seconds
 	AgentToken         string `json:"agent_token"`       // the token, or the mask if one was issued before
 	AgentTokenRequired bool   `json:"agent_token_required"`
+	// PermittedFormats is for upstream's agent; ours is told with each image. "Disable deep image inspection" is never said: that
+	// agent would then have qemu-img read what it likes.
+	PermittedFormats []string `json:"permitted_image_formats,omitempty"`
 	// Time is the control plane's clock in RFC 3339, for the ramdisk's; ours.
 	Time string `json:"ingot_time,omitempty"`
 }

@@ -18,6 +18,9 @@ type Images interface {
 	// time is over. where is that place in words. Done twice, or for several nodes, it is there once. fault.Conflict:
 	// somebody else brings it just now.
 	Bring(ctx context.Context, node string, i Image, until time.Time) (url, where string, err error)
+	// Validate fetches the image, verifies and judges it whole, and keeps nothing of it: its machine will fetch it elsewhere. The
+	// errors are as Bring's.
+	Validate(ctx context.Context, node string, i Image) error
 	// Drop gives up what was brought for a node; nothing there is no error.
 	Drop(ctx context.Context, node string) error
 	// Hosts tells whether machines fetch from boot hosts: then image files of a server come there, too.
@@ -30,6 +33,9 @@ type Image struct {
 	File      string `json:"file,omitempty"` // or a file of this server
 	Algorithm string `json:"algorithm"`      // sha256 or sha512, of the bytes as they are there
 	Hex       string `json:"hex"`
+	// Declared and Partition are how it is to be judged.
+	Declared  string `json:"declared,omitempty"`
+	Partition bool   `json:"partition,omitempty"`
 }
 
 // BringImages sets who brings images. It is called before Run.
@@ -69,7 +75,7 @@ func (c *Conductor) imageSource(n *metal.Node, polled bool) (string, error) {
 
 // planImage notes that the image is to be brought, if it is.
 func (r *runner) planImage(op *Op, i Image) error {
-	op.Rec.Bring = nil
+	op.Rec.Bring, op.Rec.Validate = nil, nil
 	from, err := r.c.imageSource(op.Node, op.Rec.PollOnly)
 	if err == nil && op.Rec.PollOnly && (r.c.images == nil || !r.c.images.Hosts()) {
 		err = r.c.checkPolled(op.Node, r.hw.Part, true, r.ownISO(op))
@@ -79,17 +85,22 @@ func (r *runner) planImage(op *Op, i Image) error {
 	}
 	if i.File == "" && from == imageByLocal || i.File != "" && r.c.images.Hosts() {
 		op.Rec.Bring = &i
+	} else if r.c.config.ValidateImages {
+		op.Rec.Validate = &i
 	}
 	return nil
 }
 
-func noBring(op *Op) bool { return op.Rec.Bring == nil }
+func noBring(op *Op) bool { return op.Rec.Bring == nil && op.Rec.Validate == nil }
 
 // bringImage has the image where the machine will fetch it. That it is to be there was saved before, so that whoever ends the
 // operation drops it.
 func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 	if r.c.images == nil {
 		return Outcome{}, fault.New(fault.Unavailable, "this server brings no images")
+	}
+	if op.Rec.Validate != nil {
+		return r.validateImage(ctx, op)
 	}
 	url, where, err := r.c.images.Bring(ctx, op.Node.UUID, *op.Rec.Bring, r.c.imageUntil())
 	if fault.KindOf(err) == fault.Conflict {
@@ -105,6 +116,21 @@ func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	op.Rec.Image.URLs, op.Rec.ImageFile, op.Rec.ImageBy = []string{url}, "", r.c.process
 	r.event(op, "step", "INFO", "The image was verified and is "+where+".")
+	return done, nil
+}
+
+// validateImage reads an image whole which the machine will fetch itself, so that what is wrong with it is known while the machine
+// is still as it was.
+func (r *runner) validateImage(ctx context.Context, op *Op) (Outcome, error) {
+	err := r.c.images.Validate(ctx, op.Node.UUID, *op.Rec.Validate)
+	if fault.KindOf(err) == fault.Conflict {
+		return again(r.c.config.Poll, "the image, which is being fetched for another machine"), nil
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	op.Rec.Validate = nil
+	r.event(op, "step", "INFO", "The image was fetched once to verify and judge it: its checksum is right and it may be written.")
 	return done, nil
 }
 

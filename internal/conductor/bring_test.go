@@ -18,6 +18,8 @@ type imageHost struct {
 	err    error
 	held   map[string]Image // by node
 	brings int
+
+	validated []Image
 }
 
 func (h *imageHost) Hosts() bool { return true }
@@ -37,6 +39,17 @@ func (h *imageHost) Bring(_ context.Context, node string, i Image, until time.Ti
 	}
 	h.held[node] = i
 	return h.at + "/pushed/image", "on boot host one", nil
+}
+
+func (h *imageHost) Validate(_ context.Context, _ string, i Image) error {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if h.busy > 0 {
+		h.busy--
+		return fault.New(fault.Conflict, "it is being fetched")
+	}
+	h.validated = append(h.validated, i)
+	return h.err
 }
 
 func (h *imageHost) Drop(_ context.Context, node string) error {

@@ -15,6 +15,7 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/depot"
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/store"
 )
@@ -56,6 +57,10 @@ type Config struct {
 	// ImageSource is from where machines get their images: "http", from the image's own address, or "local", from us.
 	// Default http.
 	ImageSource string
+	// ImageRules are what is permitted of images. Default: image.DefaultPermitted.
+	ImageRules image.Rules
+	// ValidateImages reads images whole, too, that machines fetch themselves. Default false.
+	ValidateImages bool
 	// WriteLimit is how long writing an image may take. Default 4h.
 	WriteLimit time.Duration
 	// ServiceCallbackLimit is the same in service. Default 30m.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,7 +108,7 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 		return Outcome{}, err
 	}
 	op.Rec.ImageFile, op.Rec.ImageBy = "", ""
-	bring := Image{URL: address, Algorithm: digest.Algorithm, Hex: digest.Hex}
+	bring := Image{URL: address, Algorithm: digest.Algorithm, Hex: digest.Hex, Declared: text("image_disk_format"), Partition: declared.Partition}
 	if file, local := localFile(address); local {
 		op.Rec.ImageFile, op.Rec.ImageBy = file, r.c.process
 		bring.URL, bring.File = "", file
@@ -124,8 +123,7 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	if err := r.planImage(op, bring); err != nil {
 		return Outcome{}, err
 	}
-	name := path.Base(strings.SplitN(address, "?", 2)[0])
-	op.Rec.Image = &agentapi.ImageInfo{ID: name, URLs: []string{address}, DiskFormat: format, ContainerFormat: "bare",
+	op.Rec.Image = &agentapi.ImageInfo{ID: imageName(address), ImageRules: agentRules(r.c.config.ImageRules), URLs: []string{address}, DiskFormat: format, ContainerFormat: "bare",
 		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
 	if declared.Partition {
 		op.Rec.Image.ImageType = "partition"

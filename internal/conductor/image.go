@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path"
+	"strings"
 	"time"
 
 	"ingot/internal/fault"
@@ -16,6 +18,7 @@ import (
 // machine is still as it was, and gives its format. A server that this host does not reach may well be reached
 // by the machine: then the agent alone looks, before it writes, and the format is what was declared.
 func (r *runner) lookInto(ctx context.Context, op *Op, url string, o image.Options) (string, error) {
+	o.Rules = r.c.config.ImageRules
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	format, err := formatOf(ctx, url, o, deployISO(op.Node) != "")
@@ -25,6 +28,18 @@ func (r *runner) lookInto(ctx context.Context, op *Op, url string, o image.Optio
 	}
 	return string(format), err
 }
+
+// refusedImage says of which image a refusal is.
+func refusedImage(url string, err error) error {
+	public, ok := fault.PublicOf(err)
+	if kind := fault.KindOf(err); !ok || kind != fault.Invalid && kind != fault.TooLarge {
+		return err
+	}
+	return fault.Wrap(fault.KindOf(err), err, "Image %s is refused. %s", imageName(url), public)
+}
+
+// imageName is how messages and agents call an image: the last part of its address.
+func imageName(address string) string { return path.Base(strings.SplitN(address, "?", 2)[0]) }
 
 // formatOf judges the start of an image. Upstream's agent takes no compressed one.
 func formatOf(ctx context.Context, url string, o image.Options, upstream bool) (image.Format, error) {
@@ -45,13 +60,13 @@ func formatOf(ctx context.Context, url string, o image.Options, upstream bool) (
 			return "", err
 		}
 		if _, err := image.OpenQCOW2(parts, size, o); err != nil {
-			return "", err
+			return "", refusedImage(url, err)
 		}
 		return image.QCOW2, nil
 	}
 	d, err := image.NewDecoder(io.MultiReader(bytes.NewReader(first[:n]), body), o)
 	if err != nil {
-		return "", err
+		return "", refusedImage(url, err)
 	}
 	d.Close()
 	if d.Info().Compression != "" && upstream {

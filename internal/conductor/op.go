@@ -72,6 +72,7 @@ type record struct {
 	ImageFile   string              `json:"image_file,omitempty"` // the file that a server of ours offers as the image
 	ImageBy     string              `json:"image_by,omitempty"`   // the process that offers it
 	Bring       *Image              `json:"bring,omitempty"`      // the image is to be brought, or was
+	Validate    *Image              `json:"validate,omitempty"`   // the image is to be read whole before the machine fetches it
 	ConfigDrive string              `json:"config_drive,omitempty"`
 
 	Progress   *metal.Progress `json:"progress,omitempty"`

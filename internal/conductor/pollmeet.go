@@ -259,7 +259,7 @@ func (p *poller) hand(ctx context.Context, row *store.Poll, s *subject, agent *a
 		return errors.Join(err, errOver)
 	}
 	told := agentapi.LookupAnswer{Node: store.AgentNode(s.node), Config: agentapi.LookupConfig{HeartbeatTimeout: max(1, int(p.c.config.PollInterval/time.Second)),
-		AgentToken: secret.Mask, AgentTokenRequired: true, Time: time.Now().UTC().Format(time.RFC3339)}}
+		AgentToken: secret.Mask, AgentTokenRequired: true, Time: time.Now().UTC().Format(time.RFC3339), PermittedFormats: p.c.config.ImageRules.Told()}}
 	call, cancel := context.WithTimeout(ctx, tellLimit)
 	defer cancel()
 	params := map[string]any{"node_info": told}

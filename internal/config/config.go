@@ -49,6 +49,7 @@ type Config struct {
 	BootTLS    BootTLS                 `section:"deploy"`
 	BootHost   BootHost                `section:"boot_host"`
 	ImageCache ImageCache              `section:"pxe"`
+	ImageRules ImageRules              `section:"conductor"`
 	AgentTLS   AgentTLS                `section:"agent"`
 	Keystone   identity.KeystoneConfig `section:"keystone_authtoken"`
 }
@@ -253,7 +254,7 @@ func Defaults() Config {
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
-		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http", PollPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480},
+		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http", PollPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480}, ImageRules: imageRules(),
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,
 			CallTimeout: 2 * time.Minute, EffectTimeout: 20 * time.Second, Concurrency: 4},
 		PXE:  pxeDefaults(),

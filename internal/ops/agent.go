@@ -66,7 +66,7 @@ func (s *Service) Lookup(ctx context.Context, q LookupQuestion) (*agentapi.Looku
 		}
 		answer = &agentapi.LookupAnswer{Node: node, Config: agentapi.LookupConfig{
 			HeartbeatTimeout: int(s.config.HeartbeatTimeout / time.Second), AgentToken: token, AgentTokenRequired: true,
-			Time: time.Now().UTC().Format(time.RFC3339)}}
+			Time: time.Now().UTC().Format(time.RFC3339), PermittedFormats: s.config.ImageRules.Told()}}
 		return nil
 	})
 	return answer, err

@@ -279,14 +279,14 @@ func (rq *request) checkRebuild() error {
 }
 
 func (rq *request) checkDeploy() error {
-	if err := prepareDeploy(rq.node, rq.ConfigDrive); err != nil {
+	if err := prepareDeploy(rq.node, rq.ConfigDrive, rq.config.ImageRules); err != nil {
 		return err
 	}
 	return rq.deploySteps()
 }
 
 // prepareDeploy checks what a deployment needs before it is accepted, and keeps the config drive.
-func prepareDeploy(n *metal.Node, drive any) error {
+func prepareDeploy(n *metal.Node, drive any, rules image.Rules) error {
 	info := n.InstanceInfo.Expose()
 	switch d := drive.(type) {
 	case nil:
@@ -309,7 +309,7 @@ func prepareDeploy(n *metal.Node, drive any) error {
 	if source == "" {
 		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
 	}
-	if err := image.CheckDeclared(info); err != nil {
+	if err := rules.CheckDeclared(info); err != nil {
 		return err
 	}
 	if _, err := metal.WishOf(n); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
 	"ingot/internal/store"
@@ -42,6 +43,8 @@ type Config struct {
 	KeepAvailable bool
 	// RescueHash is how rescue passwords are hashed: HashSHA512, HashSHA256 or HashYescrypt. Default sha512.
 	RescueHash string
+	// ImageRules are what is permitted of images. Default: image.DefaultPermitted.
+	ImageRules image.Rules
 }
 
 // Defaults is the only place with default values.
