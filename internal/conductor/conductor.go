@@ -83,6 +83,8 @@ type Config struct {
 	SettingLimit time.Duration
 	// PowerGrace is how long a machine may take to follow a power request before it is asked again. Default 1m.
 	PowerGrace time.Duration
+	// PowerDoubt is the same for a request of which nobody knows whether it was made: the conductor died about then. Default 10s.
+	PowerDoubt time.Duration
 	// SoftPowerLimit is how long a soft power change may take unless the caller says. Default 10m.
 	SoftPowerLimit time.Duration
 	// AutomatedClean says whether nodes are cleaned unless they say otherwise. Default true.
@@ -128,7 +130,7 @@ func Defaults() Config {
 		Sweep:      sweepDefaults(),
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
-		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, StepPriority: map[string]int{},
+		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure,
 		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}
 }

@@ -50,6 +50,7 @@ type record struct {
 	Pushed     bool      `json:"pushed,omitempty"`     // the boot ISO is, or may be, on a boot host
 	Door       string    `json:"door,omitempty"`       // the agents' door that was written on it
 	AskedAt    time.Time `json:"asked_at,omitzero"`    // when the machine was last asked to do something slow
+	Unsure     bool      `json:"unsure,omitzero"`      // whether it was: the conductor died about then
 	PauseUntil time.Time `json:"pause_until,omitzero"` // what takes time although it does nothing lasts till then
 	OffAt      time.Time `json:"off_at,omitzero"`      // when a machine that did not switch itself off was last switched off
 

@@ -19,6 +19,8 @@ import (
 
 // TestPolledImagesComeFromBootHosts: whatever the configuration says, and never from a listener of the control plane.
 func TestPolledImagesComeFromBootHosts(t *testing.T) {
+	empty := httptest.NewServer(http.NotFoundHandler()) // a server that does not answer is asked for a minute
+	t.Cleanup(empty.Close)
 	own := func(urls ...string) func(*world) {
 		return func(w *world) {
 			polled := w.tune
@@ -43,7 +45,7 @@ func TestPolledImagesComeFromBootHosts(t *testing.T) {
 		"a boot host's":                    {another(true), ""},
 		"a boot host that is us":           {own("http://192.0.2.77"), "the boot host offers it is on 192.0.2.77"},
 		"the ISO's host is us":             {func(w *world) { w.images.at = "http://192.0.2.78"; own("http://192.0.2.77:80")(w) }, "the boot ISO as the boot host offers it is on"},
-		"a config drive that is not there": {instance("configdrive", "http://127.0.0.1:1/drive"), "127.0.0.1:1"},
+		"a config drive that is not there": {instance("configdrive", empty.URL+"/drive"), empty.Listener.Addr().String()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -68,19 +68,32 @@ func (r *runner) see(ctx context.Context, op *Op, want metal.Power) (Outcome, er
 		return done, nil
 	}
 	if op.Rec.AskedAt.IsZero() { // the process died between the try and its record
-		op.Rec.AskedAt = time.Now()
+		op.Rec.AskedAt, op.Rec.Unsure = time.Now(), true
 	}
-	allowed := r.c.config.PowerGrace
-	if s := op.Rec.Ask.Seconds; s > 0 {
-		allowed = time.Duration(s) * time.Second
-	} else if p := op.Rec.Ask.Power; p == metal.SoftPowerOff || p == metal.SoftReboot {
-		allowed = r.c.config.SoftPowerLimit
+	allowed, asked := r.patience(op), "being asked"
+	if op.Rec.Unsure {
+		asked = "when it was asked, or was not: the conductor died then"
 	}
 	if time.Since(op.Rec.AskedAt) > allowed {
-		op.Rec.AskedAt = time.Time{}
-		return Outcome{}, fault.New(fault.Unavailable, "the machine did not reach %q within %s of being asked: it is %q", want, allowed, is)
+		op.Rec.AskedAt, op.Rec.Unsure = time.Time{}, false
+		return Outcome{}, fault.New(fault.Unavailable, "the machine did not reach %q within %s of %s: it is %q", want, allowed, asked, is)
 	}
 	return again(r.c.config.Poll, "the machine to reach %q", want), nil
+}
+
+// patience is how long a machine may take. One that perhaps was never asked is asked soon again, which does no harm but where
+// it was asked softly: a second press of the button may be for something else.
+func (r *runner) patience(op *Op) time.Duration {
+	allowed := r.c.config.PowerGrace
+	if p := op.Rec.Ask.Power; p == metal.SoftPowerOff || p == metal.SoftReboot {
+		allowed = r.c.config.SoftPowerLimit
+	} else if op.Rec.Unsure {
+		return min(allowed, r.c.config.PowerDoubt)
+	}
+	if s := op.Rec.Ask.Seconds; s > 0 {
+		allowed = time.Duration(s) * time.Second
+	}
+	return allowed
 }
 
 // power reads the state and notes it for the node.
