@@ -117,6 +117,9 @@ func (d *daemon) addMachine(c *Config, s spec) error {
 		return err
 	}
 	m := &machine{spec: s, config: c, log: d.log}
+	if c.SecureBoot {
+		m.keys = factoryKeys(varsSecure)
+	}
 	b, err := bmc.New(bmc.Config{User: bmcUser, Password: password, Machine: m, Name: s.Name, MediaDir: s.mediaDir(),
 		Hosts: []string{s.BMC.String()}, Log: d.log})
 	if err != nil {

@@ -18,6 +18,7 @@ type machine struct {
 	spec
 	config *Config
 	log    *slog.Logger
+	keys   bmc.KeyStore // those of Secure Boot that its firmware comes with
 
 	mu   sync.Mutex // held while QEMU starts: a second or less
 	life *life      // nil while off
@@ -55,7 +56,7 @@ func (m *machine) PowerOn(ctx context.Context, next bmc.NextBoot) error {
 // boot starts a process and returns when QEMU runs the guest; the lock is held.
 func (m *machine) boot(ctx context.Context, b bmc.Boot) (*process, error) {
 	if m.config.SecureBoot && !b.Legacy { // the firmware of the others has no keys and cannot enforce anything
-		if err := applySecureBoot(m.file("vars.fd"), varsSecure, b.SecureBoot, b.Keys); err != nil {
+		if err := applySecureBoot(m.file("vars.fd"), varsSecure, b.SecureBoot, b.Keys, b.KeyStore); err != nil {
 			return nil, err
 		}
 	}
@@ -196,7 +197,7 @@ func (m *machine) MACs() []string { return m.spec.MACs }
 // Inventory implements bmc.Machine.
 func (m *machine) Inventory() bmc.Inventory {
 	return bmc.Inventory{UUID: m.UUID, Manufacturer: "Ingot", Model: "Lab Machine", Serial: m.Serial,
-		MemoryMiB: m.config.MemoryMiB, CPUs: m.config.CPUs, CPUModel: "QEMU TCG", SecureBoot: m.config.SecureBoot,
+		MemoryMiB: m.config.MemoryMiB, CPUs: m.config.CPUs, CPUModel: "QEMU TCG", SecureBoot: m.config.SecureBoot, Keys: m.keys,
 		Legacy: m.config.Firmware == BIOS, StartsLegacy: m.config.Firmware == BIOS,
 		BootTargets: []string{"Pxe", "Hdd", "Cd", "UefiHttp"}}
 }

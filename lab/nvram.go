@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"unicode/utf16"
+
+	"ingot/lab/bmc"
 )
 
 // nvram is a firmware's variables as OVMF keeps them in its flash: a firmware volume with a store of authenticated
@@ -143,19 +145,24 @@ func (n *nvram) setByte(g guid, name string, value byte) error {
 		n.data[v.value] = value
 		return nil
 	}
+	return n.set(g, name, attrBoot, []byte{value})
+}
+
+// set gives a variable another value.
+func (n *nvram) set(g guid, name string, attributes uint32, value []byte) error {
 	raw := make([]byte, variableHeader)
 	binary.LittleEndian.PutUint16(raw, startOfHeader)
 	raw[2] = stateAdded
-	binary.LittleEndian.PutUint32(raw[4:], attrBoot)
+	binary.LittleEndian.PutUint32(raw[4:], attributes)
 	units := append(utf16.Encode([]rune(name)), 0)
 	binary.LittleEndian.PutUint32(raw[36:], uint32(2*len(units)))
-	binary.LittleEndian.PutUint32(raw[40:], 1)
+	binary.LittleEndian.PutUint32(raw[40:], uint32(len(value)))
 	copy(raw[44:], g[:])
 	for _, u := range units {
 		raw = binary.LittleEndian.AppendUint16(raw, u)
 	}
 	n.remove(g, name)
-	return n.add(append(raw, value))
+	return n.add(append(raw, value...))
 }
 
 // copyFrom takes a variable over from another store, as it is there.
@@ -188,17 +195,28 @@ var secureKeys = []struct {
 }{{guidGlobal, "PK"}, {guidGlobal, "KEK"}, {guidImages, "db"}, {guidImages, "dbx"}}
 
 // setSecureBoot makes the store one with which the firmware enforces Secure Boot or not, and has keys for it or none. The
-// factory's keys come from template. Everything else stays, the boot entries above all.
-func (n *nvram) setSecureBoot(on, keys bool, template *nvram) error {
-	_, have := n.get(guidGlobal, "PK")
+// factory's keys come from template; own has others. Everything else stays, the boot entries above all.
+func (n *nvram) setSecureBoot(on, keys bool, own *bmc.KeyStore, template *nvram) error {
 	for _, k := range secureKeys {
-		switch {
-		case !keys:
+		if !keys {
 			n.remove(k.guid, k.name)
-		case !have:
-			if err := n.copyFrom(template, k.guid, k.name); err != nil {
-				return err
-			}
+			continue
+		}
+		have, there := n.get(k.guid, k.name)
+		value, others, err := wanted(own, k.name)
+		factory, _ := template.get(k.guid, k.name)
+		switch {
+		case err != nil:
+			return err
+		case !others && !there, !others && k.name != "dbx" && !bytes.Equal(have, factory): // dbx grows by itself
+			err = n.copyFrom(template, k.guid, k.name)
+		case others && len(value) == 0:
+			n.remove(k.guid, k.name)
+		case others && !bytes.Equal(have, value):
+			err = n.set(k.guid, k.name, attrKeys, value)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if !keys { // the firmware makes it anew when it gets keys
@@ -213,7 +231,7 @@ func (n *nvram) setSecureBoot(on, keys bool, template *nvram) error {
 }
 
 // applySecureBoot edits a machine's variables for its next boot. No QEMU may be running.
-func applySecureBoot(path, templatePath string, on, keys bool) error {
+func applySecureBoot(path, templatePath string, on, keys bool, own *bmc.KeyStore) error {
 	before, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -230,7 +248,7 @@ func applySecureBoot(path, templatePath string, on, keys bool) error {
 	if err != nil {
 		return fmt.Errorf("read the firmware's variables of the factory: %w", err)
 	}
-	if err := n.setSecureBoot(on, keys, template); err != nil {
+	if err := n.setSecureBoot(on, keys, own, template); err != nil {
 		return fmt.Errorf("set Secure Boot in the firmware's variables: %w", err)
 	}
 	if bytes.Equal(n.data, before) {

@@ -5,7 +5,10 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
+
+	"ingot/lab/bmc"
 )
 
 // store makes a variable store with room for some more.
@@ -65,7 +68,7 @@ func TestSecureBootIsSwitchedInTheStore(t *testing.T) {
 	}
 	is("at first", true, true)
 	for _, row := range []struct{ on, keys bool }{{false, true}, {true, true}, {false, false}, {true, true}, {true, true}, {false, true}} {
-		if err := n.setSecureBoot(row.on, row.keys, template); err != nil {
+		if err := n.setSecureBoot(row.on, row.keys, nil, template); err != nil {
 			t.Fatal(err)
 		}
 		is("then", row.on, row.keys)
@@ -98,7 +101,7 @@ func TestDebiansStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ on, keys bool }{{true, true}, {false, true}, {false, false}, {true, true}} {
-		if err := applySecureBoot(path, varsSecure, row.on, row.keys); err != nil {
+		if err := applySecureBoot(path, varsSecure, row.on, row.keys, nil); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(path)
@@ -115,6 +118,37 @@ func TestDebiansStore(t *testing.T) {
 			t.Errorf("%+v: keys %v, the boot entry of the factory %v", row, pk, ok)
 		}
 	}
+	factory := factoryKeys(varsSecure)
+	if len(factory.PK) != 1 || len(factory.KEK) == 0 || len(factory.DB) < 2 || factory.DB[0].Owner != "77fa9abd-0359-4d32-bd60-28f4e78f784b" {
+		t.Fatalf("the factory's keys: %d PK, %d KEK, %d db, %+v", len(factory.PK), len(factory.KEK), len(factory.DB), factory.DB)
+	}
+	own := &bmc.KeyStore{PK: factory.DB[:1], DB: factory.PK}
+	for _, row := range []struct {
+		keys *bmc.KeyStore
+		want bmc.KeyStore
+	}{{own, *own}, {nil, factory}} {
+		if err := applySecureBoot(path, varsSecure, true, true, row.keys); err != nil {
+			t.Fatal(err)
+		}
+		if got := factoryKeys(path); !reflect.DeepEqual(got, row.want) {
+			t.Errorf("written %+v, read %+v", row.want, got)
+		}
+	}
+}
+
+func FuzzSignatureLists(f *testing.F) {
+	good, err := signatureLists([]bmc.Cert{{DER: []byte("one")}, {DER: []byte("another"), Owner: "77fa9abd-0359-4d32-bd60-28f4e78f784b"}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		certs := readSignatureLists(b)
+		out, err := signatureLists(certs)
+		if err != nil || len(certs) > 0 && !reflect.DeepEqual(readSignatureLists(out), certs) {
+			t.Fatalf("%v does not come back: %v", certs, err)
+		}
+	})
 }
 
 func FuzzNVRAM(f *testing.F) {
@@ -127,7 +161,7 @@ func FuzzNVRAM(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := n.setSecureBoot(true, true, template); err != nil {
+		if err := n.setSecureBoot(true, true, nil, template); err != nil {
 			return
 		}
 		again, err := readNVRAM(n.data)

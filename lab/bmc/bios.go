@@ -78,11 +78,15 @@ func (f *firmware) applyBIOS() {
 func (b *BMC) getBIOS(*http.Request) (doc, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	actions := doc{"#Bios.ResetBios": doc{"target": BIOSPath + "/Actions/Bios.ResetBios"}}
+	if !b.faults.has(NoSetupLock) {
+		actions["#Bios.ChangePassword"] = doc{"target": passwordPath}
+	}
 	return doc{"@odata.id": BIOSPath, "@odata.type": "#Bios.v1_2_0.Bios", "Id": "Bios", "Name": "BIOS attributes", "AttributeRegistry": "LabBios.1.0.0",
 		"Attributes": maps.Clone(b.firm.bios),
 		"@Redfish.Settings": doc{"@odata.type": "#Settings.v1_3_3.Settings", "SettingsObject": link(biosSettings),
 			"SupportedApplyTimes": []string{"OnReset"}},
-		"Actions": doc{"#Bios.ResetBios": doc{"target": BIOSPath + "/Actions/Bios.ResetBios"}}}, nil
+		"Actions": actions}, nil
 }
 
 func (b *BMC) getBIOSSettings(*http.Request) (doc, error) {

@@ -6,10 +6,13 @@ func (b *BMC) getManager(*http.Request) (doc, error) {
 	b.mu.Lock()
 	version := b.firm.parts["bmc"]
 	b.mu.Unlock()
-	return doc{"@odata.id": ManagerPath, "@odata.type": "#Manager.v1_14_0.Manager", "Id": "bmc", "Name": "Ingot lab BMC",
+	d := doc{"@odata.id": ManagerPath, "@odata.type": "#Manager.v1_14_0.Manager", "Id": "bmc", "Name": "Ingot lab BMC",
 		"ManagerType": "BMC", "FirmwareVersion": version, "PowerState": "On", "Status": health("On"),
 		"VirtualMedia": link(ManagerPath + "/VirtualMedia"),
-		"Links":        doc{"ManagerForServers": []doc{link(SystemPath)}, "ManagerForChassis": []doc{link(ChassisPath)}}}, nil
+		"Links":        doc{"ManagerForServers": []doc{link(SystemPath)}, "ManagerForChassis": []doc{link(ChassisPath)}}}
+	b.told(d, "HostInterfaces", link(hostIfPath))
+	b.told(d, "NetworkProtocol", link(protocolPath))
+	return d, nil
 }
 
 func (b *BMC) getChassis(*http.Request) (doc, error) {

@@ -13,6 +13,7 @@ import (
 //	InsertMedia, EjectMedia        virtual media, by action or by PATCH
 //	SetBoot.Cd, SetBoot.None, …    boot overrides by target
 //	401                            requests with wrong, missing or expired credentials
+//	Certificate.db, …              certificates that were given to a database of Secure Boot, and could be read
 //	Set.SecureBootEnable, …        changes of boot mode, Secure Boot and its keys that were granted
 type counters struct {
 	mu sync.Mutex

@@ -7,7 +7,9 @@
 // imports nothing of ours.
 //
 // What it has: service root, sessions and basic authentication, one system (power, boot override and mode, Secure
-// Boot with its keys, BIOS attributes, boot order, NICs, the host's serial log), one manager with a virtual CD drive, one chassis with sensors, the versions of firmware. Every
+// Boot with its databases of keys, BIOS attributes, boot order, NICs, the host's serial log), one manager with a virtual CD
+// drive, a host interface and its protocols, one chassis with sensors, the versions of firmware and proofs of it, and the
+// presence messages of IPMI. Every
 // resource has an ETag, and a PATCH with If-Match is refused when the resource has changed.
 //
 // Besides Redfish the same server answers, with the BMC's user and password:

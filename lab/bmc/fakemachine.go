@@ -3,9 +3,15 @@ package bmc
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"slices"
 	"sync"
+	"time"
 )
 
 // FakeMachine is a machine that is a struct: it does at once what it is told, and remembers it. Its extra
@@ -26,7 +32,7 @@ type FakeMachine struct {
 
 // NewFakeMachine makes a machine that is off, with two NICs, 512 MiB and Secure Boot.
 func NewFakeMachine() *FakeMachine {
-	return &FakeMachine{
+	m := &FakeMachine{
 		macs: []string{"52:54:00:fa:4e:01", "52:54:00:fa:4e:02"},
 		inv: Inventory{
 			UUID: "3f0c3a55-8f3e-4d63-9f5c-1d0f4a7c2b11", Manufacturer: "Ingot", Model: "Fake Machine",
@@ -34,7 +40,29 @@ func NewFakeMachine() *FakeMachine {
 			BootTargets: []string{"Pxe", "Hdd", "Cd", "UefiHttp", "BiosSetup"},
 		},
 	}
+	m.inv.Keys = factoryKeys()
+	return m
 }
+
+// factoryKeys are made once: nobody has what belongs to them, for nothing is verified here.
+var factoryKeys = sync.OnceValue(func() KeyStore {
+	made := func(names ...string) (out []Cert) {
+		for _, name := range names {
+			pub, key, err := ed25519.GenerateKey(rand.Reader)
+			if err != nil {
+				panic(err) // there is no randomness: nothing works
+			}
+			t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().AddDate(10, 0, 0)}
+			der, err := x509.CreateCertificate(rand.Reader, t, t, pub, key)
+			if err != nil {
+				panic(err)
+			}
+			out = append(out, Cert{DER: der, Owner: "77fa9abd-0359-4d32-bd60-28f4e78f784b"}) // Microsoft's, by its own list of keys
+		}
+		return out
+	}
+	return KeyStore{PK: made("Fake Maker PK"), KEK: made("Fake Maker KEK", "Fake OS KEK"), DB: made("Fake OS CA", "Fake Third Party CA")}
+})
 
 // Pretend makes the machine one of another make, before it has a BMC.
 func (m *FakeMachine) Pretend(change func(*Inventory)) *FakeMachine {

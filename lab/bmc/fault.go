@@ -39,13 +39,24 @@ const (
 	NeedETag      = "etag-required"                   // habit: a PATCH without If-Match gets 428
 	NoBootMode    = "boot-mode-refused"               // habit: a PATCH that names BootSourceOverrideMode gets 400
 	WholeBoot     = "boot-needs-all-fields"           // habit: a PATCH of Boot without target, enabled and mode gets 400
+	NoDatabases   = "secure-boot-no-databases"        // habit: Secure Boot is on or off, and its keys are not shown
+	CertRefused   = "certificate-refused"             // adding a certificate to a database is answered with an error
+	HostIfRefused = "host-interface-refused"          // habit: the host interface cannot be switched
+	HostIfIgnored = "host-interface-ignored"          // the same: accepted, and it stays as it is
+	IPMIOn        = "ipmi-over-lan"                   // habit: IPMI over LAN is enabled: it says so, and answers pings
+	IPMIUntold    = "ipmi-over-lan-untold"            // habit: the same, and Redfish does not tell of it
+	NoSetupLock   = "no-setup-password"               // habit: the firmware takes no setup password by the BMC
+	NoTPM         = "no-tpm"                          // habit: there is no TPM
+	Unproved      = "firmware-not-proved"             // habit: a part's firmware does not prove what it is
+	TellsNothing  = "tells-no-security"               // habit: no host interface, no protocols, no TPM and no proof of firmware is shown
 	ImageRemains  = "media-image-remains"             // habit: after an eject the drive still names its image, NotConnected
 )
 
 // faultNames are all faults, in the order of their description.
 var faultNames = []string{RefusePower, RefuseMedia, WrongPassword, Hang, Gone, Busy, Slow, SessionLimit, InPOST, NewKey,
 	PowerLies, PowerWrong, MediaEmpty, StaleMedia, EjectIgnored, MediaLost, BootIgnored, PatchIgnored, NotApplied, AtReset, NeedsOff,
-	PatchOnly, NeedTransfer, NeedETag, NoBootMode, WholeBoot, ImageRemains}
+	PatchOnly, NeedTransfer, NeedETag, NoBootMode, WholeBoot, NoDatabases, CertRefused,
+	HostIfRefused, HostIfIgnored, NoSetupLock, IPMIOn, IPMIUntold, NoTPM, Unproved, TellsNothing, ImageRemains}
 
 // Fault is one planted failure.
 type Fault struct {

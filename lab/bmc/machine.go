@@ -44,6 +44,8 @@ type Boot struct {
 	SecureBoot bool
 	// Keys: the firmware has keys for Secure Boot. Without them it is in setup mode.
 	Keys bool
+	// KeyStore is what these keys are; nil is the factory's.
+	KeyStore *KeyStore
 }
 
 // Inventory is what a BMC tells of its machine. Zero values are left out of the answers.
@@ -56,6 +58,7 @@ type Inventory struct {
 	CPUs         int
 	CPUModel     string
 	SecureBoot   bool     // the firmware has keys and enforces Secure Boot, until it is told otherwise
+	Keys         KeyStore // what it comes with, if SecureBoot
 	Legacy       bool     // the firmware can boot as a BIOS does too
 	StartsLegacy bool     // and does so until it is told otherwise
 	BootTargets  []string // what a boot override may name besides "None"

@@ -41,22 +41,32 @@ func (b *BMC) routes() *http.ServeMux {
 		SystemPath + "/Actions/ComputerSystem.Reset": {post: b.reset},
 		SecureBootPath: {get: b.getSecureBoot, patch: b.patchSecureBoot},
 		SecureBootPath + "/Actions/SecureBoot.ResetKeys": {post: b.resetKeys},
-		BIOSPath:                                 {get: b.getBIOS},
-		biosSettings:                             {get: b.getBIOSSettings, patch: b.patchBIOSSettings},
-		BIOSPath + "/Actions/Bios.ResetBios":     {post: b.resetBIOS},
-		updatePath:                               {get: b.getUpdateService},
-		firmwarePath:                             {get: b.getInventory},
-		firmwarePath + "/{part}":                 {get: b.getPart},
-		SystemPath + "/EthernetInterfaces":       {get: b.getNICs},
-		SystemPath + "/EthernetInterfaces/{nic}": {get: b.getNIC},
-		SystemPath + "/LogServices":              list(SystemPath+"/LogServices", "LogService", ConsolePath),
-		ConsolePath:                              {get: b.getConsole},
-		ConsolePath + "/Entries":                 {get: b.getConsoleEntries},
-		ConsolePath + "/Entries/{entry}":         {get: b.getConsoleEntry},
-		"/redfish/v1/Managers":                   list("/redfish/v1/Managers", "Manager", ManagerPath),
-		ManagerPath:                              {get: b.getManager},
-		ManagerPath + "/VirtualMedia":            list(ManagerPath+"/VirtualMedia", "VirtualMedia", MediaPath),
-		MediaPath:                                {get: b.getMedia, patch: b.patchMedia},
+		BIOSPath:                             {get: b.getBIOS},
+		biosSettings:                         {get: b.getBIOSSettings, patch: b.patchBIOSSettings},
+		BIOSPath + "/Actions/Bios.ResetBios": {post: b.resetBIOS},
+		passwordPath:                         {post: b.changeSetupPassword},
+		updatePath:                           {get: b.getUpdateService},
+		firmwarePath:                         {get: b.getInventory},
+		firmwarePath + "/{part}":             {get: b.getPart},
+		databasesPath:                        {get: b.getDatabases},
+		databasesPath + "/{db}":              {get: b.getDatabase},
+		databasesPath + "/{db}/Certificates": {get: b.getCertificates, post: b.postCertificate},
+		databasesPath + "/{db}/Certificates/{cert}":     {get: b.getCertificate, del: b.deleteCertificate},
+		SystemPath + "/EthernetInterfaces":              {get: b.getNICs},
+		SystemPath + "/EthernetInterfaces/{nic}":        {get: b.getNIC},
+		SystemPath + "/LogServices":                     list(SystemPath+"/LogServices", "LogService", ConsolePath),
+		ConsolePath:                                     {get: b.getConsole},
+		ConsolePath + "/Entries":                        {get: b.getConsoleEntries},
+		ConsolePath + "/Entries/{entry}":                {get: b.getConsoleEntry},
+		"/redfish/v1/Managers":                          list("/redfish/v1/Managers", "Manager", ManagerPath),
+		ManagerPath:                                     {get: b.getManager},
+		ManagerPath + "/VirtualMedia":                   list(ManagerPath+"/VirtualMedia", "VirtualMedia", MediaPath),
+		hostIfPath:                                      {get: b.getHostInterfaces},
+		hostIfPath + "/usb0":                            {get: b.getHostInterface, patch: b.patchHostInterface},
+		protocolPath:                                    {get: b.getProtocols},
+		integrityPath:                                   {get: b.getIntegrities},
+		integrityPath + "/{part}":                       {get: b.getIntegrity},
+		MediaPath:                                       {get: b.getMedia, patch: b.patchMedia},
 		MediaPath + "/Actions/VirtualMedia.InsertMedia": {post: b.insertMedia},
 		MediaPath + "/Actions/VirtualMedia.EjectMedia":  {post: b.ejectMedia},
 		"/redfish/v1/Chassis":                           list("/redfish/v1/Chassis", "Chassis", ChassisPath),
@@ -80,7 +90,7 @@ func (b *BMC) routes() *http.ServeMux {
 }
 
 func (b *BMC) getRoot(*http.Request) (doc, error) {
-	return doc{
+	d := doc{
 		"@odata.id": "/redfish/v1", "@odata.type": "#ServiceRoot.v1_13_0.ServiceRoot",
 		"Id": "RootService", "Name": "Root Service", "RedfishVersion": "1.15.0",
 		"UUID": b.cfg.Machine.Inventory().UUID, "Vendor": "Ingot", "Product": "Ingot lab BMC",
@@ -89,7 +99,9 @@ func (b *BMC) getRoot(*http.Request) (doc, error) {
 		"Links": doc{"Sessions": link(sessionsPath)},
 		"ProtocolFeaturesSupported": doc{"FilterQuery": false, "SelectQuery": false, "OnlyMemberQuery": false,
 			"ExcerptQuery": false, "ExpandQuery": doc{"ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false}},
-	}, nil
+	}
+	b.told(d, "ComponentIntegrity", link(integrityPath))
+	return d, nil
 }
 
 // labMux is what a test asks of the emulator beside Redfish. Faults do not reach it.

@@ -47,7 +47,7 @@ func (b *BMC) applySettings() {
 		return
 	}
 	b.legacy.now, b.keys.now = b.legacy.next, b.keys.next
-	if !b.keys.now {
+	if !b.keys.now.has() {
 		b.secure.next = false // without a platform key the firmware is in setup mode and enforces nothing
 	}
 	b.secure.now = b.secure.next && !b.legacy.now
@@ -76,20 +76,24 @@ const (
 
 func (b *BMC) getSecureBoot(*http.Request) (doc, error) {
 	b.mu.Lock()
-	secure, keys := b.secure, b.keys
+	secure, keys := b.secure, b.keys.now.has()
 	b.mu.Unlock()
 	current, mode := "Disabled", "SetupMode"
 	if secure.now {
 		current = "Enabled"
 	}
-	if keys.now {
+	if keys {
 		mode = "UserMode"
 	}
-	return doc{"@odata.id": SecureBootPath, "@odata.type": "#SecureBoot.v1_1_0.SecureBoot",
+	d := doc{"@odata.id": SecureBootPath, "@odata.type": "#SecureBoot.v1_1_0.SecureBoot",
 		"Id": "SecureBoot", "Name": "UEFI Secure Boot", "SecureBootEnable": secure.shown(b.faults.has(AtReset)),
 		"SecureBootCurrentBoot": current, "SecureBootMode": mode,
 		"Actions": doc{"#SecureBoot.ResetKeys": doc{"target": SecureBootPath + "/Actions/SecureBoot.ResetKeys",
-			"ResetKeysType@Redfish.AllowableValues": []string{resetKeysToDefault, deleteAllKeys, deletePlatformKey}}}}, nil
+			"ResetKeysType@Redfish.AllowableValues": []string{resetKeysToDefault, deleteAllKeys, deletePlatformKey}}}}
+	if !b.faults.has(NoDatabases) {
+		d["SecureBootDatabases"] = link(databasesPath)
+	}
+	return d, nil
 }
 
 func (b *BMC) patchSecureBoot(r *http.Request) (reply, error) {
@@ -101,7 +105,7 @@ func (b *BMC) patchSecureBoot(r *http.Request) (reply, error) {
 		return reply{}, problem{http.StatusBadRequest, "PropertyMissing", "The property SecureBootEnable is required in a PATCH of this resource."}
 	}
 	b.mu.Lock()
-	keys, legacy := b.keys.next, b.legacy.next
+	keys, legacy := b.keys.next.has(), b.legacy.next
 	b.mu.Unlock()
 	if *ask.SecureBootEnable && (!keys || legacy) {
 		return reply{}, problem{http.StatusBadRequest, "PropertyValueConflict",
@@ -121,5 +125,15 @@ func (b *BMC) resetKeys(r *http.Request) (reply, error) {
 		return reply{}, problem{http.StatusBadRequest, "ActionParameterValueNotInList",
 			"The value for the parameter ResetKeysType in the action SecureBoot.ResetKeys is not in the list of acceptable values."}
 	}
-	return reply{status: http.StatusNoContent}, b.set(&b.keys, ask.ResetKeysType == resetKeysToDefault, "Keys")
+	return reply{status: http.StatusNoContent}, b.setKeys(func(k *KeyStore) error {
+		switch ask.ResetKeysType {
+		case resetKeysToDefault:
+			*k = *b.factory
+		case deleteAllKeys:
+			*k = KeyStore{}
+		default:
+			k.PK = nil
+		}
+		return nil
+	})
 }

@@ -203,3 +203,55 @@ func TestSessionLimitAndPOST(t *testing.T) {
 	r.setBoot(400, "Target", "Cd")
 	r.setBoot(204, "Target", "Cd", "Enabled", "Once", "Mode", "UEFI")
 }
+
+// TestDatabasesOfKeys: certificates are added and taken away, and the next boot goes by them.
+func TestDatabasesOfKeys(t *testing.T) {
+	r := newRig(t)
+	at := func(db string) string { return databasesPath + "/" + db + "/Certificates" }
+	members := func(db string) []any {
+		_, d := r.do("GET", at(db), nil, 200)
+		return d["Members"].([]any)
+	}
+	first := members("db")[0].(map[string]any)["@odata.id"].(string)
+	_, cert := r.do("GET", first, nil, 200)
+	add := func(db string, want int) {
+		r.do("POST", at(db), map[string]any{"CertificateType": "PEM", "CertificateString": cert["CertificateString"]}, want)
+	}
+	add("db", 409)
+	add("PK", 400)
+	add("dbx", 404)
+	r.do("POST", at("KEK"), map[string]any{"CertificateType": "PEM", "CertificateString": "no"}, 400)
+	r.plant(Fault{Name: CertRefused, Times: 1})
+	add("KEK", 400)
+	add("KEK", 201)
+	r.do("DELETE", first, nil, 204)
+	r.do("DELETE", first, nil, 404)
+	if len(members("KEK")) != 3 || len(members("db")) != 1 || len(members("dbx")) != 0 {
+		t.Errorf("KEK %v, db %v", members("KEK"), members("db"))
+	}
+	r.resetTo("On", 204)
+	if k := r.lastBoot().KeyStore; k == nil || len(k.KEK) != 3 || len(k.DB) != 1 || len(k.PK) != 1 {
+		t.Errorf("the boot has %+v", k)
+	}
+	r.do("POST", SecureBootPath+"/Actions/SecureBoot.ResetKeys", map[string]any{"ResetKeysType": "ResetAllKeysToDefault"}, 204)
+	r.resetTo("ForceRestart", 204)
+	if k := r.lastBoot().KeyStore; k != nil || !r.lastBoot().Keys {
+		t.Errorf("after a reset the boot has %+v", k)
+	}
+	r.plant(Fault{Name: NoDatabases})
+	r.do("GET", at("db"), nil, 404)
+	if _, d := r.do("GET", SecureBootPath, nil, 200); d["SecureBootDatabases"] != nil {
+		t.Error("databases that are not there are named")
+	}
+}
+
+func TestSetupPassword(t *testing.T) {
+	r := newRig(t)
+	change := func(name, from, to string, want int) {
+		r.do("POST", passwordPath, map[string]any{"PasswordName": name, "OldPassword": from, "NewPassword": to}, want)
+	}
+	change("AdministratorPassword", "", "one", 204)
+	change("AdministratorPassword", "", "two", 400)
+	change("UserPassword", "one", "two", 400)
+	change("AdministratorPassword", "one", "", 204)
+}

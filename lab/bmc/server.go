@@ -48,22 +48,26 @@ type BMC struct {
 	counters counters
 	faults   faults
 	sessions sessions
+	factory  *KeyStore // the keys that the machine comes with; never changed
 
 	ctx  context.Context // ends with Close; only for work that outlives a request
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
-	boot    override
-	legacy  setting // the boot mode is Legacy
-	secure  setting // Secure Boot is enforced
-	keys    setting // the firmware has keys for it
-	drive   drive
-	firm    firmware
-	busy    bool               // a reset is under way
-	endSoft context.CancelFunc // ends the wait for the guest to go down; nil when there is none
-	server  *http.Server
-	addr    string
+	mu            sync.Mutex // guards what follows
+	boot          override
+	legacy        setting    // the boot mode is Legacy
+	secure        setting    // Secure Boot is enforced
+	keys          keySetting // what it goes by
+	drive         drive
+	firm          firmware
+	hostIfClosed  bool
+	setupPassword string
+	busy          bool               // a reset is under way
+	endSoft       context.CancelFunc // ends the wait for the guest to go down; nil when there is none
+	server        *http.Server
+	pings         net.PacketConn // nil: there was no room for it
+	addr          string
 }
 
 // New makes a BMC that is not yet served. Its machine is left as it is.
@@ -103,7 +107,12 @@ func New(c Config) (*BMC, error) {
 	b.sessions.limit = c.SessionTimeout
 	factory := c.Machine.Inventory()
 	b.legacy = settled(factory.Legacy && factory.StartsLegacy)
-	b.secure, b.keys = settled(factory.SecureBoot && !b.legacy.now), settled(factory.SecureBoot)
+	b.secure = settled(factory.SecureBoot && !b.legacy.now)
+	b.factory = &KeyStore{}
+	if factory.SecureBoot {
+		b.factory = &factory.Keys
+	}
+	b.keys = keySetting{b.factory, b.factory}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.mux = b.routes()
 	return b, nil
@@ -125,9 +134,16 @@ func (b *BMC) Start(addr string) error {
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 		ErrorLog:     log.New(io.Discard, "", 0), // handshakes of strangers are no news here
 	}
+	pings, err := listenPings(ln.Addr().String())
+	if err != nil {
+		b.log.Warn("the BMC does not answer pings", "bmc", b.cfg.Name, "err", err)
+	}
 	b.mu.Lock()
-	b.server, b.addr = srv, ln.Addr().String()
+	b.server, b.addr, b.pings = srv, ln.Addr().String(), pings
 	b.mu.Unlock()
+	if pings != nil {
+		b.work.Go(func() { b.answerPings(pings) })
+	}
 	b.work.Go(func() {
 		if err := srv.ServeTLS(ln, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			b.log.Warn("the BMC's server ended", "bmc", b.cfg.Name, "err", err)
@@ -150,8 +166,11 @@ func (b *BMC) URL() string {
 func (b *BMC) Close() error {
 	b.stop()
 	b.mu.Lock()
-	srv := b.server
+	srv, pings := b.server, b.pings
 	b.mu.Unlock()
+	if pings != nil {
+		pings.Close()
+	}
 	var err error
 	if srv != nil {
 		err = srv.Close()

@@ -31,7 +31,10 @@ func (b *BMC) nextBoot() Boot {
 	}
 	b.applySettings()
 	b.firm.applyBIOS()
-	next := Boot{Media: b.drive.path, Legacy: b.legacy.now, SecureBoot: b.secure.now, Keys: b.keys.now}
+	next := Boot{Media: b.drive.path, Legacy: b.legacy.now, SecureBoot: b.secure.now, Keys: b.keys.now.has()}
+	if !b.keys.now.equal(b.factory) {
+		next.KeyStore = b.keys.now
+	}
 	if ignored {
 		return next
 	}
@@ -75,6 +78,7 @@ func (b *BMC) getSystem(*http.Request) (doc, error) {
 			"ResetType@Redfish.AllowableValues": resetTypes,
 		}},
 	}
+	b.told(d, "TrustedModules", b.trustedModules())
 	for k, v := range map[string]string{"UUID": inv.UUID, "Manufacturer": inv.Manufacturer, "Model": inv.Model,
 		"SerialNumber": inv.Serial} {
 		if v != "" {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"log/slog"
 	"maps"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +49,9 @@ func rigOf(t *testing.T, cfg redfish.Config, change func(*bmc.Inventory)) *rig {
 	}
 	r := &rig{bmc: b, machine: m, log: &bytes.Buffer{}}
 	cfg.Log = slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if cfg.IPMIPort, err = strconv.Atoi(b.URL()[strings.LastIndex(b.URL(), ":")+1:]); err != nil {
+		t.Fatal(err)
+	}
 	r.Driver = redfish.New(cfg)
 	r.node = node(b.URL(), map[string]any{"redfish_certificate_fingerprint": b.Fingerprint()})
 	t.Cleanup(func() {

@@ -31,6 +31,8 @@ type Config struct {
 	CallLimit time.Duration `key:"call_timeout"`
 	// Sessions is how many BMCs' sessions are kept; the one unused for longest is logged out first. Default 1000.
 	Sessions int `key:"connection_cache_size"`
+	// IPMIPort is the UDP port at which a BMC is asked whether it speaks IPMI. Default 623.
+	IPMIPort int `key:"-"`
 	// Log gets the warnings that no error carries. Nil discards them.
 	Log *slog.Logger `key:"-"`
 }

@@ -137,6 +137,7 @@ type secureBootView struct {
 	SecureBootEnable      *bool
 	SecureBootCurrentBoot string
 	SecureBootMode        string
+	SecureBootDatabases   link
 	Actions               struct {
 		ResetKeys struct {
 			Target  string   `json:"target"`
