@@ -78,7 +78,9 @@ func newSite(b *testing.B, open func() *store.DB, change func(*conductor.Config)
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	s := &site{b: b, db: open(), fleet: fleet}
-	s.service = ops.New(s.db, ops.Defaults(), quiet)
+	oc := ops.Defaults()
+	oc.Slots = metal.SlotLimits{metal.SlotDeploy: benchNodes, metal.SlotClean: benchNodes}
+	s.service = ops.New(s.db, oc, quiet)
 	c := conductor.Defaults()
 	c.Host, c.Poll = "bench", 100*time.Millisecond
 	if change != nil {

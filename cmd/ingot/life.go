@@ -22,6 +22,7 @@ func lifeConfig(cc *conductor.Config, c config.Config) (err error) {
 		return err
 	}
 	cc.ValidateImages = c.ImageRules.ConductorAlwaysValidatesImages
+	cc.Slots = slotLimits(c.Slots)
 	cc.RefuseSharedRescue = c.Conductor.RefuseSharedRescuingNetwork
 	s, t := &cc.Sweep, c.Timers
 	s.PowerInterval, s.PowerWorkers, s.PowerRetries = t.SyncPowerStateInterval, t.SyncPowerStateWorkers, t.PowerStateSyncMaxRetries
@@ -30,6 +31,11 @@ func lifeConfig(cc *conductor.Config, c config.Config) (err error) {
 	s.HistoryBatch = t.NodeHistoryCleanupBatchCount
 	s.ConductorInterval, s.ConductorTimeout = t.ConductorCleanupInterval, t.ConductorCleanupTimeout
 	return nil
+}
+
+// slotLimits is how many operations of each kind may live at a time.
+func slotLimits(c config.Slots) metal.SlotLimits {
+	return metal.SlotLimits{metal.SlotDeploy: c.MaxConcurrentDeploy, metal.SlotClean: c.MaxConcurrentClean}
 }
 
 // builtInRules reads the inspection rules of a file; "" is none.

@@ -111,6 +111,7 @@ func (s *server) build(ctx context.Context) (err error) {
 	}
 	oc.HeartbeatTimeout, oc.PollOnly = s.c.API.RamdiskHeartbeatTimeout, s.c.Agent.PollOnly
 	oc.RescueHash = s.c.Conductor.RescuePasswordHashAlgorithm
+	oc.Slots, oc.QueueWhenFull, oc.AutomatedClean = slotLimits(s.c.Slots), s.c.Slots.ConcurrentLimitAction == "queue", s.c.Conductor.AutomatedClean
 	enrolment(s.c, &oc)
 	if oc.ImageRules, err = imageRules(s.c.ImageRules); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/conductor"
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/store"
 	"ingot/internal/telemetry"
 )
@@ -51,9 +52,18 @@ func (s *server) newWatch(ctx context.Context) (*watch, error) {
 		}
 	}
 	w := &watch{t: tracer, m: telemetry.New(version(), telemetry.Gauges{Operations: ask((*store.Tx).CountOperations), Nodes: ask((*store.Tx).CountNodes),
-		Conductors: s.countConductors}, s.log)}
+		Slots: ask(s.countSlots), Conductors: s.countConductors}, s.log)}
 	s.db.Watch(w.m.Transaction)
 	return w, nil
+}
+
+func (s *server) countSlots(tx *store.Tx) ([]store.Count, error) {
+	out, err := tx.CountSlots()
+	limits := slotLimits(s.c.Slots)
+	for _, slot := range metal.Slots {
+		out = append(out, store.Count{Values: []string{string(slot), "limit"}, N: limits[slot]})
+	}
+	return out, err
 }
 
 func (s *server) countConductors(ctx context.Context) ([]telemetry.Count, error) {

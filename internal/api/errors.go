@@ -24,6 +24,7 @@ var statuses = map[fault.Kind]int{
 	fault.NotSupported:    http.StatusNotImplemented,
 	fault.Unauthenticated: http.StatusUnauthorized,
 	fault.TooMany:         http.StatusTooManyRequests,
+	fault.Full:            http.StatusServiceUnavailable,
 	fault.NoHost:          http.StatusNotFound, // but see hostless
 }
 
@@ -44,9 +45,9 @@ func internalText(id string) string {
 
 // errorAnswer turns a handler's error into what the caller gets. id is the request's.
 //
-// There is no Retry-After, as upstream has none: python-ironicclient tries 409 and 503 again by itself, but
+// There is mostly no Retry-After, as upstream has none: python-ironicclient tries 409 and 503 again by itself, but
 // not with that header, which its exceptions do not take. Source: python-ironicclient 5.0 and keystoneauth
-// 5.0, exceptions' from_response.
+// 5.0, exceptions' from_response. A limit that is reached has one: others would ask again too soon.
 func errorAnswer(err error, id string) answer {
 	var le *loginError
 	if errors.As(err, &le) {
@@ -70,8 +71,15 @@ func errorAnswer(err error, id string) answer {
 	if errors.As(err, &tm) {
 		a.retryAfter = tm.seconds()
 	}
+	if fault.KindOf(err) == fault.Full {
+		a.retryAfter = fullFor
+	}
 	return a
 }
+
+// fullFor is after how many seconds it is worth to ask again for what there are enough of: operations take minutes, and one of many
+// ends sooner.
+const fullFor = "30"
 
 // hostless is err, or a wrong request where the route's callers expect one for a node that no conductor serves.
 func (c *call) hostless(err error) error {

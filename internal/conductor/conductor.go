@@ -87,6 +87,9 @@ type Config struct {
 	PowerDoubt time.Duration
 	// SoftPowerLimit is how long a soft power change may take unless the caller says. Default 10m.
 	SoftPowerLimit time.Duration
+	// Slots is how many operations may hold a slot of each kind at a time; it is for those that stand in line. Default
+	// metal.DefaultSlots.
+	Slots metal.SlotLimits
 	// AutomatedClean says whether nodes are cleaned unless they say otherwise. Default true.
 	AutomatedClean bool
 	// StepPriority overrides the priority of clean steps that run by themselves, by "<interface>.<step>"; 0 leaves a
@@ -130,7 +133,7 @@ func Defaults() Config {
 		Sweep:      sweepDefaults(),
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
-		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, StepPriority: map[string]int{},
+		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, Slots: metal.DefaultSlots(), StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure,
 		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}
 }
@@ -212,11 +215,15 @@ func (c *Conductor) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := c.db.Changed()
 		c.claimAll(ctx, turns, &work)
+		wait, line := c.untilDue(ctx)
+		if line {
+			c.grantSlots(ctx)
+		}
 		select {
 		case <-ctx.Done():
 		case <-changed:
 		case <-turns.freed:
-		case <-time.After(c.untilDue(ctx)):
+		case <-time.After(wait):
 		case <-beat.C:
 			if err := c.Register(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("conductor cannot write its sign of life", "error", err)
@@ -229,10 +236,14 @@ func (c *Conductor) Run(ctx context.Context) error {
 	return c.db.Write(forget, func(tx *store.Tx) error { return tx.ForgetConductor(c.config.Host) })
 }
 
-// untilDue is how long nothing needs to be claimed, at most a second: other processes may add work.
-func (c *Conductor) untilDue(ctx context.Context) time.Duration {
-	wait := time.Second
-	_ = c.db.Read(ctx, func(tx *store.Tx) error {
+// untilDue is how long nothing needs to be claimed, at most a second: other processes may add work. line: some operations wait for
+// a slot.
+func (c *Conductor) untilDue(ctx context.Context) (wait time.Duration, line bool) {
+	wait = time.Second
+	_ = c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		if line, err = tx.AnyInLine(); err != nil {
+			return err
+		}
 		due, err := tx.NextDue(c.scope())
 		if err != nil || due.IsZero() {
 			return err
@@ -243,7 +254,7 @@ func (c *Conductor) untilDue(ctx context.Context) time.Duration {
 		}
 		return err
 	})
-	return wait
+	return wait, line
 }
 
 func (c *Conductor) claimAll(ctx context.Context, turns *turns, work *sync.WaitGroup) {

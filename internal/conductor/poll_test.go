@@ -167,7 +167,7 @@ func (a *asker) awaits(tx *store.Tx, i int, at, mac string) (*metal.Node, error)
 	return n, errors.Join(tx.CreateNode(n), tx.CreatePort(&metal.Port{UUID: fmt.Sprintf("%08d-0000-4000-8000-000000000001", i), NodeUUID: n.UUID, Address: mac}),
 		tx.SaveAgent(&store.Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "b", Token: store.NewToken(), PollOnly: true, Commander: testCommander()}),
 		tx.CreateOperation(&store.Operation{UUID: "op" + n.UUID, NodeID: n.ID, Exclusive: true, Verb: "test", Plan: string(metal.PlanClean), PlanVersion: metal.PlanClean.Version(),
-			Driver: "test", WaitingFor: metal.WaitAgent, DueAt: time.Now().Add(time.Hour)}),
+			Driver: "test", Slot: metal.SlotClean, WaitingFor: metal.WaitAgent, DueAt: time.Now().Add(time.Hour)}),
 		tx.AwaitAgent(&store.Poll{NodeID: n.ID, Boot: "b", Awaits: store.AwaitAnswer, Wait: "w", Driver: "test", DueAt: time.Now().Add(time.Duration(i-1000) * time.Millisecond)}))
 }
 

@@ -172,6 +172,9 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 		return r.strange(ctx, op, op.missingWords())
 	}
 	r.list(op)
+	if parked, err := r.inLine(ctx, op); err != nil || parked {
+		return err
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err

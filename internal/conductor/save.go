@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -79,7 +80,8 @@ func (r *runner) mayCrash(where string) error {
 	return r.c.crash(where)
 }
 
-// follow starts the plan that comes next, in the transaction that ended this one.
+// follow starts the plan that comes next, in the transaction that ended this one. It has this one's slot; if that had none, it
+// stands in line: what must follow is not refused.
 func (r *runner) follow(tx *store.Tx, op *Op, n *metal.Node) error {
 	if r.plan.next == "" {
 		return nil
@@ -88,7 +90,14 @@ func (r *runner) follow(tx *store.Tx, op *Op, n *metal.Node) error {
 	if err != nil {
 		return err
 	}
-	return tx.CreateOperation(&store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: op.row.Verb,
+	next := &store.Operation{UUID: uuid.NewString(), NodeID: n.ID, Exclusive: true, Verb: op.row.Verb,
 		Plan: string(r.plan.next), PlanVersion: r.plan.next.Version(), Record: rec, RequestedBy: op.row.RequestedBy,
-		RequestID: op.row.RequestID, TraceParent: op.row.TraceParent, Driver: n.Driver, Group: n.ConductorGroup})
+		RequestID: op.row.RequestID, TraceParent: op.row.TraceParent, Driver: n.Driver, Group: n.ConductorGroup, Slot: r.plan.next.Slot()}
+	if next.Slot != "" && (op.row.Slot != next.Slot || op.row.Queued) {
+		next.InLine(next.Slot, time.Now())
+	}
+	if err := tx.CreateOperation(next); err != nil || !next.Queued {
+		return err
+	}
+	return r.moveIfMay(tx, n, op, metal.EventWait, "It waits for "+next.WaitingWhy+".")
 }

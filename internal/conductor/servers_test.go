@@ -163,7 +163,7 @@ func (s *servers) follow() (got []claimed) {
 	for _, rest := range []time.Duration{2 * poll, poll / 4} {
 		s.clock.Stop(left.LeaseUntil.Add(-rest))
 		for _, c := range s.all {
-			if wait := c.untilDue(s.t.Context()); c != s.dead && wait != min(rest, poll) {
+			if wait, _ := c.untilDue(s.t.Context()); c != s.dead && wait != min(rest, poll) {
 				s.t.Errorf("%s: %s before the lease's end %s looks again after %s", s.places.label(), rest, c.config.Host, wait)
 			}
 		}

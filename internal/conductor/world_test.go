@@ -83,6 +83,8 @@ type world struct {
 
 	saysErased string // what the agent says that it erased; "": its disk
 
+	slotless bool // operations are asked for as a server does that knows of no slots
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -214,8 +216,12 @@ func (w *world) ask(p metal.Plan, e metal.Event, rec string) {
 		if err := tx.SaveNode(n); err != nil {
 			return err
 		}
+		slot := p.Slot()
+		if w.slotless {
+			slot = ""
+		}
 		return tx.CreateOperation(&store.Operation{UUID: fmt.Sprintf("op-%d", time.Now().UnixNano()), NodeID: n.ID, Exclusive: true,
-			Verb: verbOf(e), Plan: string(p), PlanVersion: p.Version(), Record: []byte(rec), Driver: "test"})
+			Verb: verbOf(e), Plan: string(p), PlanVersion: p.Version(), Record: []byte(rec), Driver: "test", Slot: slot})
 	})
 }
 

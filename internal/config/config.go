@@ -23,6 +23,7 @@ type Config struct {
 	Conductor Conductor `section:"conductor"`
 	Timers    Timers    `section:"conductor"`
 	Deletion  Deletion  `section:"conductor"`
+	Slots     Slots     `section:"conductor"`
 	Leases    Leases    `section:"conductor"`
 	Enrolment Enrolment `section:"DEFAULT"`
 
@@ -247,6 +248,7 @@ func Defaults() Config {
 		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
 			EnforceNewDefaults: true},
 		Timers:    timers(),
+		Slots:     Slots{MaxConcurrentDeploy: 250, MaxConcurrentClean: 50, ConcurrentLimitAction: "refuse"},
 		Choices:   choices(),
 		Fake:      fakeDefaults(),
 		Netboot:   netbootDefaults(),

@@ -30,10 +30,11 @@ const (
 	Unauthenticated             // 401: nobody knows who asks; other credentials may help
 	TooMany                     // 429: this client asks too often; it may ask again later
 	NoHost                      // 404, or 400 where the route says so: no live conductor serves the node
+	Full                        // 503: as many of such operations run as may; the caller may ask again later
 )
 
 var kindNames = [...]string{"internal", "invalid", "bad state", "forbidden", "not found", "not acceptable",
-	"locked", "conflict", "too large", "unavailable", "not supported", "unauthenticated", "too many", "no host"}
+	"locked", "conflict", "too large", "unavailable", "not supported", "unauthenticated", "too many", "no host", "full"}
 
 func (k Kind) String() string {
 	if k < 0 || int(k) >= len(kindNames) {

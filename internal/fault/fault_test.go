@@ -33,7 +33,7 @@ func TestPlainErrorIsInternal(t *testing.T) {
 }
 
 func TestEveryKindHasAName(t *testing.T) {
-	for k := Internal; k <= NoHost; k++ {
+	for k := Internal; k <= Full; k++ {
 		if k.String() == "" || strings.HasPrefix(k.String(), "kind ") {
 			t.Errorf("kind %d has no name", int(k))
 		}

@@ -103,6 +103,8 @@ const (
 	WaitAgent = "agent"
 	// WaitUnhold is the verb unhold: a hold step was reached.
 	WaitUnhold = "unhold"
+	// WaitSlot is a slot: as many of its kind run as may.
+	WaitSlot = "slot"
 )
 
 // Validation is the answer about one interface of a node: Result nil means the node has none.

@@ -65,6 +65,11 @@ func (s *Service) examine(ctx context.Context) []metal.Finding {
 			return err
 		}
 		out = append(out, overdue(n))
+		slots, err := s.slotsUsed(tx)
+		if err != nil {
+			return err
+		}
+		out = append(out, slots...)
 		list, err := tx.InTrouble(failedStates(), "", troublesListed)
 		if err != nil {
 			return err

@@ -55,6 +55,9 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 		}
 		_, err = s.hardware(tx, o.Driver, o.Group)
 		out = view(&store.OperationOf{Operation: *o, Node: n.UUID, Name: n.Name, State: n.ProvisionState}, n.LastError, err == nil, now)
+		if err := s.waitsInLine(tx, o, out); err != nil {
+			return err
+		}
 		out.Next += maintained(n)
 		return polling(tx, n, o, out)
 	})
@@ -113,7 +116,10 @@ func view(o *store.OperationOf, lastError string, served bool, now time.Time) *m
 	}
 	w := &out.Why
 	w.WaitingFor, w.Limit = o.WaitingWhy, moment(o.StepLimit)
-	out.Event, out.DueAt = o.WaitingFor, moment(o.DueAt)
+	out.Event = o.WaitingFor
+	if !o.Queued { // that is due when somebody says so
+		out.DueAt = moment(o.DueAt)
+	}
 	if o.LeaseOwner != "" && o.LeaseUntil.After(now) {
 		w.Holder, out.LeaseUntil = o.LeaseOwner, moment(o.LeaseUntil)
 	}
@@ -148,6 +154,8 @@ func next(o *store.Operation, served bool, now time.Time) string {
 		said = fmt.Sprintf("Conductor %s stopped answering at %s; the next conductor to look takes over.", o.LeaseOwner, stamp(o.LeaseUntil))
 	case !served:
 		said = fmt.Sprintf("Nobody works on it: no conductor that runs serves driver %s for conductor group %q.", o.Driver, o.Group)
+	case o.Queued:
+		said = inLine + "."
 	case o.WaitingFor == metal.WaitUnhold && o.DueAt.After(now):
 		said = "It is held, for as long as nobody asks for unhold, which goes on with the next step, or abort."
 	case o.DueAt.After(now) && o.WaitingFor != "":

@@ -227,6 +227,9 @@ func (rq *request) begin(info metal.VerbInfo, to metal.State) error {
 	if rq.plan != "" && metal.States[to].Kind == metal.Busy {
 		operation = newOperation(n, rq.plan, string(rq.Verb), rq.by, rq.ask)
 		operation.UUID = rq.id
+		if err := rq.takeSlot(operation); err != nil {
+			return err
+		}
 		if err := tx.CreateOperation(operation); err != nil {
 			return err
 		}
@@ -241,6 +244,11 @@ func (rq *request) begin(info metal.VerbInfo, to metal.State) error {
 	}
 	if err := transition(tx, n, info.Event, want, rq.by, string(rq.Verb), id, fmt.Sprintf("%s asked for %q.", rq.by.who(), rq.Verb)); err != nil {
 		return err
+	}
+	if operation != nil && operation.Queued {
+		if err := rq.standInLine(operation, want); err != nil {
+			return err
+		}
 	}
 	rq.log.Info("verb accepted", "node", n.UUID, "verb", string(rq.Verb), "op", id, "request", rq.by.RequestID)
 	return tx.SaveNode(n)

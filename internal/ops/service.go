@@ -39,6 +39,12 @@ type Config struct {
 	RefusedBootModes []string
 	// Networks are, by network interface, the operator's networks that the configuration names. Default none.
 	Networks map[string]metal.NetworkNames
+	// Slots is how many operations may hold a slot of each kind at a time. Default metal.DefaultSlots.
+	Slots metal.SlotLimits
+	// QueueWhenFull lets operations that get no slot stand in line; else they are refused. Default false.
+	QueueWhenFull bool
+	// AutomatedClean says whether nodes are cleaned unless they say otherwise, as the conductors' does. Default true.
+	AutomatedClean bool
 	// KeepAvailable refuses to delete nodes that are available. Default false.
 	KeepAvailable bool
 	// RescueHash is how rescue passwords are hashed: HashSHA512, HashSHA256 or HashYescrypt. Default sha512.
@@ -50,7 +56,7 @@ type Config struct {
 // Defaults is the only place with default values.
 func Defaults() Config {
 	return Config{ConductorAliveLimit: time.Minute, AnswerLimit: 30 * time.Second, HeartbeatTimeout: time.Minute, OwnNodes: true, LesseeFrom: LesseeFromInstance,
-		PortgroupMode: metal.BondMode, RescueHash: HashSHA512}
+		PortgroupMode: metal.BondMode, RescueHash: HashSHA512, Slots: metal.DefaultSlots(), AutomatedClean: true}
 }
 
 // Service is the door to all verbs. It is safe for concurrent use.

@@ -20,6 +20,7 @@ type dialect struct {
 	like    string // LIKE that knows no case of ASCII letters
 	skip    string // suffix that locks rows and passes over those that others have locked
 	hold    string // suffix that locks rows against other writers
+	mutex   string // statement that holds a numbered lock until the transaction ends; "": one transaction writes at a time
 	pick    string // a key (%[2]s) of the JSON in a column of text (%[1]s), "" if it is not there; compares byte by byte
 	notify  string // statement that tells other processes of a commit by this one
 	dollars bool   // placeholders are $1, $2, …

@@ -18,6 +18,7 @@ import (
 //   - Locks are taken node first, then operation. Who holds two nodes takes the lower id first, or may be
 //     refused with fault.Unavailable when PostgreSQL finds a deadlock. Port and its like hold their node only for
 //     who holds no node yet. Chassis are held after nodes.
+//   - Who takes a slot (HoldSlots) has all the nodes that it needs: that lock is the last.
 
 // hold locks the rows of nodes that where finds, in the order of their ids.
 func (t *Tx) hold(where string, args ...any) error {

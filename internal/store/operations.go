@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 )
 
 // Status is how an operation stands.
@@ -58,7 +59,9 @@ type Operation struct {
 	Worker      string // the process that walked it last, as the conductor names it; "" before the first
 	CreatedAt   time.Time
 	FinishedAt  time.Time
-	TraceParent string // W3C traceparent of the request, "" for untraced
+	TraceParent string     // W3C traceparent of the request, "" for untraced
+	Slot        metal.Slot // of which it holds one while it lives, "" for none; as Queued it is not what SaveOperation writes
+	Queued      bool       // it stands in line for the slot
 
 	Broken        error  // why Record could not be opened: one bad row must not stop the claims of others
 	TakenOverFrom string // set by Claim: the holder whose lease ran out, "" for none
@@ -70,7 +73,7 @@ var ErrFenced = errors.New("the operation's lease was lost: another holder has i
 var opColumns = []string{"uuid", "node_id", "exclusive", "verb", "plan", "plan_version", "status", "step",
 	"step_name", "steps_total", "undoing", "record", "tried", "attempts", "lease_owner", "lease_until", "generation", "due_at",
 	"waiting_for", "waiting_why", "step_since", "step_limit", "abort", "error", "result", "progress",
-	"requested_by", "request_id", "driver", "grp", "worker", "created_at", "finished_at", "trace_parent"}
+	"requested_by", "request_id", "driver", "grp", "worker", "created_at", "finished_at", "trace_parent", "slot", "queued"}
 
 var opSelect = "SELECT id, " + strings.Join(opColumns, ", ") + " FROM operations "
 
@@ -324,7 +327,7 @@ func (t *Tx) opValues(o *Operation) []any {
 	return []any{o.UUID, o.NodeID, number(o.Exclusive), o.Verb, o.Plan, o.PlanVersion, string(o.Status), o.Step, o.StepName, o.StepsTotal,
 		number(o.Undoing), t.sealRecord(o), number(o.Tried), o.Attempts, o.LeaseOwner, micros(o.LeaseUntil), o.Generation,
 		micros(o.DueAt), o.WaitingFor, o.WaitingWhy, micros(o.StepSince), micros(o.StepLimit), o.Abort, o.Error, t.sealResult(o),
-		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt), o.TraceParent}
+		o.Progress, o.RequestedBy, o.RequestID, o.Driver, o.Group, o.Worker, micros(o.CreatedAt), micros(o.FinishedAt), o.TraceParent, string(o.Slot), number(o.Queued)}
 }
 
 func (t *Tx) opRow(row scanner) (*Operation, error) {
@@ -336,7 +339,7 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	err := row.Scan(&o.ID, &o.UUID, &o.NodeID, &o.Exclusive, &o.Verb, &o.Plan, &o.PlanVersion, &o.Status, &o.Step, &o.StepName, &o.StepsTotal,
 		&o.Undoing, &record, &o.Tried, &o.Attempts, &o.LeaseOwner, &leased, &o.Generation, &due, &o.WaitingFor,
 		&o.WaitingWhy, &since, &limit, &o.Abort, &o.Error, &o.Result, &o.Progress, &o.RequestedBy, &o.RequestID, &o.Driver, &o.Group, &o.Worker,
-		&created, &finished, &o.TraceParent)
+		&created, &finished, &o.TraceParent, &o.Slot, &o.Queued)
 	if err != nil {
 		return nil, err
 	}

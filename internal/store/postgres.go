@@ -37,6 +37,7 @@ var postgresDialect = dialect{
 	like:    "ILIKE",
 	skip:    "FOR UPDATE SKIP LOCKED",
 	hold:    "FOR NO KEY UPDATE", // rows that refer to the node may be added meanwhile
+	mutex:   "SELECT pg_advisory_xact_lock(?)",
 	notify:  "SELECT pg_notify('ingot_changed', ?)",
 	dollars: true,
 	reading: sql.LevelRepeatableRead,

@@ -113,7 +113,7 @@ func fill(t *testing.T, v any, not ...string) {
 		switch f.Interface().(type) {
 		case nil: // an error: set by reading
 		case int64, Status: // rows' ids, and what the store sets itself
-		case string, metal.State, metal.Power:
+		case string, metal.State, metal.Power, metal.Slot:
 			f.SetString("the " + name)
 		case bool:
 			f.SetBool(true)

@@ -50,6 +50,8 @@ type Gauges struct {
 	Operations func(context.Context) ([]Count, error)
 	// Nodes counts nodes by provision state and by "true" or "false" for maintenance.
 	Nodes func(context.Context) ([]Count, error)
+	// Slots counts, by kind of slot, the operations that hold one ("held"), those "in line", and what the "limit" is.
+	Slots func(context.Context) ([]Count, error)
 	// Conductors counts conductors by "true" or "false" for alive.
 	Conductors func(context.Context) ([]Count, error)
 }
@@ -77,6 +79,7 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 		&asked{log: log, gauges: []gauge{
 			{desc("ingot_operations_live", "Live operations.", "plan", "state"), g.Operations},
 			{desc("ingot_nodes", "Nodes.", "provision_state", "maintenance"), g.Nodes},
+			{desc("ingot_slots", "Operations that hold a slot or stand in line for one, and how many may hold one, by kind of slot.", "slot", "state"), g.Slots},
 			{desc("ingot_conductors", "Conductors that share the database.", "alive"), g.Conductors},
 		}})
 	return m
