@@ -48,6 +48,7 @@ func TestAgentOnHardware(t *testing.T) {
 	if os.Getenv("INGOT_LAB") != "1" {
 		t.Skip("skipped: it starts a QEMU machine; set INGOT_LAB=1")
 	}
+	takePlace(t)
 	dir := t.TempDir()
 	extra := filepath.Join(dir, "extra")
 	firmwareCheck(t, extra, `{"priority":95,"rules":[]}`)
@@ -75,15 +76,7 @@ func TestAgentOnHardware(t *testing.T) {
 
 func addedRamdisk(t *testing.T, out, extra string) {
 	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = "/var/cache"
-	}
-	m, err := ramdisk.Build(t.Context(), ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Work: filepath.Join(cache, "ingot", "ramdisk"),
-		Add: []string{extra}, Say: func(line string) { t.Log(line) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := makeRamdisk(t, ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Add: []string{extra}})
 	for _, f := range m.Files {
 		t.Logf("%s %d bytes", f.Name, f.Size)
 	}

@@ -15,7 +15,7 @@ import (
 const soon = 3 * time.Minute
 
 func TestBMCRefuses(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	for _, c := range []struct {
 		fault string
 		cause []string
@@ -41,7 +41,7 @@ func TestBMCRefuses(t *testing.T) {
 }
 
 func TestWrongPassword(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := simulated(t)
 	password := func(p string) {
 		t.Helper()
@@ -74,7 +74,7 @@ func TestWrongPassword(t *testing.T) {
 }
 
 func TestBMCGoneMidway(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := simulated(t)
 	n.available(soon)
 	i := serveImages(t, "127.0.0.1", wholeDisk(8*mib), 0)
@@ -96,7 +96,7 @@ func TestBMCGoneMidway(t *testing.T) {
 }
 
 func TestMachineNeverCallsBack(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := simulated(t, "conductor.clean_callback_timeout=4", "conductor.deploy_callback_timeout=4")
 	n.ends(metal.VerbManage, metal.Manageable, soon)
 	m.silence(true)

@@ -27,7 +27,7 @@ import (
 // TestBootHost boots a machine from an ISO that a boot host serves: a process that connects to nobody, and serves
 // nothing any more when the operation has ended.
 func TestBootHost(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	peers, push := free(t, "127.0.0.1"), free(t, "127.0.0.1")
 	s := serve(t, "127.0.0.1", "deploy.boot_hosts=boot1=https://"+push)
 	c := &cluster{t: t, one: s}
@@ -222,7 +222,7 @@ func sockets(pid int) (out []string) {
 
 // TestABootHostSaysWhatItNeeds starts it without what it needs.
 func TestABootHostSaysWhatItNeeds(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	for want, args := range map[string][]string{
 		"has no certificate yet":          {"--roles", "boot", "--peer-listen", "127.0.0.1:0"},
 		"nobody could push anything here": {"--roles", "boot"},

@@ -38,7 +38,7 @@ const (
 // machine's own loopback, where the boot host is not: our agent calls that door. The conductor's ways to the BMC and to the
 // agent's commands are relays as well, from the control plane outwards.
 func TestBootHostIsCutOff(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	boot, wall, control := namespace(t, "boot"), namespace(t, "wall"), namespace(t, "control")
 	boot.cable(t, machineSide, "", bootOutside)
 	boot.cable(t, wallOutside, string(wall), bootInside)

@@ -36,6 +36,7 @@ func TestDemoOfAPartition(t *testing.T) {
 // runDemo runs a whole demo and gives what it told.
 func runDemo(t *testing.T, name, subnet string, more ...string) string {
 	labOnly(t)
+	guestImage(t) // the demo makes it, too, and must not while another test does
 	dir := t.TempDir()
 	var told bytes.Buffer
 	keep, err := os.Create(filepath.Join(t.ArtifactDir(), "demo.log")) // go test -artifacts keeps it

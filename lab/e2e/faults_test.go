@@ -47,7 +47,7 @@ func (n *node) live() bool {
 // TestFaultsOfBMCs: each fault of a BMC ends in an operation that is done, or failed with what is wrong and what to do;
 // and a healthy machine that is cleaned at the same time notices nothing.
 func TestFaultsOfBMCs(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	newPair := pairs(t)
 	for _, row := range []struct {
 		name   string
@@ -113,7 +113,7 @@ func (m *machine) forgetSessions() { m.ctl.ExpireSessions() }
 
 // TestSettingsOfBMCs: an instance gets Secure Boot as it was promised, or its deploy fails and says why.
 func TestSettingsOfBMCs(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	newPair := pairs(t)
 	for _, row := range []struct {
 		name  string
@@ -181,7 +181,7 @@ func (m *machine) secure() bool {
 // TestFortyDeadBMCs: more BMCs that take a connection and say nothing than there are workers. A healthy node is managed
 // and cleaned while they are still waited for.
 func TestFortyDeadBMCs(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	s := serve(t, "127.0.0.1")
 	s.ramdisk()
 	s.start()

@@ -20,7 +20,6 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/image"
 	"ingot/internal/seed"
-	debian "ingot/lab/guest"
 )
 
 const (
@@ -40,10 +39,7 @@ func TestDebianInEveryForm(t *testing.T) {
 		return
 	}
 	labOnly(t)
-	img, err := debian.Build(t.Context(), debian.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := guestImage(t)
 	dir := t.TempDir()
 	web := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer web.Close()

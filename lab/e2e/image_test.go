@@ -11,7 +11,7 @@ import (
 
 // TestBadImages deploys what must not be deployed, and then, on the same machine, what may.
 func TestBadImages(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	good := wholeDisk(16 * mib)
 	for _, c := range []struct {
 		name, sum string

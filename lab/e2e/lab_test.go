@@ -34,6 +34,7 @@ func labOnly(t *testing.T) {
 	case os.Geteuid() != 0:
 		t.Skip("skipped: the lab needs root, for a network namespace and taps")
 	}
+	takePlace(t)
 }
 
 // TestMachine takes one QEMU machine of 512 MiB, with Secure Boot on, through what TestBadImages,
@@ -333,17 +334,5 @@ func packed(t *testing.T, raw []byte) []byte {
 // buildRamdisk makes the real deploy ramdisk. Fetched packages are kept in the user's cache directory.
 func buildRamdisk(t *testing.T, out string) {
 	t.Helper()
-	_, err := ramdisk.Build(t.Context(), ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Work: ramdiskCache(),
-		Say: func(line string) { t.Log(line) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func ramdiskCache() string {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = "/var/cache"
-	}
-	return filepath.Join(cache, "ingot", "ramdisk")
+	makeRamdisk(t, ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out})
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +16,9 @@ import (
 // scratch is removed when all tests are over; "" until something is built.
 var scratch string
 
-// atOnce is how many tests run at a time. They wait for other processes far more than they compute.
-const atOnce = "16"
+// atOnce is how many tests run at a time. They wait for other processes far more than they compute; those with QEMU machines
+// wait for each other, too.
+const atOnce = "26"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -34,6 +36,28 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// besides are the tests that emulate their machines in a process: many of them run side by side.
+var besides sync.WaitGroup
+
+// beside runs a test beside others. Every test of the package has said so before the first of them goes on.
+func beside(t *testing.T) {
+	besides.Add(1)
+	t.Cleanup(besides.Done)
+	t.Parallel()
+}
+
+// places are where QEMU machines stand. One computes all the time, so there are as many as processors.
+var places = make(chan struct{}, runtime.NumCPU())
+
+// takePlace runs a test with a QEMU machine when those without are over and a place is free.
+func takePlace(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	besides.Wait()
+	places <- struct{}{}
+	t.Cleanup(func() { <-places })
 }
 
 // build makes ingot and ingot-agent as `make build` does, once for all tests.

@@ -343,11 +343,7 @@ func unsignedRamdisk(t *testing.T, out string) {
 	if err := os.RemoveAll(out); err != nil {
 		t.Fatal(err)
 	}
-	_, err = ramdisk.Build(t.Context(), ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Work: work, Kernel: cut, Modules: modules[0],
-		Say: func(line string) { t.Log(line) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	makeRamdisk(t, ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Kernel: cut, Modules: modules[0]})
 }
 
 // startable is a raw image of 256 MiB that says so when firmware starts it: by UEFI with shim and GRUB, under Secure Boot too,

@@ -77,7 +77,7 @@ func inCluster(t *testing.T) (*cluster, *server, *machine, *node) {
 // TestASecretBetweenTwoServers deploys with a secret value that one process takes and another gives to the machine.
 // Between them there is only TLS, and the value is in nothing that either of them leaves anywhere.
 func TestASecretBetweenTwoServers(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c, two, m, n := inCluster(t)
 	given := m.plug()
 	n.available(soon)
@@ -145,7 +145,7 @@ func TestASecretBetweenTwoServers(t *testing.T) {
 // TestAForeignCertificateIsRefused shows the peer listener of a running server certificates of other authorities,
 // and none: it answers with nothing.
 func TestAForeignCertificateIsRefused(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c := newCluster(t)
 	two := c.conductor("two")
 	foreign := t.TempDir()
@@ -194,7 +194,7 @@ func speak(at string, certs ...tls.Certificate) (string, error) {
 // TestSecretsDieWithTheirServer kills the server that keeps the value before it is needed. The deployment fails and
 // says which value to give again.
 func TestSecretsDieWithTheirServer(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c, _, m, n := inCluster(t)
 	m.plug()
 	n.available(soon)

@@ -42,7 +42,7 @@ func plant(t *testing.T, path, content string) {
 
 // TestPluginStopsACleaning cleans a machine whose firmware is not approved, and then once more when it is.
 func TestPluginStopsACleaning(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	const limit = time.Minute
 	m, n := simulated(t)
 	for name, text := range map[string]string{"sys_vendor": "Acme", "product_name": "A1", "bios_version": "2.0"} {

@@ -43,7 +43,7 @@ func withBootHost(t *testing.T, options ...string) (s, b *server) {
 // one with a certificate of its own, one that boots an earlier boot's ISO. Each is refused, the history says why, and none is
 // told its node or given a command. The agent refuses whoever does not show the commander's certificate, and says so.
 func TestPolledMachines(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	at := free(t, "127.0.0.1")
 	_, port, err := net.SplitHostPort(at)
 	if err != nil {

@@ -105,26 +105,15 @@ func (x *tenants) build(host string) {
 	t := x.t
 	t.Helper()
 	dir := t.TempDir()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = "/var/cache"
-	}
-	work, prober := filepath.Join(cache, "ingot", "ramdisk"), filepath.Join(dir, "add", pluginDir, "prober")
+	work, prober := ramdiskCache(), filepath.Join(dir, "add", pluginDir, "prober")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", prober, "./testdata/prober")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the prober: %v\n%s", err, out)
 	}
 	guest := filepath.Join(dir, "guest")
-	for _, o := range []ramdisk.Options{
-		{Agent: program(t, "ingot-agent"), Out: filepath.Join(x.server.data, "ramdisk"), Add: []string{filepath.Join(dir, "add")}},
-		{Agent: prober, Out: guest},
-	} {
-		o.Work = work
-		if _, err := ramdisk.Build(t.Context(), o); err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeRamdisk(t, ramdisk.Options{Agent: program(t, "ingot-agent"), Out: filepath.Join(x.server.data, "ramdisk"), Add: []string{filepath.Join(dir, "add")}})
+	makeRamdisk(t, ramdisk.Options{Agent: prober, Out: guest})
 	subnet := strings.TrimSuffix(host, ".1")
 	grub := "set timeout=0\nlinux /kernel console=ttyS0 no_timer_check panic=0 prober.subnet=" + subnet + "\ninitrd /initramfs\nboot\n"
 	disk := packed(t, x.disk(work, guest, grub))

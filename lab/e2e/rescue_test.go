@@ -102,6 +102,7 @@ func newRescued(t *testing.T) *rescued {
 	c := lab.Defaults()
 	c.Name, c.Dir, c.DiskGiB, c.MemoryMiB, c.Switch, c.Program = "rescue", t.TempDir(), 3, rescueMemory, true, program(t, "ingot")
 	c.Images, c.Subnet = t.TempDir(), netip.MustParsePrefix("198.18.94.0/24")
+	guestImage(t)
 	if _, err := labguest.Build(t.Context(), labguest.Options{Out: c.Images}); err != nil {
 		t.Fatal(err)
 	}
@@ -166,11 +167,7 @@ func switched(s *lab.SwitchState) []string {
 // buildDebian makes the real rescue ramdisk. Its packages, as installed, are kept in the user's cache directory.
 func buildDebian(t *testing.T, s *server) {
 	t.Helper()
-	_, err := ramdisk.Build(t.Context(), ramdisk.Options{Kind: depot.KindDebian, Agent: program(t, "ingot-agent"), Out: ramdisk.Folder(s.data, depot.KindDebian),
-		Work: ramdiskCache(), Say: func(line string) { t.Log(line) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	makeRamdisk(t, ramdisk.Options{Kind: depot.KindDebian, Agent: program(t, "ingot-agent"), Out: ramdisk.Folder(s.data, depot.KindDebian)})
 }
 
 // ingot runs a command of the server's command line and gives its standard output.

@@ -11,7 +11,7 @@ import (
 
 // TestKilledWhileWriting kills the server in the middle of writing an image, and starts it again.
 func TestKilledWhileWriting(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := simulated(t)
 	n.available(soon)
 	i := serveImages(t, "127.0.0.1", wholeDisk(16*mib), 0)
@@ -40,7 +40,7 @@ func TestKilledWhileWriting(t *testing.T) {
 // TestKilledAgainAndAgain takes a machine through its whole life and kills the server at every step that is seen
 // under way. Nothing is lost by it and nothing is done twice.
 func TestKilledAgainAndAgain(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	// A request whose effect was not seen is asked again after this long.
 	m, n := simulated(t, "conductor.power_state_change_timeout=3")
 	i := serveImages(t, "127.0.0.1", wholeDisk(8*mib), 0)

@@ -42,7 +42,7 @@ func (s *server) says(words ...string) {
 // TestAnotherServerFinishesAnImage ends or stops a conductor in the middle of writing an image. Another one goes on;
 // nothing is done twice, also when the stopped one wakes up.
 func TestAnotherServerFinishesAnImage(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	for name, stop := range map[string]func(*server){"frozen": (*server).freeze, "killed": (*server).kill} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +82,7 @@ func TestAnotherServerFinishesAnImage(t *testing.T) {
 // TestAFrozenPowerAction stops a conductor in the middle of a power action, for longer than its lease, while another
 // takes over; then it wakes up. The machine is switched on once.
 func TestAFrozenPowerAction(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c, two, m, n := inCluster(t)
 	n.ends(metal.VerbManage, metal.Manageable, soon)
 	before := m.asked()
@@ -110,7 +110,7 @@ func TestAFrozenPowerAction(t *testing.T) {
 // TestAConductorLosesItsDatabase cuts a conductor's way to the database in the middle of a power action, while
 // another takes over. It stops by itself, and goes on when the way is back; the machine is switched on once.
 func TestAConductorLosesItsDatabase(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c := newCluster(t)
 	database, way := c.throughLine()
 	two := c.conductorOn(database, "two")
@@ -153,7 +153,7 @@ func (n *node) until(step string) {
 
 // TestConductorGroups has two conductors of two groups: each works for its own nodes alone.
 func TestConductorGroups(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	c := newCluster(t)
 	c.conductor("two")
 	c.conductor("three", "conductor.conductor_group=far")

@@ -55,7 +55,7 @@ func (n *node) set(path string, v any) {
 
 // TestUpstreamsAgent: a node whose ramdisk has an ironic-python-agent goes the whole way and back.
 func TestUpstreamsAgent(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := upstream(t)
 	n.available(soon)
 	m.clean()
@@ -90,7 +90,7 @@ func TestUpstreamsAgent(t *testing.T) {
 
 // TestUpstreamsAgentFails: its words reach last_error, and its logs are kept.
 func TestUpstreamsAgentFails(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := upstream(t)
 	n.available(soon)
 	i := serveImages(t, "127.0.0.1", wholeDisk(8*mib), 0)
@@ -104,7 +104,7 @@ func TestUpstreamsAgentFails(t *testing.T) {
 
 // TestUpstreamsTokenIsGivenOnce: a second agent on the same boot finds the token gone, and the machine is given up.
 func TestUpstreamsTokenIsGivenOnce(t *testing.T) {
-	t.Parallel()
+	beside(t)
 	m, n := upstream(t, "conductor.clean_callback_timeout=5")
 	n.ends(metal.VerbManage, metal.Manageable, soon)
 	m.silence(true) // the machine boots, and something else asks in its name
