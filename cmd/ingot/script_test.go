@@ -3,10 +3,8 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ingot/lab/bmc"
+	"ingot/lab/ports"
 )
 
 // TestMain makes the test binary itself the program ingot of the scripts.
@@ -72,17 +71,7 @@ func setup(e *testscript.Env) error {
 }
 
 // free finds a loopback address where nobody listens now.
-// It is below the ports that the kernel gives to outgoing connections: one of those may take a port in the
-// moment before the server does.
-func free() (string, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
-		if err == nil {
-			return l.Addr().String(), l.Close()
-		}
-	}
-	return "", errors.New("no port is free")
-}
+func free() (string, error) { return ports.Free("127.0.0.1") }
 
 // disk is the smallest thing that is a whole-disk image: a partition table with one partition, and 2 MiB.
 func disk() []byte {

@@ -29,6 +29,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/policy"
 	"ingot/internal/secret"
+	"ingot/lab/ports"
 )
 
 // cloud is a real Keystone of Debian's package, on loopback and in a folder of its own, behind a proxy that counts.
@@ -91,12 +92,11 @@ func newKeys(t *testing.T, dir string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := ports.Free("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_, port, _ := net.SplitHostPort(a)
 	return port
 }
 

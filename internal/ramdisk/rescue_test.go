@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/depot"
 	"ingot/internal/secret"
+	"ingot/lab/ports"
 )
 
 const (
@@ -257,12 +257,11 @@ func bootRescue(t *testing.T, dir, out string) *rescued {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := ports.Free("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return a
 }
 
 // refuses: before the machine is handed over nobody logs in, and of the agent's commands there are rescue's.

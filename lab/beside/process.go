@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ingot/lab/ports"
 )
 
 const (
@@ -126,16 +128,19 @@ func tail(file string) string {
 
 // freePorts finds TCP ports of loopback that nothing listens on at the moment.
 func freePorts(n int) ([]int, error) {
-	var ports []int
+	var found []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		a, err := ports.Free("127.0.0.1")
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // after the last, so that none is given twice
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		at, err := net.ResolveTCPAddr("tcp", a)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, at.Port)
 	}
-	return ports, nil
+	return found, nil
 }
 
 // Usage is what a server has used, all its processes together.

@@ -3,8 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"ingot/internal/client"
+	"ingot/lab/ports"
 )
 
 // server is `ingot serve` as a process, on a data folder of its own. Its addresses stay the same when it is
@@ -53,19 +52,14 @@ func serve(t *testing.T, host string, options ...string) *server {
 	return s
 }
 
-// free finds an address where nobody listens now. It is below the ports that the kernel gives to outgoing
-// connections: one of those may take a port in the moment before the server does.
+// free finds an address where nobody listens now.
 func free(t *testing.T, host string) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(10_000+rand.IntN(20_000))))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
+	a, err := ports.Free(host)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no port is free on %s", host)
-	return ""
+	return a
 }
 
 // start runs the process and returns when it answers.

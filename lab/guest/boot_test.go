@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"ingot/lab/ports"
 )
 
 // labOnly skips what needs root and an emulated machine, and says so.
@@ -154,12 +155,10 @@ func boot(t *testing.T, ctx context.Context, dir, disk, drive string) string {
 	if err := os.WriteFile(nvram, vars, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := ports.Free("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-machine", "q35,smm=on", "-accel", "tcg,thread=multi", "-m", "512", "-smp", "2",
 		"-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot", "-device", "virtio-rng-pci",
 		"-global", "driver=cfi.pflash01,property=secure,value=on",

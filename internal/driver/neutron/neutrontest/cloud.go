@@ -18,6 +18,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // switches the databases to WAL
+
+	"ingot/lab/ports"
 )
 
 //go:embed keystone.py
@@ -223,12 +225,11 @@ func (c *Cloud) database(name string) {
 
 func (c *Cloud) freePort() string {
 	c.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	a, err := ports.Free("127.0.0.1")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_, port, _ := net.SplitHostPort(a)
 	return port
 }
 
