@@ -60,7 +60,7 @@ func TestWrongPassword(t *testing.T) {
 	i := serveImages(t, "127.0.0.1", wholeDisk(8*mib), 0)
 	n.wants(i.url+"gated", sum(i.good))
 	n.ask(metal.VerbActive)
-	n.writes(0.1)
+	n.writes(0.1, soon)
 	m.ctl.ExpireSessions()
 	m.fault(bmc.Fault{Name: bmc.WrongPassword})
 	i.openGate()
@@ -80,7 +80,7 @@ func TestBMCGoneMidway(t *testing.T) {
 	i := serveImages(t, "127.0.0.1", wholeDisk(8*mib), 0)
 	n.wants(i.url+"gated", sum(i.good))
 	n.ask(metal.VerbActive)
-	n.writes(0.1)
+	n.writes(0.1, soon)
 	m.fault(bmc.Fault{Name: bmc.Gone})
 	i.openGate()
 	await(t, soon, "the failure", func() (bool, error) {

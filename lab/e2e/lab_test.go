@@ -253,7 +253,7 @@ func (x *labNode) killed() {
 	before = x.asked()
 	x.wants(x.images.url+"gated", sum(x.images.good))
 	x.ask(metal.VerbActive)
-	x.writes(0.1)
+	x.writes(0.1, later)
 	x.kill()
 	x.start()
 	x.images.openGate()

@@ -51,7 +51,7 @@ func (x *netLab) rescues(iface string, prints *regexp.Regexp) {
 		t.Fatal(err)
 	}
 	from := x.consoleLength()
-	cmd := exec.CommandContext(t.Context(), program(t, "ingot"), "node", "rescue", x.name, "--generate", "--wait", "--timeout", "12m")
+	cmd := exec.CommandContext(t.Context(), program(t, "ingot"), "node", "rescue", x.name, "--generate", "--wait", "--timeout", "25m")
 	cmd.Env = append(os.Environ(), "INGOT_ENDPOINT=http://"+x.api)
 	var said strings.Builder
 	cmd.Stderr = &said

@@ -203,7 +203,7 @@ func TestSecretsDieWithTheirServer(t *testing.T) {
 	if err := n.licence("canary"+rand.Text(), nil); err != nil {
 		t.Fatal(err)
 	}
-	n.writes(0.1)
+	n.writes(0.1, soon)
 	c.one.kill()
 	c.one.start()
 	i.openGate()

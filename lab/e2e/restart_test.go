@@ -4,6 +4,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"ingot/internal/metal"
 	"ingot/lab/bmc"
@@ -25,7 +26,7 @@ func TestKilledWhileWriting(t *testing.T) {
 	before = m.asked()
 	n.wants(i.url+"gated", sum(i.good))
 	n.ask(metal.VerbActive)
-	n.writes(0.1)
+	n.writes(0.1, soon)
 	n.kill()
 	n.start()
 	i.openGate()
@@ -133,9 +134,9 @@ func (m *machine) fault(list ...bmc.Fault) {
 }
 
 // writes waits until `why` says that more than this part of the image was written.
-func (n *node) writes(part float64) {
+func (n *node) writes(part float64, limit time.Duration) {
 	n.t.Helper()
-	await(n.t, soon, "an image half written", func() (bool, error) {
+	await(n.t, limit, "an image half written", func() (bool, error) {
 		w, err := n.Why(n.t.Context(), n.name)
 		if err != nil || w.Step != "write image" || w.Progress == nil || w.Progress.Total == 0 {
 			return false, err

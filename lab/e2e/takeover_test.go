@@ -59,7 +59,7 @@ func TestAnotherServerFinishesAnImage(t *testing.T) {
 			n.wants(i.url+"gated", sum(i.good))
 			before = m.asked()
 			n.ask(metal.VerbActive)
-			n.writes(0.1)
+			n.writes(0.1, soon)
 			stop(two)
 			c.conductor("three")
 			i.openGate()
