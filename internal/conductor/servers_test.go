@@ -223,10 +223,10 @@ func (s *servers) told(got claimed) {
 
 // TestThreeServers kills the conductor that has the operation at every save of every plan, before and after the
 // commit, while two others run. One of them takes over within a lease and a look; the end and the effects on the
-// machine are those of an undisturbed run.
+// machine are those of an undisturbed run. What a plan's variants differ in, TestPlans kills a conductor at.
 func TestThreeServers(t *testing.T) {
 	pgtest.Shared(t) // skips where there is none
-	for _, j := range journeys {
+	for _, j := range ofEachPlan(journeys) {
 		t.Run(j.name, func(t *testing.T) {
 			t.Parallel()
 			var p deathPlaces
