@@ -73,7 +73,7 @@ var readingExamples = []example{
 	{route: "GET /v1/conductors"}, {route: "GET /v1/conductors/{hostname}", path: "/v1/conductors/c1"},
 	{route: "GET /v1/lookup", path: "/v1/lookup?addresses=52:54:00:00:00:99"},
 	{route: "GET /ingot/v1/policy", shape: true}, {route: "GET /ingot/v1/policy/explain", path: "/ingot/v1/policy/explain?rule=node:get&node={node}&roles=reader&project=team-a"},
-	{route: "GET /ingot/v1/servers", shape: true}, {route: "GET /ingot/v1/nodes/{node}/why"}, {route: "GET /ingot/v1/nodes/{node}/events", path: "/ingot/v1/nodes/{child}/events"},
+	{route: "GET /ingot/v1/servers", shape: true}, {route: "GET /ingot/v1/nodes/{node}/why"}, {route: "GET /ingot/v1/nodes/{node}/security"}, {route: "GET /ingot/v1/nodes/{node}/events", path: "/ingot/v1/nodes/{child}/events"},
 	{route: "GET /v1/nodes/{node}/operation", shape: true}, {route: "GET /v1/operations", shape: true}, {route: "GET /v1/events", path: "/v1/events?node={child}"},
 	{route: "GET /v1/doctor", shape: true}, {route: "GET /ingot/v1/debug/{dump}", path: "/ingot/v1/debug/nothing"},
 	{route: "GET /ingot/v1/nodes/{node}/erasure"}, {route: "GET /ingot/v1/erasure/keys", shape: true},

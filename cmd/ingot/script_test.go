@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 	for _, kind := range []string{"offline", "server"} {
 		t.Run(kind, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{Dir: "testdata/" + kind, Setup: setup,
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up, "until": until}})
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){"up": up, "until": until, "fault": plantFault}})
 		})
 	}
 }
@@ -58,6 +58,7 @@ func setup(e *testscript.Env) error {
 	}
 	e.Defer(func() { _ = b.Close() })
 	e.Setenv("BMC", b.URL())
+	e.Values[bmcKey{}] = b
 	e.Setenv("TZ", "UTC")
 	for _, name := range []string{"API", "AGENT", "BOOT"} {
 		address, err := free()
@@ -68,6 +69,20 @@ func setup(e *testscript.Env) error {
 	}
 	e.Setenv("INGOT_ENDPOINT", "http://"+e.Getenv("API"))
 	return nil
+}
+
+type bmcKey struct{}
+
+// plantFault: the emulated BMC has these faults from now on, and no others.
+func plantFault(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: fault [NAME...]")
+	}
+	var list []bmc.Fault
+	for _, name := range args {
+		list = append(list, bmc.Fault{Name: name})
+	}
+	ts.Check(ts.Value(bmcKey{}).(*bmc.BMC).SetFaults(list...))
 }
 
 // free finds a loopback address where nobody listens now.

@@ -190,6 +190,7 @@ var described = withVendor(map[string]description{
 	"GET /ingot/v1/servers":                  {about: "Lists the servers of this installation.", gives: keys("servers", listOf(like[serverView]()))},
 	"DELETE /ingot/v1/servers/{server}":      {about: "Ends the trust in a server's certificates."},
 	"GET /ingot/v1/nodes/{node}/why":         {about: "Says what a node is doing, and what it waits for.", gives: like[metal.Why]()},
+	"GET /ingot/v1/nodes/{node}/security":    {about: "Says what the machine's BMC tells of its security: an answer (yes, no, unknown) and advice to each question, and the certificates of Secure Boot.", gives: like[metal.SecurityReport]()},
 	"GET /ingot/v1/nodes/{node}/events":      {about: "The feed of a node's events; a stream, if the request accepts text/event-stream.", gives: feedSchema},
 	"GET /v1/nodes/{node}/operation":         {about: "Shows the live operation of a node, or the last.", gives: like[metal.Operation]()},
 	"GET /v1/operations":                     {about: "Lists the live operations, oldest first.", gives: keys("operations", listOf(like[metal.Operation]()))},

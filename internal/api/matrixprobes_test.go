@@ -112,6 +112,7 @@ var nodeProbes = []probe{
 	{"node:traits:delete", del, aNode + "/traits", "", nil},
 	{"node:get", get, aNode + "/children", "", nil},
 	{"ingot:node:why", get, "/ingot/v1/nodes/{node}/why", "", nil},
+	{"ingot:node:security", get, "/ingot/v1/nodes/{node}/security", "", nil},
 	{"ingot:node:erasure", get, "/ingot/v1/nodes/{node}/erasure", "", nil},
 	{"ingot:node:events", get, "/ingot/v1/nodes/{node}/events", "", nil},
 	{"ingot:node:logs", get, "/ingot/v1/nodes/{node}/logs", "", nil},

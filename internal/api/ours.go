@@ -20,6 +20,15 @@ func (c *call) why() (answer, error) {
 	return answer{status: http.StatusOK, json: w}, nil
 }
 
+// security answers metal.SecurityReport, as the BMC tells it now.
+func (c *call) security() (answer, error) {
+	r, err := c.s.Security(c.r.Context(), c.caller(), c.node())
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{status: http.StatusOK, json: r}, nil
+}
+
 // operation answers metal.Operation: the live operation of a node, or the last.
 func (c *call) operation() (answer, error) {
 	o, err := c.s.Operation(c.r.Context(), c.caller(), c.node())

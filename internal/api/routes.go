@@ -209,6 +209,7 @@ var routes = slices.Concat(discovery, vendorRoutes(), []route{
 	{method: post, path: "/v1/events", rule: "events:post", min: 54, do: (*call).networkEvents},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs", rule: "ingot:node:logs", do: (*call).logs},
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
+	{method: get, path: "/ingot/v1/nodes/{node}/security", rule: "ingot:node:security", do: (*call).security},
 	{method: get, path: "/ingot/v1/nodes/{node}/erasure", rule: "ingot:node:erasure", do: (*call).erasure},
 	{method: get, path: "/ingot/v1/erasure/keys", rule: "ingot:erasure:keys", do: (*call).erasureKeys},
 })

@@ -73,7 +73,7 @@ func (a *app) nodeSecureBoot() *cobra.Command {
 		w.flags(c)
 		cmds = append(cmds, c)
 	}
-	return a.group("secure-boot", "Whether a machine's firmware runs only what its keys sign", cmds...)
+	return a.group("secure-boot", "Whether a machine's firmware runs only what its keys sign", append(cmds, a.nodeSecureBootKeys())...)
 }
 
 // completeThen completes a node's name and then one of words.

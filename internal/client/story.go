@@ -28,6 +28,15 @@ func (c *Client) Why(ctx context.Context, ident string) (*metal.Why, error) {
 	return &w, c.get(ctx, storyPath(ident, "/why"), nil, &w)
 }
 
+// Security asks what the BMC of a node tells of its security.
+func (c *Client) Security(ctx context.Context, ident string) (*metal.SecurityReport, error) {
+	if ident == "" {
+		return nil, missing("node")
+	}
+	var r metal.SecurityReport
+	return &r, c.get(ctx, storyPath(ident, "/security"), nil, &r)
+}
+
 // Operation tells of a node's live operation or, if there is none, of the last.
 func (c *Client) Operation(ctx context.Context, ident string) (*metal.Operation, error) {
 	if ident == "" {

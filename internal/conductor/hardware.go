@@ -144,6 +144,13 @@ type Network interface {
 	Addresses(ctx context.Context, n *metal.Node, mac string, role metal.NetworkRole) ([]netip.Addr, error)
 }
 
+// Guard tells how well a machine's firmware and its BMC are kept from the machine's user and from strangers.
+type Guard interface {
+	Security(ctx context.Context, n *metal.Node) (metal.SecurityReport, error)
+	// Warnings are sentences about what is unwise, none where that cannot be found out.
+	Warnings(ctx context.Context, n *metal.Node) []string
+}
+
 // Vendor is what only this driver does.
 type Vendor interface {
 	VendorMethods(n *metal.Node) map[string]metal.VendorMethod

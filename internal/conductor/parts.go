@@ -34,6 +34,7 @@ type Part struct {
 	Terminal   Terminal
 	NMI        Interrupter
 	Lights     Lights
+	Guard      Guard
 	Vendor     Vendor
 	Network    Network // nil: the machine stays on the network that it is cabled to
 
@@ -122,6 +123,7 @@ func (h *Part) take(p Part) {
 	h.Settings, h.Components, h.RAID = either(h.Settings, p.Settings), either(h.Components, p.Components), either(h.RAID, p.RAID)
 	h.Drives, h.Terminal, h.NMI = either(h.Drives, p.Drives), either(h.Terminal, p.Terminal), either(h.NMI, p.NMI)
 	h.Lights, h.Vendor = either(h.Lights, p.Lights), either(h.Vendor, p.Vendor)
+	h.Guard = either(h.Guard, p.Guard)
 	h.Network, h.NetBoot = either(h.Network, p.Network), either(h.NetBoot, p.NetBoot)
 	h.ByHand, h.Rescues = h.ByHand || p.ByHand, h.Rescues || p.Rescues
 	if p.Deploys != Nothing {

@@ -116,6 +116,7 @@ var plans = map[metal.Plan]*plan{
 	metal.PlanBootKinds: &bootKindsPlan,
 	metal.PlanBootMode:  &bootModePlan,
 	metal.PlanSecure:    &secureBootPlan,
+	metal.PlanSecurity:  &securityPlan,
 
 	metal.PlanAttachMedia: &attachMediaPlan,
 	metal.PlanDetachMedia: &detachMediaPlan,

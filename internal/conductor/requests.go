@@ -44,6 +44,10 @@ func (r *runner) validate(ctx context.Context, op *Op) (Outcome, error) {
 			out["network"] = metal.Validation{Result: &no, Reason: sentence(err)}
 		}
 	}
+	if v := out["management"]; *v.Result && r.hw.Guard != nil {
+		v.Reason = strings.Join(r.guardWarnings(ctx, op), " ")
+		out["management"] = v
+	}
 	return done, op.Answer(out)
 }
 

@@ -28,6 +28,7 @@ const (
 	PlanBootKinds   Plan = "list boot devices"
 	PlanBootMode    Plan = "set boot mode"
 	PlanSecure      Plan = "set secure boot"
+	PlanSecurity    Plan = "report security"
 
 	PlanAttachMedia Plan = "attach virtual media"
 	PlanDetachMedia Plan = "detach virtual media"

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -27,6 +28,36 @@ func (s *Service) SetSecureBoot(ctx context.Context, c Caller, ident string, on 
 	return s.setFirmware(ctx, c, ident, "node:set_secure_boot", metal.PlanSecure, metal.Ask{SecureBoot: &on}, what)
 }
 
+// canSecure refuses at once what could not work: a management interface that switches nothing, and Secure Boot for a node
+// that is known to boot by BIOS. What the machine's BMC says comes later, and is in last_error.
+func canSecure(n *metal.Node, ask metal.Ask) error {
+	if ask.SecureBoot == nil {
+		return nil
+	}
+	if n.Interface("management") == "noop" {
+		return noSecureBoot(n)
+	}
+	general, err := metal.Capabilities(n.Properties["capabilities"])
+	if err != nil || !*ask.SecureBoot {
+		return nil // what is wrong with the capabilities is said where they are used
+	}
+	if n.BootMode == metal.BIOS || strings.EqualFold(general["boot_mode"], metal.BIOS) {
+		return fault.New(fault.Invalid, "Secure Boot needs boot mode uefi, and node %s boots in mode bios: set the boot mode to uefi first.", n.UUID)
+	}
+	return nil
+}
+
+func noSecureBoot(n *metal.Node) error {
+	return fault.New(fault.Invalid, "Driver %s does not support Secure Boot with the management interface %q: use a driver that does, such as redfish, or switch it in the firmware's setup.",
+		n.Driver, n.Interface("management"))
+}
+
+// Security asks the machine's BMC how well its firmware is kept from its user.
+func (s *Service) Security(ctx context.Context, c Caller, ident string) (metal.SecurityReport, error) {
+	var out metal.SecurityReport
+	return out, s.answer(ctx, c, ident, "ingot:node:security", metal.PlanSecurity, false, metal.Ask{}, &out)
+}
+
 // setFirmware writes the operation; what becomes of it is in the node's states, a failure in its last_error. A node that
 // is on its way to somewhere is held, by whatever moves it. Source: rest-api reference §2.3.
 func (s *Service) setFirmware(ctx context.Context, c Caller, ident string, rule policy.Rule, plan metal.Plan, ask metal.Ask, what string) error {
@@ -42,7 +73,14 @@ func (s *Service) setFirmware(ctx context.Context, c Caller, ident string, rule 
 		if live != nil || metal.States[n.ProvisionState].Kind != metal.Stable {
 			return locked(n, live)
 		}
-		if _, err := s.hardware(tx, n.Driver, n.ConductorGroup); err != nil {
+		hw, err := s.hardware(tx, n.Driver, n.ConductorGroup)
+		if err == nil {
+			err = built(n, hw, "management")
+		}
+		if err == nil {
+			err = canSecure(n, ask)
+		}
+		if err != nil {
 			return err
 		}
 		if err := tx.CreateOperation(newOperation(n, plan, string(plan), c, ask)); err != nil {

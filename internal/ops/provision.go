@@ -310,6 +310,12 @@ func prepareDeploy(n *metal.Node, drive any, rules image.Rules) error {
 		return fault.New(fault.Invalid, "configdrive must be a string or an object.")
 	}
 	n.InstanceInfo = secret.NewMap(info)
+	switch wish, err := metal.WishOf(n); {
+	case err != nil:
+		return fault.New(fault.Invalid, "Cannot deploy node %s: %s.", n.UUID, err)
+	case wish.SecureBoot && n.Interface("management") == "noop":
+		return noSecureBoot(n)
+	}
 	if n.Interface("deploy") != "direct" {
 		return nil
 	}
@@ -319,9 +325,6 @@ func prepareDeploy(n *metal.Node, drive any, rules image.Rules) error {
 	}
 	if err := rules.CheckDeclared(info); err != nil {
 		return err
-	}
-	if _, err := metal.WishOf(n); err != nil {
-		return fault.New(fault.Invalid, "Cannot deploy node %s: %s.", n.UUID, err)
 	}
 	checksum, _ := info["image_checksum"].(string)
 	value, _ := info["image_os_hash_value"].(string)

@@ -194,6 +194,7 @@ var table = map[Rule]row{
 	"ingot:node:logs":          {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:node:erasure":       {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:erasure:keys":       {nothing, "", "*R *S", ""},
+	"ingot:node:security":      {aNode, "", "SM SS SV OM OS", ""},
 	"ingot:node:operation":     {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:operation:list":     {inOps, "", "*R *S", ""},
 	"ingot:operation:list_all": {inOps, "", "SR SS SV", ""},
