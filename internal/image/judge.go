@@ -122,8 +122,8 @@ func Check(r io.ReaderAt, size int64, o Options) (Info, error) {
 		return info, err
 	}
 	switch end, what := info.End(); {
-	case o.MaxSize > 0 && size > o.MaxSize:
-		return info, fault.New(fault.TooLarge, "The image needs %d bytes but the %s has %d.", size, o.place(), o.MaxSize)
+	case o.MaxSize > 0 && max(size, end) > o.MaxSize:
+		return info, fault.New(fault.TooLarge, "The image needs %d bytes but the %s has %d.", max(size, end), o.place(), o.MaxSize)
 	case size < end:
 		return info, fault.New(fault.Invalid, "The image is cut short: it has %d bytes, its %s ends at byte %d.", size, what, end)
 	}

@@ -30,8 +30,8 @@ type QCOW2File struct {
 	head []byte
 
 	l1     []uint64 // offsets of the L2 tables, 0 for none
-	plain  []plainRun
-	packed []packedCluster
+	plain  long[plainRun]
+	packed long[packedCluster]
 	used   bitmap // clusters that some data belongs to
 	seen   []*watchedRegions
 }
@@ -239,26 +239,6 @@ func (q *QCOW2File) tableRefs() []tableRef {
 	return refs
 }
 
-// Walk sees that every table leads to places within the file, keeping none of it. It is for who only judges, in place of Map.
-func (q *QCOW2File) Walk() error {
-	table, before := make([]byte, q.cluster()), uint64(0)
-	for _, ref := range q.tableRefs() {
-		if ref.off == before {
-			continue // the same one again, for a later part of the disk
-		}
-		before = ref.off
-		if err := q.r.read(table, int64(ref.off)); err != nil {
-			return err
-		}
-		for i := range min(q.perTable(), q.clusters()-int64(ref.index)*q.perTable()) {
-			if _, err := q.place(binary.BigEndian.Uint64(table[8*i:])); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Map reads the tables that say where every cluster belongs.
 func (q *QCOW2File) Map() error {
 	refs := q.tableRefs()
@@ -283,28 +263,11 @@ func (q *QCOW2File) Map() error {
 		}
 	}
 	q.r.buf = nil
-	slices.SortFunc(q.plain, func(a, b plainRun) int { return cmp.Compare(a.host, b.host) })
-	slices.SortFunc(q.packed, func(a, b packedCluster) int {
-		return cmp.Or(cmp.Compare(q.end(a), q.end(b)), cmp.Compare(a.entry(), b.entry()), cmp.Compare(a.guest, b.guest))
+	q.plain.sort(func(a, b *plainRun) int { return cmp.Compare(a.host, b.host) })
+	q.packed.sort(func(a, b *packedCluster) int {
+		return cmp.Or(cmp.Compare(q.end(*a), q.end(*b)), cmp.Compare(a.entry(), b.entry()), cmp.Compare(a.guest, b.guest))
 	})
 	return q.checkShared()
-}
-
-// maxShared is how many clusters of the disk one compressed cluster of the file may stand for.
-const maxShared = 1024
-
-// checkShared refuses a bomb: a few compressed bytes that are a whole disk. Programs that make images write each cluster once.
-func (q *QCOW2File) checkShared() error {
-	n := 0
-	for i := range q.packed {
-		if n++; i == 0 || q.packed[i].entry() != q.packed[i-1].entry() {
-			n = 1
-		}
-		if n > maxShared {
-			return fault.New(fault.Invalid, "The qcow2 image is a decompression bomb: over %d clusters of its disk are one compressed cluster.", maxShared)
-		}
-	}
-	return nil
 }
 
 // end is where a compressed cluster ends in the file.
@@ -327,16 +290,16 @@ func (q *QCOW2File) mapTable(table []byte, first int64) error {
 			continue
 		case plainCluster:
 			host := uint32(e.off >> q.bits)
-			if last := len(q.plain) - 1; last >= 0 && q.plain[last].host+q.plain[last].n == host && q.plain[last].guest+q.plain[last].n == guest {
-				q.plain[last].n++
+			if last := q.plain.last(); last != nil && last.host+last.n == host && last.guest+last.n == guest {
+				last.n++
 			} else {
-				q.plain = append(q.plain, plainRun{host, guest, 1})
+				q.plain.add(plainRun{host, guest, 1})
 			}
 		case compressedCluster:
-			q.packed = append(q.packed, packedCluster{uint32(entry >> 32), uint32(entry), guest})
+			q.packed.add(packedCluster{uint32(entry >> 32), uint32(entry), guest})
 		}
 		q.used.set(int64(guest))
-		if 12*(len(q.plain)+len(q.packed)) > maxMap {
+		if 12*(q.plain.n+q.packed.n) > maxMap {
 			return fault.New(fault.Invalid, "The qcow2 image has too many clusters to be written in bounded memory: "+
 				"convert it with \"qemu-img convert -O qcow2 -o cluster_size=2M\", or give it as raw compressed with zstd.")
 		}

@@ -62,7 +62,7 @@ func parseQCOW2Header(b []byte) (qcow2Header, error) {
 	}
 	h := qcow2Header{version: be.Uint32(b[4:]), bits: uint(be.Uint32(b[20:])), l1Size: be.Uint32(b[36:])}
 	if h.version != 2 && h.version != 3 {
-		return h, fault.New(fault.Invalid, "The image is qcow of version %d, which is not supported: %s.", h.version, toRaw)
+		return h, fault.New(fault.Invalid, "The image is qcow2 of version %d, which is not supported: %s.", h.version, toRaw)
 	}
 	if err := h.features(b); err != nil {
 		return h, err

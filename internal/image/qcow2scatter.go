@@ -16,6 +16,8 @@ const (
 	scatterBlock = 1 << 20
 	// maxWorkers bounds the memory of decoding; more do not help, as the network feeds them.
 	maxWorkers = 8
+	// maxPieces is how many parts of the disk one block of the file may be; without sharing it is 2048 clusters of 512 bytes.
+	maxPieces = 32 << 10
 )
 
 // Scatter reads the whole file from r, from its first byte to its last, and writes every cluster to where it
@@ -48,8 +50,8 @@ func (q *QCOW2File) Scatter(r io.Reader, w io.WriterAt) error {
 // longest is how many bytes before a block a compressed cluster that ends in it may begin.
 func (q *QCOW2File) longest() int {
 	n := int64(0)
-	for _, p := range q.packed {
-		e, _ := q.place(p.entry()) // it was placed before
+	for i := range q.packed.n {
+		e, _ := q.place(q.packed.at(i).entry()) // it was placed before
 		n = max(n, e.n)
 	}
 	return int(n)
@@ -68,10 +70,11 @@ func (q *QCOW2File) unchanged() error {
 
 // stretch is a piece of the file with what is in it.
 type stretch struct {
-	buf    []byte // from byte base of the file on; the first carry bytes are the end of the stretch before
-	base   int64
-	parts  []part
-	packed []packedCluster // ending in it
+	buf   []byte // from byte base of the file on; the first carry bytes are the end of the stretch before
+	base  int64
+	parts []part
+	// the compressed clusters that end in it, from one to before another
+	packed, packedEnd int
 }
 
 // part is bytes of a stretch that go to the disk as they are.
@@ -138,7 +141,9 @@ func (s *scattering) feed(r io.Reader) error {
 		if n < s.block {
 			end = s.pad(next, pos)
 		}
-		s.assign(next, pos-int64(n), end)
+		if err := s.assign(next, pos-int64(n), end); err != nil {
+			return err
+		}
 		before = next.buf
 		s.jobs <- next // never blocks: there are as many places as stretches
 		if n < s.block {
@@ -156,10 +161,10 @@ func (s *scattering) pad(last *stretch, pos int64) int64 {
 }
 
 // assign finds what of the disk is in bytes from to end of the file.
-func (s *scattering) assign(st *stretch, from, end int64) {
+func (s *scattering) assign(st *stretch, from, end int64) error {
 	q := s.q
-	for ; s.nextRun < len(q.plain) && int64(q.plain[s.nextRun].host)<<q.bits < end; s.nextRun++ {
-		s.active = append(s.active, q.plain[s.nextRun])
+	for ; s.nextRun < q.plain.n && int64(q.plain.at(s.nextRun).host)<<q.bits < end; s.nextRun++ {
+		s.active = append(s.active, *q.plain.at(s.nextRun))
 	}
 	st.parts = st.parts[:0]
 	still := s.active[:0]
@@ -167,6 +172,9 @@ func (s *scattering) assign(st *stretch, from, end int64) {
 		begins, ends := int64(run.host)<<q.bits, (int64(run.host)+int64(run.n))<<q.bits
 		first, last := max(begins, from), min(ends, end)
 		to := int64(run.guest)<<q.bits + first - begins
+		if len(st.parts) >= maxPieces {
+			return fault.New(fault.Invalid, "The qcow2 image is a bomb: the same MiB of the file is over %d parts of its disk.", maxPieces)
+		}
 		if n := min(last-first, q.size-to); n > 0 {
 			st.parts = append(st.parts, part{int(first - st.base), int(n), to})
 		}
@@ -175,11 +183,12 @@ func (s *scattering) assign(st *stretch, from, end int64) {
 		}
 	}
 	s.active = still
-	begin := s.nextPacked
-	for s.nextPacked < len(q.packed) && q.end(q.packed[s.nextPacked]) <= end {
+	st.packed = s.nextPacked
+	for s.nextPacked < q.packed.n && q.end(*q.packed.at(s.nextPacked)) <= end {
 		s.nextPacked++
 	}
-	st.packed = q.packed[begin:s.nextPacked]
+	st.packedEnd = s.nextPacked
+	return nil
 }
 
 // work takes stretches until there are no more. After an error it only returns them.
@@ -203,7 +212,8 @@ func (s *scattering) put(st *stretch, decode *clusterDecoder, out *gathered) err
 			return err
 		}
 	}
-	for _, p := range st.packed {
+	for i := st.packed; i < st.packedEnd; i++ {
+		p := s.q.packed.at(i)
 		e, _ := s.q.place(p.entry()) // it was placed before
 		to := int64(p.guest) << s.q.bits
 		cluster, err := out.room(to, int(s.q.cluster()))

@@ -243,7 +243,7 @@ func (d *vmdkDescriptor) extent(line string) error {
 	spec, name, ok := strings.Cut(line, `"`)
 	name, after, closed := strings.Cut(name, `"`)
 	fields := strings.Fields(spec)
-	if !ok || !closed || len(fields) != 3 || strings.TrimSpace(after) != "" {
+	if !ok || !closed || len(fields) != 3 {
 		return fmt.Errorf("its descriptor has an extent that is not known here: %.60q", line)
 	}
 	sectors, err := strconv.ParseUint(fields[1], 10, 50)
@@ -251,9 +251,11 @@ func (d *vmdkDescriptor) extent(line string) error {
 	case err != nil:
 		return fmt.Errorf("its descriptor claims an extent of %.40q sectors", fields[1])
 	case fields[2] != "SPARSE":
-		return fmt.Errorf("its extent is of the type %.40q, whose data is in another file or device", fields[2])
+		return fmt.Errorf("its extent %.80q is of the type %.40q, whose data is in another file or device", name, fields[2])
 	case strings.ContainsAny(name, `/\:`) || name == "" || name == "." || name == "..":
 		return fmt.Errorf("its extent is the path %.80q", name)
+	case strings.TrimSpace(after) != "":
+		return fmt.Errorf("its descriptor has an extent that is not known here: %.60q", line)
 	}
 	d.extents++
 	d.sectors += sectors
