@@ -104,6 +104,9 @@ var impure = []string{"net/http", "net/rpc", "net/smtp", "os", "os/exec", "os/si
 // maySpeak are the rooms on floor 1 that do I/O all the same.
 var maySpeak = []string{"internal/agentapi", "internal/source"}
 
+// mayAsk are packages that a pure room may use all the same: secret asks the kernel to lock its own memory, and no more.
+var mayAsk = map[string]string{"internal/secret": "syscall"}
+
 // formats are the modules that floors 0 and 1 may use: formats, codecs, protocols.
 var formats = []string{
 	"github.com/diskfs/go-diskfs", "github.com/evanphx/json-patch/v5", "github.com/foxboron/go-uefi", "github.com/google/uuid", "github.com/klauspost/compress",
@@ -307,7 +310,7 @@ func TestGroundFloorsArePure(t *testing.T) {
 			switch {
 			case ours(imported):
 			case !strings.Contains(first, "."): // the standard library
-				if slices.Contains(impure, imported) && !slices.Contains(maySpeak, r) {
+				if slices.Contains(impure, imported) && !slices.Contains(maySpeak, r) && mayAsk[r] != imported {
 					t.Errorf("%s imports %s: floors 0 and 1 do no I/O", p.dir(), imported)
 				}
 			case !slices.ContainsFunc(formats, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") }):

@@ -62,8 +62,13 @@ func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
+	dumps := secret.RefuseDumps() // it has the token of its boot
 	if os.Getpid() == 1 {
 		first() // never returns
+	}
+	if dumps != nil {
+		fmt.Fprintln(os.Stderr, "ingot-agent:", dumps)
+		os.Exit(1)
 	}
 	if filepath.Base(os.Args[0]) == installed.Name {
 		os.Exit(installed.Main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,29 +16,22 @@ import (
 
 // openStore opens the database: that of the data folder, which must be this process's own, or the PostgreSQL
 // database that --database or [database] connection names, which servers may share with its key.
-func openStore(ctx context.Context, f serveFlags, c config.Config) (*store.DB, store.Key, error) {
-	keyFile := f.keyFile
-	if keyFile == "" {
-		keyFile = filepath.Join(f.data, "ingot.key")
-	}
+func openStore(ctx context.Context, f serveFlags, c config.Config, keys *keySource) (*store.DB, store.Key, error) {
 	if where := database(f, c); !where.Empty() {
-		key, err := store.LoadKey(keyFile)
+		key, err := keys.key(ctx, "")
 		if err != nil {
 			return nil, store.Key{}, err
 		}
 		db, err := store.OpenPostgres(ctx, where, key)
-		if errors.Is(err, store.ErrSealed) {
-			err = cli.Hint(err, "servers that share a database share its key: copy %s from the first server, or name it with --key-file", keyFile)
-		}
-		return db, key, err
+		return db, key, wrongKeyHint(err, keys)
 	}
 	path := filepath.Join(f.data, "ingot.db")
-	key, err := store.KeyFor(path, keyFile)
+	key, err := keys.key(ctx, path)
 	if err != nil {
 		return nil, store.Key{}, err
 	}
 	db, err := store.OpenSQLite(ctx, path, key)
-	return db, key, err
+	return db, key, wrongKeyHint(err, keys)
 }
 
 // database is the URL of the PostgreSQL database; empty for the data folder's own.
@@ -48,17 +40,6 @@ func database(f serveFlags, c config.Config) secret.Secret {
 		return secret.New(f.database)
 	}
 	return c.Database.Connection
-}
-
-// refuseDumps keeps secrets out of core dumps.
-func refuseDumps() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("refuse core dumps: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // a pattern that pipes dumps ignores the limit
-		return fmt.Errorf("refuse core dumps: %w", err)
-	}
-	return nil
 }
 
 // lockData makes the data folder this process's own: two servers on one SQLite file would both be the

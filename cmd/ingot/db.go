@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,13 +72,6 @@ func (w *dbWork) shared() bool { return !database(w.f, w.c).Empty() }
 
 func (w *dbWork) file() string { return filepath.Join(w.f.data, "ingot.db") }
 
-func (w *dbWork) keyFile() string {
-	if w.f.keyFile != "" {
-		return w.f.keyFile
-	}
-	return filepath.Join(w.f.data, "ingot.key")
-}
-
 // open opens the database as it is.
 func (w *dbWork) open(ctx context.Context) (*store.DB, error) {
 	if w.shared() {
@@ -90,13 +85,14 @@ func (w *dbWork) open(ctx context.Context) (*store.DB, error) {
 }
 
 func (w *dbWork) check(ctx context.Context) error {
-	if _, err := os.Stat(w.keyFile()); err != nil { // LoadKey would make one
-		if _, missing := os.Stat(w.f.data); errors.Is(missing, os.ErrNotExist) {
-			return cli.Hint(fmt.Errorf("the data folder: %w", missing), "--data names the server's data folder, --key-file its key if that is elsewhere")
-		}
-		return cli.Hint(fmt.Errorf("the key file: %w", err), "--key-file names the key; without it the database is worth nothing")
+	source, err := keySourceOf(w.c.Database, w.f.keyFile, w.f.data)
+	if err != nil {
+		return err
 	}
-	key, err := store.LoadKey(w.keyFile())
+	key, err := source.have(ctx)
+	if _, missing := os.Stat(w.f.data); errors.Is(missing, os.ErrNotExist) && err != nil {
+		return cli.Hint(fmt.Errorf("the data folder: %w", missing), "--data names the server's data folder, --key-file its key if that is elsewhere")
+	}
 	if err != nil {
 		return err
 	}
@@ -132,7 +128,23 @@ func (w *dbWork) backup(ctx context.Context, file string) error {
 	if err := store.Backup(ctx, db, file); err != nil {
 		return err
 	}
-	w.say("The database is in %s. What is private in it stays sealed: to restore it you also need the key file, %s. Keep that in another place.", file, w.keyFile())
+	copied, err := store.PlainSQLite(ctx, file)
+	if err != nil {
+		return err
+	}
+	defer copied.Close()
+	key, err := keysOf(ctx, copied)
+	if err != nil {
+		return err
+	}
+	source, err := keySourceOf(w.c.Database, w.f.keyFile, w.f.data)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		key = " " + key
+	}
+	w.say("The database is in %s. What is private in it stays sealed: to restore it you also need the key%s, from %s. Keep that in another place.", file, key, source.where())
 	return nil
 }
 
@@ -152,7 +164,7 @@ func (w *dbWork) restore(ctx context.Context, file string) error {
 			return err
 		}
 		w.tell(tables)
-		return w.needsKey()
+		return w.needsKey(ctx, to)
 	}
 	unlock, err := lockData(w.f.data) // a running server has it
 	if err != nil {
@@ -163,13 +175,36 @@ func (w *dbWork) restore(ctx context.Context, file string) error {
 		return err
 	}
 	w.say("The database %s was made of %s.", w.file(), file)
-	return w.needsKey()
+	restored, err := store.PlainSQLite(ctx, w.file())
+	if err != nil {
+		return err
+	}
+	defer restored.Close()
+	return w.needsKey(ctx, restored)
 }
 
-// needsKey says so where the key is not there yet.
-func (w *dbWork) needsKey() error {
-	if _, err := os.Stat(w.keyFile()); errors.Is(err, os.ErrNotExist) {
-		w.say("The key file %s is not there: put it there from where you keep it, mode 0600, before a server starts.", w.keyFile())
+// needsKey says which key the database opens with, where that is not the one that is there.
+func (w *dbWork) needsKey(ctx context.Context, db *store.DB) error {
+	source, err := keySourceOf(w.c.Database, w.f.keyFile, w.f.data)
+	if err != nil {
+		return err
+	}
+	wanted, err := keysOf(ctx, db)
+	if err != nil {
+		return err
+	}
+	key, err := source.have(ctx)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		w.say("The key file %s is not there: put it there from where you keep it, mode 0600, before a server starts.", source.file)
+	case err != nil:
+		return err
+	case wanted != "" && !strings.Contains(wanted, key.ID()):
+		w.say("The key from %s is %s, and what was restored opens with %s: put that key there before a server starts.", source.where(), key.ID(), wanted)
+		return nil
+	}
+	if wanted != "" {
+		w.say("It opens with the key %s.", wanted)
 	}
 	return nil
 }
@@ -205,7 +240,7 @@ func (w *dbWork) copy(ctx context.Context) error {
 		return err
 	}
 	w.tell(tables)
-	w.say("Start the servers with --database and the same key, a copy of %s. The SQLite file was left as it is; do not serve from it any more.", w.keyFile())
+	w.say("Start the servers with --database and the same key, that of %s. The SQLite file was left as it is; do not serve from it any more.", cmp.Or(w.f.keyFile, filepath.Join(w.f.data, "ingot.key")))
 	return nil
 }
 

@@ -64,7 +64,7 @@ func TestDatabaseCommands(t *testing.T) {
 	data := dataWithNode(t)
 	file := filepath.Join(t.TempDir(), "backup.db")
 	mustIngot(t, "ok   the key is this database's", "db", "check", "--data", data)
-	mustIngot(t, "you also need the key file, "+filepath.Join(data, "ingot.key"), "db", "backup", file, "--data", data)
+	mustIngot(t, ", from "+filepath.Join(data, "ingot.key"), "db", "backup", file, "--data", data)
 	refusedIngot(t, "is not overwritten", "db", "backup", file, "--data", data)
 	refusedIngot(t, "is not overwritten", "db", "restore", file, "--data", data)
 

@@ -46,6 +46,9 @@ func gated() {
 			return nil
 		})
 	}
+	if n := os.Getenv(dieEnv); n != "" {
+		dieAtCommit(n)
+	}
 	main()
 }
 

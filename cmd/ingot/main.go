@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/cli"
 	"ingot/internal/ramdisk"
+	"ingot/internal/secret"
 	"ingot/lab"
 	"ingot/lab/demo"
 	"ingot/lab/guest"
@@ -24,6 +25,9 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
+	if err := secret.RefuseDumps(); err != nil { // commands have tokens and passwords, too
+		return cli.Exit(os.Stderr, err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return cli.Exit(os.Stderr, root().ExecuteContext(ctx))
@@ -39,7 +43,7 @@ func root() *cobra.Command {
 	}
 	r.SetVersionTemplate("ingot {{.Version}}\n")
 	r.SetFlagErrorFunc(cli.Usage)
-	r.AddCommand(serveCommand(), dbCommand())
+	r.AddCommand(serveCommand(), dbCommand(), keysCommand())
 	r.AddCommand(cli.Commands(options())...)
 	labs := lab.Command()
 	labs.AddCommand(guest.Command(), demo.Command())

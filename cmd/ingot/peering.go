@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ import (
 )
 
 // peerFlags are those of the commands that work in a server's data folder.
-type peerFlags struct{ data, keyFile, config string }
+type peerFlags struct{ data, keyFile, config, database string }
 
 func peerCommand() *cobra.Command {
 	var f peerFlags
@@ -32,7 +33,8 @@ func peerCommand() *cobra.Command {
 everything needs none. These commands work in the data folder of the server they run on.`,
 	}
 	c.PersistentFlags().StringVar(&f.data, "data", "./ingot-data", "data folder of the server")
-	c.PersistentFlags().StringVar(&f.keyFile, "key-file", "", "key that seals private values (default: ingot.key in --data)")
+	c.PersistentFlags().StringVar(&f.keyFile, "key-file", "", "key that opens private values (default: ingot.key in --data)")
+	c.PersistentFlags().StringVar(&f.database, "database", "", "postgres://… of the servers' database, if they have one (default: [database] connection)")
 	c.PersistentFlags().StringVar(&f.config, "config", "", "configuration file of the server")
 	c.AddCommand(peerInit(&f), peerInvite(&f), peerJoin(&f), peerRotate(&f), peerShow(&f))
 	return c
@@ -41,25 +43,44 @@ everything needs none. These commands work in the data folder of the server they
 func (f *peerFlags) folder() string { return filepath.Join(f.data, "peer") }
 
 // settings gives what the certificates are made with.
-func (f *peerFlags) settings() (config.Config, secret.Secret, error) {
+func (f *peerFlags) settings(ctx context.Context) (config.Config, secret.Secret, error) {
 	loaded, err := config.Load(f.config, os.Environ())
 	if err != nil {
 		return config.Config{}, secret.Secret{}, err
 	}
-	keyFile := f.keyFile
-	if keyFile == "" {
-		keyFile = filepath.Join(f.data, "ingot.key")
+	source, err := keySourceOf(loaded.Config.Database, f.keyFile, f.data)
+	if err != nil {
+		return config.Config{}, secret.Secret{}, err
 	}
-	key, err := store.LoadKey(keyFile)
+	key, err := source.key(ctx, "")
+	if err == nil {
+		err = wrongKeyHint(f.learn(ctx, loaded.Config, key), source)
+	}
 	if err != nil {
 		return config.Config{}, secret.Secret{}, err
 	}
 	return loaded.Config, key.Derive(sealPurpose), nil
 }
 
+// learn opens the database's keys, if there is a database already: what is derived stays the same when they are rotated.
+func (f *peerFlags) learn(ctx context.Context, c config.Config, key store.Key) error {
+	w := &dbWork{f: serveFlags{data: f.data, database: f.database}, c: c}
+	if !w.shared() {
+		if _, err := os.Stat(w.file()); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	db, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return store.Learn(ctx, db, key)
+}
+
 // authority opens the authority of this data folder.
-func (f *peerFlags) authority() (*peer.Authority, secret.Secret, error) {
-	c, seal, err := f.settings()
+func (f *peerFlags) authority(ctx context.Context) (*peer.Authority, secret.Secret, error) {
+	c, seal, err := f.settings(ctx)
 	if err != nil {
 		return nil, seal, err
 	}
@@ -80,7 +101,7 @@ becomes the issuer: it invites and renews the others. Its key stays in the data 
 		Example: `  ingot peer init --data /var/lib/ingot --name one`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			settings, seal, err := f.settings()
+			settings, seal, err := f.settings(c.Context())
 			if err != nil {
 				return err
 			}
@@ -130,7 +151,7 @@ authority's certificate, so the new server trusts nobody else. Run it on the iss
   ingot serve --roles conductor,agent-api --join-token-file token   # on the new server`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, _, err := f.authority()
+			a, _, err := f.authority(c.Context())
 			if err != nil {
 				return err
 			}
@@ -219,7 +240,7 @@ trusts it from its next renewal on; it signs when one life of a certificate has 
 what it signed has expired.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			a, seal, err := f.authority()
+			a, seal, err := f.authority(c.Context())
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 
 	"ingot/internal/cli"
 	"ingot/internal/config"
+	"ingot/internal/secret"
 )
 
 // serveFlags is how one server is started.
@@ -51,7 +52,7 @@ in; to listen elsewhere it must know who asks: --auth, and docs/guides/authentic
 	fl := c.Flags()
 	fl.StringVar(&f.data, "data", "./ingot-data", "folder for the database, its key and the ramdisk")
 	fl.StringVar(&f.database, "database", "", "postgres://… for a database that several servers share (default: SQLite in --data; a password belongs into [database] connection or PGPASSWORD)")
-	fl.StringVar(&f.keyFile, "key-file", "", "key that seals private values; servers that share a database share it (default: ingot.key in --data)")
+	fl.StringVar(&f.keyFile, "key-file", "", "key that opens private values; servers that share a database share it (default: ingot.key in --data, the variable INGOT_SEALING_KEY, or [database] key_command)")
 	fl.StringVar(&f.listen, "listen", "", "address of the API (default 127.0.0.1:6385)")
 	fl.StringVar(&f.auth, "auth", "", "how callers of the API log in: local, http_basic, keystone or noauth (default [DEFAULT] auth_strategy; noauth, on loopback only)")
 	fl.StringVar(&f.agentListen, "agent-listen", "127.0.0.1:6386", "address of the agents' door")
@@ -71,7 +72,7 @@ in; to listen elsewhere it must know who asks: --auth, and docs/guides/authentic
 // serve builds the rooms and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) error {
 	log := newLog(c.Default, out)
-	if err := refuseDumps(); err != nil {
+	if err := secret.RefuseDumps(); err != nil { // main has, but for tests
 		return err
 	}
 	r, err := parseRoles(f.roles)

@@ -23,6 +23,7 @@ import (
 	"ingot/internal/netboot"
 	"ingot/internal/ops"
 	"ingot/internal/peer"
+	"ingot/internal/secret"
 	"ingot/internal/store"
 )
 
@@ -37,6 +38,7 @@ type server struct {
 	place       string // id of its data folder
 	db          *store.DB
 	key         store.Key
+	keySource   *keySource
 	values      *courier.Courier // nil unless this process serves the API
 	peer        *peer.Peer       // nil: no certificate; then one process does everything
 	members     *members
@@ -77,7 +79,10 @@ func (s *server) build(ctx context.Context) (err error) {
 	if s.place, err = place(s.f.data); err != nil {
 		return err
 	}
-	if s.db, s.key, err = openStore(ctx, s.f, s.c); err != nil {
+	if s.keySource, err = keySourceOf(s.c.Database, s.f.keyFile, s.f.data); err != nil {
+		return err
+	}
+	if s.db, s.key, err = openStore(ctx, s.f, s.c, s.keySource); err != nil {
 		return err
 	}
 	s.onClose(func() { _ = s.db.Close() }) // what was accepted is on disk
@@ -194,10 +199,14 @@ func (s *server) run(ctx context.Context) error {
 		listen(ctx, g, s.doors.metrics, api.Server(s.healthy(s.metrics()), s.log))
 	}
 	g.Go(func() error { return s.members.run(ctx, s) })
+	g.Go(func() error { return s.watchKeys(ctx) })
 	g.Go(func() error { return s.service.RunSecrets(ctx) })
 	g.Go(func() error { return s.rules.run(ctx) })
 	g.Go(func() error { return s.tellManager(ctx) })
 	s.warnPolled()
+	if err := secret.Unlocked(); err != nil {
+		s.log.Info("some secrets are in memory that may be swapped out", "reason", err)
+	}
 	s.log.Info("serving", facts...)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err

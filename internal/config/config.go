@@ -232,6 +232,7 @@ func Defaults() Config {
 		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
 		API: API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, DisallowCleanSteps: []string{"vendor.send_raw"},
 			DisallowDeploySteps: []string{"vendor.send_raw"}, DisallowServiceSteps: []string{"vendor.send_raw"}, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
+		Database: Database{KeyCommandTimeout: 30 * time.Second},
 		Access:   access(),
 		AgentTLS: AgentTLS{TLSMinimumVersion: "1.3"},
 		Keystone: identity.DefaultKeystone(),

@@ -11,6 +11,14 @@ type Database struct {
 	// Connection is the postgres:// URL of a database that several servers share. Empty means SQLite in the data
 	// folder, for one server.
 	Connection secret.Secret `key:"connection"`
+	// KeyCommand is a program and its arguments, divided by commas, that unwraps the key that opens private values, such as the
+	// client of a key management service: it gets the content of wrapped_key_file at its standard input and writes the key to its
+	// standard output, 32 bytes or their hexadecimal or base64 form. Empty means the key file, or the variable INGOT_SEALING_KEY.
+	KeyCommand []string `key:"key_command"`
+	// WrappedKeyFile is the file that key_command gets, at most 64 KiB. It is of no use without the service.
+	WrappedKeyFile string `key:"wrapped_key_file" is:"path"`
+	// KeyCommandTimeout is how long key_command may take.
+	KeyCommandTimeout time.Duration `key:"key_command_timeout" min:"1"`
 }
 
 // AgentDoor is the part of the section [agent] that says where agents call. It is ours.

@@ -46,13 +46,17 @@ type Courier struct {
 // key is the hash of a handle: looking one up tells nothing of another by how long it takes.
 type key [sha256.Size]byte
 
-// bundle is the values of one operation. They sit behind a func, because fmt prints what it can reach.
+// bundle is the values of one operation, one behind the other in locked pages.
 type bundle struct {
 	operation string
-	values    func() map[string][]byte
+	values    *secret.Locked
+	at        map[string]span
 	size      int
 	expiry    *time.Timer
 }
+
+// span is where a value lies in its bundle.
+type span struct{ from, to int }
 
 // New makes an empty courier.
 func New(c Config) *Courier { return &Courier{config: c, kept: map[key]*bundle{}} }
@@ -80,10 +84,10 @@ func (c *Courier) Keep(operation string, values map[string]secret.Secret) (handl
 	if err := Check(values); err != nil {
 		return "", err
 	}
-	size, own := 0, make(map[string][]byte, len(values))
+	size, at := 0, make(map[string]span, len(values))
 	for name, v := range values {
-		own[name] = []byte(v.Expose())
-		size += len(own[name])
+		at[name] = span{size, size + len(v.Expose())}
+		size = at[name].to
 	}
 	raw := make([]byte, 32)
 	rand.Read(raw)
@@ -93,11 +97,14 @@ func (c *Courier) Keep(operation string, values map[string]secret.Secret) (handl
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.kept) >= c.config.Operations || c.bytes+size > c.config.Bytes {
-		wipe(own)
 		return "", fault.New(fault.Unavailable, "This server keeps as many secret values as it may; try again when other operations have ended.")
 	}
+	own := make([]byte, size)
+	for name, v := range values {
+		copy(own[at[name].from:], v.Expose())
+	}
 	c.bytes += size
-	c.kept[k] = &bundle{operation: operation, values: func() map[string][]byte { return own }, size: size,
+	c.kept[k] = &bundle{operation: operation, values: secret.Lock(own), at: at, size: size,
 		expiry: time.AfterFunc(c.config.Life, func() { c.drop(k) })}
 	return handle, nil
 }
@@ -113,11 +120,11 @@ func (c *Courier) Fetch(handle, operation string, names []string) (map[string]se
 	}
 	out := make(map[string]secret.Secret, len(names))
 	for _, name := range names {
-		v, ok := b.values()[name]
+		v, ok := b.at[name]
 		if !ok {
 			return nil, errGone
 		}
-		out[name] = secret.New(string(v))
+		b.values.Use(func(all []byte) { out[name] = secret.New(string(all[v.from:v.to])) })
 	}
 	return out, nil
 }
@@ -167,15 +174,9 @@ func (c *Courier) drop(k key) {
 // end wipes and forgets a bundle; the lock is held.
 func (c *Courier) end(k key, b *bundle) {
 	b.expiry.Stop()
-	wipe(b.values())
+	b.values.Wipe()
 	c.bytes -= b.size
 	delete(c.kept, k)
-}
-
-func wipe(values map[string][]byte) {
-	for _, v := range values {
-		clear(v)
-	}
 }
 
 func sum(handle string) key { return sha256.Sum256([]byte(handle)) }

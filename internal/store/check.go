@@ -17,21 +17,6 @@ type Finding struct {
 // sampled is how many of each kind of sealed value Check opens, the newest first.
 const sampled = 1000
 
-// sealedValues are the places of private values: a query that gives the row, the field and the sealed value.
-var sealedValues = []struct{ what, query string }{
-	{"driver_info of nodes", "SELECT uuid, 'driver_info', driver_info FROM nodes ORDER BY id DESC LIMIT ?"},
-	{"instance_info of nodes", "SELECT uuid, 'instance_info', instance_info FROM nodes ORDER BY id DESC LIMIT ?"},
-	{"config drives", "SELECT n.uuid, 'configdrive', c.sealed FROM configdrives c JOIN nodes n ON n.id = c.node_id ORDER BY n.id DESC LIMIT ?"},
-	{"records of operations", "SELECT uuid, 'record', record FROM operations ORDER BY id DESC LIMIT ?"},
-	{"tokens of agents", "SELECT n.uuid, 'agent token ' || a.boot, a.token FROM agents a JOIN nodes n ON n.id = a.node_id ORDER BY n.id DESC LIMIT ?"},
-	{"key pairs of boots", "SELECT n.uuid, 'agent pairs ' || a.boot, a.pairs FROM agents a JOIN nodes n ON n.id = a.node_id WHERE a.pairs IS NOT NULL ORDER BY n.id DESC LIMIT ?"},
-	{"inspection rules", "SELECT uuid, 'rule', body FROM inspection_rules ORDER BY id DESC LIMIT ?"},
-	{"steps of deploy templates", "SELECT uuid, 'steps', steps FROM deploy_templates ORDER BY id DESC LIMIT ?"},
-	{"properties of volume targets", "SELECT uuid, 'properties', properties FROM volume_targets ORDER BY id DESC LIMIT ?"},
-	{"steps of runbooks", "SELECT uuid, 'steps', steps FROM runbooks ORDER BY id DESC LIMIT ?"},
-	{"logs", "SELECT n.uuid, 'log ' || l.name, l.data FROM logs l JOIN nodes n ON n.id = l.node_id ORDER BY l.id DESC LIMIT ?"},
-}
-
 // Check looks at a database that was opened plainly: its schema, its integrity, how many rows there are, and
 // whether the key opens what is sealed. The error is for what stops the looking.
 func Check(ctx context.Context, db *DB, key Key) (out []Finding, err error) {
@@ -124,21 +109,27 @@ func (r raw) sealed(key Key, say func(bool, string, ...any)) error {
 	case err != nil:
 		return err
 	}
+	if err := r.learn(key); errors.Is(err, ErrSealed) {
+		say(true, "the key does not open this database: %v", err)
+		return nil
+	} else if err != nil {
+		return err
+	}
 	if _, err := key.open(mark, "key_check", "sealed"); err != nil {
 		say(true, "the key does not open this database: it was written with another key file")
 		return nil
 	}
 	say(false, "the key is this database's")
-	for _, s := range sealedValues {
-		if err := r.sample(key, s.what, s.query, say); err != nil {
+	for _, c := range sealedColumns {
+		if err := r.sample(key, c, say); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r raw) sample(key Key, what, query string, say func(bool, string, ...any)) error {
-	rows, err := r.tx.QueryContext(r.ctx, r.d.sql(query), sampled)
+func (r raw) sample(key Key, c sealedColumn, say func(bool, string, ...any)) error {
+	rows, err := r.tx.QueryContext(r.ctx, r.d.sql(c.newestFirst()), sampled)
 	if err != nil {
 		return err
 	}
@@ -150,17 +141,21 @@ func (r raw) sample(key Key, what, query string, say func(bool, string, ...any))
 		if err := rows.Scan(&row, &field, &value); err != nil {
 			return err
 		}
-		if _, err := key.open(value, row, field); err != nil {
+		value, err := c.out(value)
+		if err == nil {
+			_, err = key.open(value, row, field)
+		}
+		if err != nil {
 			if bad++; bad <= 3 {
-				say(true, "%s: a value of %s does not open: it was altered, or moved from another row", what, row)
+				say(true, "%s: a value of %s does not open: it was altered, or moved from another row", c.what, row)
 			}
 			continue
 		}
 		good++
 	}
 	if bad > 3 {
-		say(true, "%s: %d values do not open", what, bad)
+		say(true, "%s: %d values do not open", c.what, bad)
 	}
-	say(false, "%s: %d opened", what, good)
+	say(false, "%s: %d opened", c.what, good)
 	return rows.Err()
 }

@@ -287,7 +287,7 @@ func testCheck(t *testing.T, open opener) {
 	if bad != "" || strings.Contains(good, canary) {
 		t.Errorf("a good database: %s", bad)
 	}
-	if _, bad := look(db, testKey(t, t.TempDir())); !strings.Contains(bad, "another key") {
+	if _, bad := look(db, testKey(t, t.TempDir())); !strings.Contains(bad, "opens with the key") {
 		t.Errorf("another key: %q", bad)
 	}
 	write(t, db, func(tx *Tx) error {

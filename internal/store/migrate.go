@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -79,20 +78,4 @@ func newest() int64 {
 		panic("store: a migration's name does not begin with its number: " + files[len(files)-1])
 	}
 	return n
-}
-
-// checkKey opens what the first start sealed: a wrong key is found now, and not when a node is needed. Of
-// two first starts at once one writes the row, and the other must open it.
-func (t *Tx) checkKey() error {
-	const text = "ingot"
-	_, err := t.exec("INSERT INTO key_check (id, sealed) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", t.db.key.seal([]byte(text), "key_check", "sealed"))
-	if err != nil {
-		return err
-	}
-	var sealed []byte
-	if err := t.row("SELECT sealed FROM key_check WHERE id = 1").Scan(&sealed); err != nil {
-		return errors.Join(errors.New("read the key's mark"), err)
-	}
-	_, err = t.db.key.open(sealed, "key_check", "sealed")
-	return err
 }

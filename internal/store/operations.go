@@ -345,7 +345,9 @@ func (t *Tx) opRow(row scanner) (*Operation, error) {
 	}
 	o.LeaseUntil, o.DueAt, o.StepSince, o.StepLimit = fromMicros(leased), fromMicros(due), fromMicros(since), fromMicros(limit)
 	o.CreatedAt, o.FinishedAt = fromMicros(created), fromMicros(finished)
-	if o.Record, err = t.db.key.open(record, o.UUID, "record"); err != nil {
+	if o.Record, err = t.db.key.open(record, o.UUID, "record"); fault.KindOf(err) == fault.Unavailable {
+		return nil, err // the key is there, and not read yet
+	} else if err != nil {
 		o.Broken = fmt.Errorf("operation %s: %w", o.UUID, err)
 	}
 	if err := t.openResult(&o); err != nil {

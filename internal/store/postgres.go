@@ -74,7 +74,7 @@ func OpenPostgres(ctx context.Context, where secret.Secret, key Key) (*DB, error
 		return nil, fmt.Errorf("open database %s: %w", named(config), unreached(db.explain(err)))
 	}
 	db.write, db.read = postgresPool(config, writers), postgresPool(config, readers)
-	if err := db.Write(ctx, (*Tx).checkKey); err != nil {
+	if err := db.Write(ctx, (*Tx).openKeys); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", named(config), err), db.Close())
 	}
 	ear, err := listener(ctx, config)

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,25 +19,29 @@ import (
 // keySize is that of AES-256.
 const keySize = 32
 
-// sealVersion is the first byte of every sealed value; it is also authenticated.
-const sealVersion = 1
-
 // ErrSealed is what opening a sealed value gives when the key is wrong or the value was changed or moved.
-var ErrSealed = errors.New("a sealed value does not open: the key file is not the one this database was written with, or the value was altered")
+var ErrSealed = errors.New("a sealed value does not open: the key is not the one this database was written with, or the value was altered")
 
-// Key seals private values. It cannot be printed.
-type Key struct {
-	aead cipher.AEAD
-	raw  secret.Secret
+// Key seals private values. It cannot be printed. Copies of it are the same key: what one learns of the database's keys
+// (see ring) all know.
+type Key struct{ ring *ring }
+
+// Derive gives a key for another purpose, hex: who knows it learns nothing of the sealing key. It is the same after a
+// rotation, for what was signed or sealed with it lies outside the database.
+func (k Key) Derive(purpose string) (out secret.Secret) {
+	k.ring.base().raw.Use(func(raw []byte) { out = secret.New(hex.EncodeToString(derive(raw, "ingot "+purpose, keySize))) })
+	return out
 }
 
-// Derive gives a key for another purpose, hex: who knows it learns nothing of the sealing key.
-func (k Key) Derive(purpose string) secret.Secret {
-	sub, err := hkdf.Key(sha256.New, []byte(k.raw.Expose()), nil, "ingot "+purpose, keySize)
+// ID names the key that this process was given; it tells nothing of it.
+func (k Key) ID() string { return k.ring.given().id }
+
+func derive(raw []byte, purpose string, size int) []byte {
+	sub, err := hkdf.Key(sha256.New, raw, nil, purpose, size)
 	if err != nil { // only for a length no hash can give
 		panic("store: derive a key: " + err.Error())
 	}
-	return secret.New(hex.EncodeToString(sub))
+	return sub
 }
 
 // LoadKey reads the key file, making it (mode 0600, random) if it does not exist. A file that others can
@@ -101,42 +103,41 @@ func KeyFor(database, path string) (Key, error) {
 }
 
 func newKey(raw []byte) (Key, error) {
-	if len(raw) != keySize {
-		return Key{}, fmt.Errorf("the key file must hold %d bytes, it holds %d", keySize, len(raw))
-	}
-	block, err := aes.NewCipher(raw)
+	k, err := newSingle(raw)
 	if err != nil {
 		return Key{}, err
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return Key{}, err
-	}
-	return Key{aead: aead, raw: secret.New(string(raw))}, nil
+	return Key{newRing(k)}, nil
 }
 
-// seal encrypts plain for one field of one row. Layout: version, 12 bytes of nonce, ciphertext and tag.
+// seal encrypts plain for one field of one row. Layout: version, in version 2 the 8 bytes of the key's id, 12 bytes of
+// nonce, ciphertext and tag.
 func (k Key) seal(plain []byte, row, field string) []byte {
-	nonce := make([]byte, k.aead.NonceSize())
+	by := k.ring.sealing()
+	out := by.mark()
+	nonce := make([]byte, by.aead.NonceSize())
 	rand.Read(nonce)
-	out := append([]byte{sealVersion}, nonce...)
-	return k.aead.Seal(out, nonce, plain, associated(row, field))
+	return by.aead.Seal(append(out, nonce...), nonce, plain, associated(out[0], row, field))
 }
 
 func (k Key) open(sealed []byte, row, field string) ([]byte, error) {
-	n := k.aead.NonceSize()
-	if len(sealed) < 1+n || sealed[0] != sealVersion {
+	by, rest, err := k.ring.sealed(sealed)
+	if err != nil {
+		return nil, err
+	}
+	n := by.aead.NonceSize()
+	if len(rest) < n {
 		return nil, ErrSealed
 	}
-	plain, err := k.aead.Open(nil, sealed[1:1+n], sealed[1+n:], associated(row, field))
+	plain, err := by.aead.Open(nil, rest[:n], rest[n:], associated(sealed[0], row, field))
 	if err != nil {
 		return nil, ErrSealed
 	}
 	return plain, nil
 }
 
-func associated(row, field string) []byte {
-	return []byte(strconv.Itoa(sealVersion) + "\x00" + row + "\x00" + field)
+func associated(version byte, row, field string) []byte {
+	return []byte(strconv.Itoa(int(version)) + "\x00" + row + "\x00" + field)
 }
 
 func (k Key) sealMap(m secret.Map, row, field string) ([]byte, error) {

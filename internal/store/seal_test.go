@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -114,7 +115,7 @@ func testSealedValuesStay(t *testing.T, open opener) {
 		{"to another node", "UPDATE nodes SET driver_info = (SELECT driver_info FROM nodes WHERE id = 2) WHERE id = 1", node},
 		{"to another field", "UPDATE nodes SET driver_info = instance_info WHERE id = 1", node},
 		{"a bit changed", "UPDATE nodes SET instance_info = CAST(substr(instance_info, 1, 20) || X'00' || substr(instance_info, 22) AS BLOB) WHERE id = 1", node},
-		{"another version", "UPDATE nodes SET instance_info = CAST(X'02' || substr(instance_info, 2) AS BLOB) WHERE id = 1", node},
+		{"another version", "UPDATE nodes SET instance_info = CAST(X'03' || substr(instance_info, 2) AS BLOB) WHERE id = 1", node},
 		{"cut short", "UPDATE nodes SET instance_info = X'01' WHERE id = 1", node},
 		{"in clear", "UPDATE nodes SET driver_info = CAST('{}' AS BLOB) WHERE id = 1", node},
 		{"record of another operation", "UPDATE operations SET record = (SELECT record FROM operations WHERE id = 2) WHERE id = 1", operation},
@@ -151,7 +152,7 @@ func testSealedValuesStay(t *testing.T, open opener) {
 }
 
 // inPostgres writes bytes as PostgreSQL does.
-var inPostgres = strings.NewReplacer("BLOB", "BYTEA", "X'00'", `CAST('\x00' AS BYTEA)`, "X'02'", `CAST('\x02' AS BYTEA)`, "X'01'", `CAST('\x01' AS BYTEA)`)
+var inPostgres = strings.NewReplacer("BLOB", "BYTEA", "X'00'", `CAST('\x00' AS BYTEA)`, "X'03'", `CAST('\x03' AS BYTEA)`, "X'01'", `CAST('\x01' AS BYTEA)`)
 
 // A key that is not the database's is refused at once, and so is a missing one: a new one is not made beside
 // what an old one sealed.
@@ -193,11 +194,15 @@ func TestKeyFile(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 || info.Size() != keySize {
 		t.Fatalf("the key file: %v, %v", info, err)
 	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	again, err := LoadKey(path)
-	if err != nil || !key.raw.Equal(again.raw.Expose()) {
+	if err != nil || key.ID() != again.ID() {
 		t.Errorf("the second reading: %v", err)
 	}
-	if a, b := key.Derive("one"), key.Derive("two"); a.Equal(b.Expose()) || a.Equal(key.raw.Expose()) || !a.Equal(again.Derive("one").Expose()) {
+	if a, b := key.Derive("one"), key.Derive("two"); a.Equal(b.Expose()) || a.Equal(hex.EncodeToString(raw)) || !a.Equal(again.Derive("one").Expose()) {
 		t.Error("derived keys must differ by purpose, and only by it")
 	}
 	for _, mode := range []os.FileMode{0o644, 0o640, 0o604, 0o660} {
@@ -215,7 +220,7 @@ func TestKeyFile(t *testing.T) {
 	if _, err := LoadKey(short); err == nil {
 		t.Error("a short key was taken")
 	}
-	if out := fmt.Sprintf("%v %+v %#v", key, key, &key); strings.Contains(out, key.raw.Expose()) {
+	if out := fmt.Sprintf("%v %+v %#v", key, key, &key); strings.Contains(out, string(raw)) || strings.Contains(out, fmt.Sprint(raw[:8])[1:]) {
 		t.Error("the key can be printed")
 	}
 }

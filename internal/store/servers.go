@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"ingot/internal/fault"
@@ -20,6 +21,8 @@ type Server struct {
 	Group            string // conductor group
 	Version          string
 	CertificateUntil time.Time // zero: it has none
+	MasterKey        string    // id of the key that it was given; "": its program is too old to tell
+	SealingKeys      []string  // ids of the keys that it can open with, the one it seals with first
 	Visited          bool      // a boot host: others visit it and write its row
 	CreatedAt        time.Time
 	UpdatedAt        time.Time // its last sign of life
@@ -29,9 +32,12 @@ type Server struct {
 // Has tells whether the server has a role.
 func (s Server) Has(role string) bool { return slices.Contains(s.Roles, role) }
 
-// SaveServer writes a server's sign of life. A live server of the same name in another place is
+// SaveServer writes a server's sign of life, and which keys this process has unless it speaks for a boot host. A live server of the same name in another place is
 // fault.Conflict: the two would take each other's work.
 func (t *Tx) SaveServer(s Server, limit time.Duration) error {
+	if k := t.db.key.ring; !s.Visited {
+		s.MasterKey, s.SealingKeys = k.given().id, k.known()
+	}
 	now, err := t.Now()
 	if err != nil {
 		return err
@@ -40,14 +46,15 @@ func (t *Tx) SaveServer(s Server, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	res, err := t.exec(`INSERT INTO servers (name, place, roles, peer_url, agent_url, agent_ca, boot_url, grp, version, certificate_until, visited, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	res, err := t.exec(`INSERT INTO servers (name, place, roles, peer_url, agent_url, agent_ca, boot_url, grp, version, certificate_until, visited, master_key, sealing_keys, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET place = excluded.place, roles = excluded.roles, peer_url = excluded.peer_url, agent_url = excluded.agent_url,
 		agent_ca = excluded.agent_ca, boot_url = excluded.boot_url, grp = excluded.grp, version = excluded.version,
-		certificate_until = excluded.certificate_until, visited = excluded.visited, updated_at = excluded.updated_at
+		certificate_until = excluded.certificate_until, visited = excluded.visited,
+		master_key = excluded.master_key, sealing_keys = excluded.sealing_keys, updated_at = excluded.updated_at
 		WHERE servers.place = excluded.place OR servers.updated_at <= ?`, // one statement: of two that start at once one is refused
 		s.Name, s.Place, string(roles), s.PeerURL, s.AgentURL, s.AgentCA, s.BootURL, s.Group, s.Version, micros(s.CertificateUntil),
-		number(s.Visited), micros(now), micros(now), micros(now.Add(-limit)))
+		number(s.Visited), s.MasterKey, strings.Join(s.SealingKeys, " "), micros(now), micros(now), micros(now.Add(-limit)))
 	if err != nil {
 		return err
 	}
@@ -69,7 +76,7 @@ func (t *Tx) Servers(limit time.Duration) ([]Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := t.rows(`SELECT name, place, roles, peer_url, agent_url, agent_ca, boot_url, grp, version, certificate_until, visited, created_at, updated_at
+	rows, err := t.rows(`SELECT name, place, roles, peer_url, agent_url, agent_ca, boot_url, grp, version, certificate_until, visited, master_key, sealing_keys, created_at, updated_at
 		FROM servers ORDER BY name`)
 	if err != nil {
 		return nil, err
@@ -78,14 +85,17 @@ func (t *Tx) Servers(limit time.Duration) ([]Server, error) {
 	var out []Server
 	for rows.Next() {
 		var s Server
-		var roles string
+		var roles, keys string
 		var until, created, updated int64
 		if err := rows.Scan(&s.Name, &s.Place, &roles, &s.PeerURL, &s.AgentURL, &s.AgentCA, &s.BootURL, &s.Group, &s.Version, &until,
-			&s.Visited, &created, &updated); err != nil {
+			&s.Visited, &s.MasterKey, &keys, &created, &updated); err != nil {
 			return nil, err
 		}
 		if err := json.Unmarshal([]byte(roles), &s.Roles); err != nil {
 			return nil, err
+		}
+		if keys != "" {
+			s.SealingKeys = strings.Split(keys, " ")
 		}
 		s.CertificateUntil, s.CreatedAt, s.UpdatedAt = fromMicros(until), fromMicros(created), fromMicros(updated)
 		s.Alive = now.Sub(s.UpdatedAt) < limit

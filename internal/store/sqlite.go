@@ -42,7 +42,7 @@ func OpenSQLite(ctx context.Context, path string, key Key) (*DB, error) {
 	if db.read, err = openPool(dsn+"&_pragma=query_only(1)", readers); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), write.Close())
 	}
-	if err := db.Write(ctx, (*Tx).checkKey); err != nil {
+	if err := db.Write(ctx, (*Tx).openKeys); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
 	}
 	if err := os.Chmod(path, 0o600); err != nil {

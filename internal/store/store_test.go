@@ -31,10 +31,10 @@ func each(t *testing.T, f func(t *testing.T, open opener)) {
 func postgres(t testing.TB) opener {
 	t.Helper()
 	url := secret.New(migrated.Copy(t))
-	key := testKey(t, t.TempDir())
+	dir := t.TempDir()
 	return func(t testing.TB) *DB {
 		t.Helper()
-		db, err := OpenPostgres(t.Context(), url, key)
+		db, err := OpenPostgres(t.Context(), url, testKey(t, dir))
 		if err != nil {
 			t.Fatal(err)
 		}
