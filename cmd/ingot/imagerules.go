@@ -32,9 +32,17 @@ func (im *images) Validate(ctx context.Context, node string, i conductor.Image) 
 	return errors.Join(im.judge(file, f.Size, i), file.Close())
 }
 
+// judging is what an image takes while it is read whole, however large it is: the window of a decoder, or the tables of a format.
+const judging = image.MaxWindow
+
 // judge checks an image whose checksum is right already.
 func (im *images) judge(file io.ReaderAt, size int64, i conductor.Image) error {
-	_, err := image.Check(file, size, image.Options{Rules: im.rules, Declared: i.Declared, Partition: i.Partition})
+	free, err := im.memory("judging the image", judging)
+	if err != nil {
+		return err
+	}
+	defer free()
+	_, err = image.Check(file, size, image.Options{Rules: im.rules, Declared: i.Declared, Partition: i.Partition})
 	if public, ok := fault.PublicOf(err); ok && fault.KindOf(err) == fault.Invalid {
 		return fault.Wrap(fault.Invalid, err, "Image %s is refused. %s", conductor.ImageName(i), public)
 	}

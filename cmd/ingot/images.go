@@ -33,6 +33,8 @@ type images struct {
 	hosts *bootHosts // nil: they do
 	key   secret.Secret
 	rules image.Rules
+
+	memory func(what string, need int64) (free func(), err error) // conductor.Memory
 }
 
 // openImages opens the shelf in the data folder. What was on its way to a boot host when the server ended goes.
@@ -56,7 +58,7 @@ func (s *server) openImages() (*images, error) {
 			}
 		}
 	}
-	return &images{shelf: shelf, files: s.files, url: s.doors.bootURL, hosts: s.hosts, key: s.key.Derive("names of images"), rules: rules}, nil
+	return &images{shelf: shelf, files: s.files, url: s.doors.bootURL, hosts: s.hosts, key: s.key.Derive("names of images"), rules: rules, memory: s.worker.Memory}, nil
 }
 
 // bootHandler is all that this server's boot listener serves: what the depot offers, and images.

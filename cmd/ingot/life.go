@@ -23,6 +23,8 @@ func lifeConfig(cc *conductor.Config, c config.Config) (err error) {
 	}
 	cc.ValidateImages = c.ImageRules.ConductorAlwaysValidatesImages
 	cc.Slots = slotLimits(c.Slots)
+	cc.Memory = conductor.MemoryConfig{Required: int64(c.Memory.MinimumRequiredMemory) << 20, Wait: c.Memory.MinimumMemoryWaitTime,
+		Retries: c.Memory.MinimumMemoryWaitRetries, WarnOnly: c.Memory.MinimumMemoryWarningOnly}
 	cc.RefuseSharedRescue = c.Conductor.RefuseSharedRescuingNetwork
 	s, t := &cc.Sweep, c.Timers
 	s.PowerInterval, s.PowerWorkers, s.PowerRetries = t.SyncPowerStateInterval, t.SyncPowerStateWorkers, t.PowerStateSyncMaxRetries

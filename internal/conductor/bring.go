@@ -107,7 +107,7 @@ func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 		return again(r.c.config.Poll, "the image, which is being brought for another machine"), nil
 	}
 	if err != nil {
-		return Outcome{}, err
+		return r.awaitMemory(op, err)
 	}
 	if op.Rec.PollOnly {
 		if err := r.c.refuseOwn(ctx, op.Node, "the image as the boot host offers it", url); err != nil {
@@ -127,7 +127,7 @@ func (r *runner) validateImage(ctx context.Context, op *Op) (Outcome, error) {
 		return again(r.c.config.Poll, "the image, which is being fetched for another machine"), nil
 	}
 	if err != nil {
-		return Outcome{}, err
+		return r.awaitMemory(op, err)
 	}
 	op.Rec.Validate = nil
 	r.event(op, "step", "INFO", "The image was fetched once to verify and judge it: its checksum is right and it may be written.")

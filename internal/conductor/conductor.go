@@ -90,6 +90,8 @@ type Config struct {
 	// Slots is how many operations may hold a slot of each kind at a time; it is for those that stand in line. Default
 	// metal.DefaultSlots.
 	Slots metal.SlotLimits
+	// Memory guards work that holds much of it.
+	Memory MemoryConfig
 	// AutomatedClean says whether nodes are cleaned unless they say otherwise. Default true.
 	AutomatedClean bool
 	// StepPriority overrides the priority of clean steps that run by themselves, by "<interface>.<step>"; 0 leaves a
@@ -133,7 +135,7 @@ func Defaults() Config {
 		Sweep:      sweepDefaults(),
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
-		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, Slots: metal.DefaultSlots(), StepPriority: map[string]int{},
+		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, Slots: metal.DefaultSlots(), Memory: memoryDefaults(), StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure,
 		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}
 }
@@ -164,6 +166,7 @@ type Conductor struct {
 	secrets  Secrets  // nil: this server keeps none
 	log      *slog.Logger
 	lanes    lanes
+	memory   spareMemory
 	process  string                   // this one among all of its name, those before it too
 	crash    func(where string) error // tests kill the runner here; nil otherwise
 	watch    Watcher
@@ -172,7 +175,8 @@ type Conductor struct {
 
 // New makes a conductor for the hardware types given by driver name.
 func New(db *store.DB, c Config, hw map[string]Hardware, d Depot, log *slog.Logger) *Conductor {
-	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, watch: nobody{}, lanes: newLanes(c.Sweep.PowerWorkers), process: uuid.NewString() + "@" + c.Host}
+	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, watch: nobody{}, lanes: newLanes(c.Sweep.PowerWorkers), process: uuid.NewString() + "@" + c.Host,
+		memory: spareMemory{read: availableMemory}}
 }
 
 // Register writes this conductor's sign of life, so that nodes of its hardware can be enrolled.

@@ -29,7 +29,7 @@ var deployPlan = plan{
 		{name: "check boot settings", class: repeatable, run: (*runner).checkFirmware, limit: 5 * time.Minute},
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "bring image", class: repeatable, run: (*runner).bringImage, undo: (*runner).dropImageUndo, limitOf: writeLimit, skip: noBring},
-		{name: "build config drive", class: repeatable, run: (*runner).buildConfigDrive, limit: time.Minute, skip: noRamdisk},
+		{name: "build config drive", class: repeatable, run: (*runner).configDrive, limitOf: driveLimit, skip: noRamdisk},
 		{flow: true},
 		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
 	},
@@ -185,9 +185,7 @@ func (r *runner) buildConfigDrive(ctx context.Context, op *Op) (Outcome, error) 
 			return Outcome{}, fault.New(fault.Invalid, "the config drive is neither a URL nor base64")
 		}
 		if op.Rec.PollOnly && strings.Contains(d, "://") {
-			if d, err = fetchDrive(ctx, d); err != nil {
-				return Outcome{}, err
-			}
+			return r.fetchDrive(ctx, op, d)
 		}
 		op.Rec.ConfigDrive = d
 	case map[string]any:

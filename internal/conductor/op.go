@@ -76,6 +76,8 @@ type record struct {
 	Validate    *Image              `json:"validate,omitempty"`   // the image is to be read whole before the machine fetches it
 	ConfigDrive string              `json:"config_drive,omitempty"`
 
+	MemoryLooks int `json:"memory_looks,omitempty"` // how often the current step looked for memory and found too little
+
 	Progress   *metal.Progress `json:"progress,omitempty"`
 	ProgressAt time.Time       `json:"progress_at,omitzero"`
 }

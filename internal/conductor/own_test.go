@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -98,18 +99,24 @@ func TestConfigDrivesAreFetched(t *testing.T) {
 	}))
 	defer s.Close()
 	for path, want := range map[string]string{"/raw": text, "/text": text} {
-		if got, err := fetchDrive(t.Context(), s.URL+path); err != nil || strings.TrimSpace(got) != want {
+		if got, err := fetched(t.Context(), s.URL+path); err != nil || strings.TrimSpace(got) != want {
 			t.Errorf("%s: %d bytes, %v", path, len(got), err)
 		}
 	}
 	for path, want := range map[string]fault.Kind{"/large": fault.TooLarge, "/none": fault.Invalid} {
-		if got, err := fetchDrive(t.Context(), s.URL+path); fault.KindOf(err) != want {
+		if got, err := fetched(t.Context(), s.URL+path); fault.KindOf(err) != want {
 			t.Errorf("%s: %d bytes, %v", path, len(got), err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := fetchDrive(gone, s.URL+"/raw"); err == nil {
+	if _, err := fetched(gone, s.URL+"/raw"); err == nil {
 		t.Error("a step that was ended fetched on")
 	}
+}
+
+func fetched(ctx context.Context, at string) (string, error) {
+	r, op := &runner{c: New(nil, Defaults(), nil, nil, slog.New(slog.DiscardHandler))}, &Op{}
+	_, err := r.fetchDrive(ctx, op, at)
+	return op.Rec.ConfigDrive, err
 }

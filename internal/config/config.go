@@ -26,6 +26,7 @@ type Config struct {
 	Slots     Slots     `section:"conductor"`
 	Leases    Leases    `section:"conductor"`
 	Enrolment Enrolment `section:"DEFAULT"`
+	Memory    Memory    `section:"DEFAULT"`
 
 	EnrolmentAPI EnrolmentAPI `section:"api"`
 
@@ -249,6 +250,7 @@ func Defaults() Config {
 		Policy: Policy{PolicyFile: "policy.yaml", PolicyDirs: []string{"policy.d"}, PolicyDefaultRule: "default", EnforceScope: true,
 			EnforceNewDefaults: true},
 		Timers:    timers(),
+		Memory:    Memory{MinimumRequiredMemory: 1024, MinimumMemoryWaitTime: 15 * time.Second, MinimumMemoryWaitRetries: 6},
 		Slots:     Slots{MaxConcurrentDeploy: 250, MaxConcurrentClean: 50, ConcurrentLimitAction: "refuse"},
 		Choices:   choices(),
 		Fake:      fakeDefaults(),

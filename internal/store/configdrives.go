@@ -44,6 +44,12 @@ func (t *Tx) saveDrive(n *metal.Node) error {
 	return err
 }
 
+// ConfigDriveSize is about how many bytes a node's config drive has as it was given; 0 for none.
+func (t *Tx) ConfigDriveSize(n *metal.Node) (size int64, err error) {
+	err = t.row("SELECT LENGTH(sealed) FROM configdrives WHERE node_id = ?", n.ID).Scan(&size)
+	return size, noRowsIsFine(err)
+}
+
 // ConfigDrive gives a node's config drive: nil, a string (URL or base64) or an object. It is the only way to it:
 // a node that was read has a mask in its place. A mask that stands for nothing is fault.Invalid.
 func (t *Tx) ConfigDrive(n *metal.Node) (any, error) {
