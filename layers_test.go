@@ -58,6 +58,7 @@ var floors = map[string]int{
 	"internal/identity":       3,
 	"internal/peer":           3,
 	"internal/vendordata":     3,
+	"internal/origin":         3, // where an image comes from: registries and Glance are neither drivers nor downloads
 	"internal/driver/redfish": 3,
 	"internal/driver/ipmi":    3,
 	"internal/driver/neutron": 3,

@@ -8,9 +8,11 @@ import "ingot/internal/metal"
 // ramdiskFields are read whatever BMC a machine has.
 var ramdiskFields = []metal.Field{
 	{Name: "deploy_iso", Description: "URL of a boot ISO of the operator's own with an ironic-python-agent, instead of the server's ramdisk. The agent gets its token by lookup."},
+	{Name: "deploy_iso_checksum", Description: "SHA-256 or SHA-512 of the deploy_iso, or the URL of a checksum file. With it this server fetches the ISO, verifies it, and gives it to the BMC. It is ours."},
 	{Name: "deploy_kernel", Description: "URL of a kernel for the deploy ramdisk. Taken and kept; this server makes its ramdisk itself and does not read it."},
 	{Name: "deploy_ramdisk", Description: "URL of an initramfs with an agent. Taken and kept; this server makes its ramdisk itself and does not read it."},
 	{Name: "rescue_iso", Description: "URL of a boot ISO of the operator's own for rescues, instead of the server's rescue ramdisk, where the machine boots from virtual media. Its agent gets its token by lookup."},
+	{Name: "rescue_iso_checksum", Description: "The same of the rescue_iso."},
 	{Name: "rescue_kernel", Description: "URL of a kernel for the rescue ramdisk. A rescue is refused where it is set: this server makes its rescue ramdisk itself."},
 	{Name: "rescue_ramdisk", Description: "URL of an initramfs for rescue. A rescue is refused where it is set."},
 	{Name: metal.AgentAddress, Description: "Address of this machine while it runs the ramdisk, where the operator gives it one."},
@@ -20,6 +22,7 @@ var ramdiskFields = []metal.Field{
 	{Name: "config_via_removable", Description: "Whether a second virtual drive carries the ramdisk's configuration. Taken and kept; this server puts it on the boot ISO."},
 	{Name: "external_http_url", Description: "Base of the URLs at which the BMC of this machine reaches this server. Taken and kept; not read yet."},
 	{Name: "image_download_source", Description: "From where the machine gets its image: http, the image's own address, or local, this server or a boot host."},
+	{Name: "image_pull_secret", Secret: true, Description: "What opens the images of this machine's instances, as user:password or a token, at the hosts of [deploy] image_server_hosts. An instance_info may have its own."},
 	{Name: "image_http_proxy", Description: "Proxy for images by HTTP. Taken and kept; not read yet."},
 	{Name: "image_https_proxy", Description: "Proxy for images by HTTPS. Taken and kept; not read yet."},
 	{Name: "image_no_proxy", Description: "Hosts and domains, divided by commas, that are fetched from without the proxy. Taken and kept; not read yet."},

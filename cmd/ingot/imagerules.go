@@ -37,6 +37,9 @@ const judging = image.MaxWindow
 
 // judge checks an image whose checksum is right already.
 func (im *images) judge(file io.ReaderAt, size int64, i conductor.Image) error {
+	if i.As != "" {
+		return nil // a boot ISO, which no disk gets
+	}
 	free, err := im.memory("judging the image", judging)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -19,6 +20,7 @@ import (
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/image"
+	"ingot/internal/origin"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
 	"ingot/internal/source"
@@ -103,13 +105,13 @@ func (im *images) Bring(ctx context.Context, node string, i conductor.Image, unt
 		if err == nil {
 			err = im.judged(name, node, i)
 		}
-		return im.url + depot.PushedPath(name, "image"), "on this server", err
+		return im.url + depot.PushedPath(name, cmp.Or(i.As, "image")), "on this server", err
 	}
 	to, at, err := im.hosts.choose(ctx, node)
 	if err != nil {
 		return "", "", err
 	}
-	url, where = at+depot.PushedPath(name, "image"), "on boot host "+to.Name
+	url, where = at+depot.PushedPath(name, cmp.Or(i.As, "image")), "on boot host "+to.Name
 	there, err := im.hosts.peer.HoldFile(ctx, to, name, im.hosts.heldFor(node), until)
 	if err != nil || there {
 		return url, where, err
@@ -162,7 +164,7 @@ func (im *images) own(ctx context.Context, i conductor.Image) (*os.File, peer.Sh
 	whole := want.Hash()
 	n, err := io.Copy(io.MultiWriter(sum, whole), stopping{ctx, file})
 	if err == nil {
-		err = right(want, whole.Sum(nil))
+		err = right(i, whole.Sum(nil))
 	}
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
@@ -176,22 +178,35 @@ func (im *images) own(ctx context.Context, i conductor.Image) (*os.File, peer.Sh
 // fetch downloads an image to the shelf here and verifies it.
 func (im *images) fetch(ctx context.Context, name, node string, i conductor.Image, until time.Time) (depot.Pushed, error) {
 	f := depot.Pushed{Name: name, Holder: im.heldFor(node), Expires: until}
-	body, err := source.Open(ctx, []string{i.URL}, source.Options{})
+	var o source.Options
+	var err error
+	if i.Access != nil {
+		if o, err = i.Access(ctx); err != nil {
+			return f, err
+		}
+	}
+	body, err := source.Open(ctx, []string{i.URL}, o)
 	if err != nil {
 		return f, err
 	}
 	defer body.Close()
+	f.Size = max(body.Size(), 0)
 	want := source.Digest{Algorithm: i.Algorithm, Hex: i.Hex}
 	whole := want.Hash()
-	return im.shelf.Fetch(ctx, f, io.TeeReader(body, whole), func() error { return right(want, whole.Sum(nil)) })
+	return im.shelf.Fetch(ctx, f, io.TeeReader(body, whole), func() error { return right(i, whole.Sum(nil)) })
 }
 
 // right says whether an image is the one that was asked for.
-func right(want source.Digest, is []byte) error {
-	if got := hex.EncodeToString(is); got != want.Hex {
-		return fault.New(fault.Invalid, "The image has not the checksum that it must have: its %s is %s, and not %s.", want.Algorithm, got, want.Hex)
+func right(i conductor.Image, is []byte) error {
+	if got := hex.EncodeToString(is); got != i.Hex {
+		return fault.New(fault.Invalid, "The image %s has not the checksum that it must have: its %s is %s, and not %s.", cmp.Or(i.Name, source.Safe(i.URL), i.File), i.Algorithm, got, i.Hex)
 	}
 	return nil
+}
+
+// imageOrigins is what the configuration says of where images come from.
+func imageOrigins(c config.Config) origin.Config {
+	return origin.Config{Web: c.Web, Servers: c.ImageServers, Checksums: c.Checksums, ChecksumFiles: c.ChecksumFiles, Registries: c.Registries, Glance: c.Glance}
 }
 
 // Drop gives up what was brought for a node.

@@ -22,6 +22,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/netboot"
 	"ingot/internal/ops"
+	"ingot/internal/origin"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
 	"ingot/internal/store"
@@ -53,6 +54,7 @@ type server struct {
 	netboot     *netboot.Service     // nil without the role
 	bootFiles   metal.Finding        // whether machines can fetch by HTTP what it tells them to boot
 	images      *images              // nil without a conductor
+	origins     *origin.Resolver     // where images come from
 	agents      tls.Certificate      // of the agents' door
 	agentCA     string               // PEM
 
@@ -117,6 +119,11 @@ func (s *server) build(ctx context.Context) (err error) {
 	oc.HeartbeatTimeout, oc.PollOnly = s.c.API.RamdiskHeartbeatTimeout, s.c.Agent.PollOnly
 	oc.RescueHash = s.c.Conductor.RescuePasswordHashAlgorithm
 	oc.Slots, oc.QueueWhenFull, oc.AutomatedClean = slotLimits(s.c.Slots), s.c.Slots.ConcurrentLimitAction == "queue", s.c.Conductor.AutomatedClean
+	if s.origins, err = origin.New(imageOrigins(s.c)); err != nil {
+		return err
+	}
+	s.onClose(s.origins.Close)
+	oc.Images = s.origins.Rules()
 	enrolment(s.c, &oc)
 	if oc.ImageRules, err = imageRules(s.c.ImageRules); err != nil {
 		return err
@@ -254,6 +261,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 		return err
 	}
 	s.worker.BringImages(s.images)
+	s.worker.FindImages(s.origins)
 	return s.worker.Register(ctx) // before the first request, which may need its hardware
 }
 

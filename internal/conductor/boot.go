@@ -21,6 +21,7 @@ import (
 func bootAgent(callback func(*Config) time.Duration, off ...step) []step {
 	return concat([]step{
 		{name: "check boot url", class: repeatable, run: (*runner).checkBootURL, limit: 2 * time.Minute, skip: noRamdisk},
+		{name: "bring boot ISO", class: repeatable, run: (*runner).bringISO, undo: (*runner).dropImageUndo, limit: 30 * time.Minute, skip: func(op *Op) bool { return op.Rec.ISO == nil }},
 		{name: "power off", class: atMostOnce, run: (*runner).askHardOff, verify: (*runner).seeOff, limit: 5 * time.Minute, skip: noRamdisk},
 	}, off, []step{
 		{name: "prepare boot", class: repeatable, run: (*runner).prepareBoot, undo: (*runner).forgetBoot, limit: 10 * time.Minute, skip: noRamdisk},
@@ -75,7 +76,10 @@ func (r *runner) checkBootURL(ctx context.Context, op *Op) (Outcome, error) {
 			op.Node.UUID, op.Node.Interface("boot"), op.Node.Interface("management"))
 	}
 	if iso := r.ownISO(op); iso != "" {
-		return done, checkOwnISO(iso, op.role())
+		if err := checkOwnISO(iso, op.role()); err != nil {
+			return Outcome{}, err
+		}
+		return done, r.planISO(ctx, op)
 	}
 	return done, r.c.depot.Reachable(ctx, op.Node, op.role())
 }
@@ -103,7 +107,10 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 		return r.prepareNetBoot(ctx, op)
 	}
 	if iso := r.ownISO(op); iso != "" {
-		r.bootOwnISO(op, iso)
+		if o, err := r.bringISO(ctx, op); err != nil || o != done {
+			return o, err
+		}
+		r.bootOwnISO(op, op.bootISOOf(iso))
 		return done, nil
 	}
 	boot, url := uuid.NewString(), ""

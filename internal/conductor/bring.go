@@ -9,6 +9,8 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/origin"
+	"ingot/internal/source"
 )
 
 // Images brings images to where machines fetch them, on a boot host or on this server, so that no machine needs a way to
@@ -29,13 +31,19 @@ type Images interface {
 
 // Image is one that is to be brought.
 type Image struct {
-	URL       string `json:"url,omitempty"`  // http or https
-	File      string `json:"file,omitempty"` // or a file of this server
-	Algorithm string `json:"algorithm"`      // sha256 or sha512, of the bytes as they are there
+	URL       string `json:"url,omitempty"`    // http or https
+	File      string `json:"file,omitempty"`   // or a file of this server
+	Source    string `json:"source,omitempty"` // the image_source that it is; it may hold secrets
+	Name      string `json:"name,omitempty"`   // for people
+	As        string `json:"as,omitempty"`     // the last part of its address there; "": image
+	Algorithm string `json:"algorithm"`        // sha256 or sha512, of the bytes as they are there
 	Hex       string `json:"hex"`
 	// Declared and Partition are how it is to be judged.
 	Declared  string `json:"declared,omitempty"`
 	Partition bool   `json:"partition,omitempty"`
+	Size      int64  `json:"size,omitempty"` // bytes that it must have; 0: not known
+	// Access gives how it is fetched now; nil: with the defaults.
+	Access func(context.Context) (source.Options, error) `json:"-"`
 }
 
 // BringImages sets who brings images. It is called before Run.
@@ -69,21 +77,27 @@ func (c *Conductor) imageSource(n *metal.Node, polled bool) (string, error) {
 		return imageByHTTP, nil
 	case imageByLocal:
 		return imageByLocal, nil
+	case "swift":
+		return "", fault.New(fault.Invalid, "image_download_source is swift, and this server has no Swift: set it to http or local in instance_info or driver_info of node %s", n.UUID)
 	}
 	return "", fault.New(fault.Invalid, "image_download_source is %q: set it to http or local in instance_info or driver_info of node %s", given, n.UUID)
 }
 
 // planImage notes that the image is to be brought, if it is.
-func (r *runner) planImage(op *Op, i Image) error {
+func (r *runner) planImage(op *Op, f origin.Found, partition bool) error {
 	op.Rec.Bring, op.Rec.Validate = nil, nil
+	i := Image{URL: f.URL, File: f.File, Source: f.Source, Name: f.Name, Algorithm: f.Digest.Algorithm, Hex: f.Digest.Hex, Size: f.Size, Declared: f.Format, Partition: partition}
 	from, err := r.c.imageSource(op.Node, op.Rec.PollOnly)
 	if err == nil && op.Rec.PollOnly && (r.c.images == nil || !r.c.images.Hosts()) {
 		err = r.c.checkPolled(op.Node, r.hw.Part, true, r.ownISO(op))
 	}
+	if err == nil && f.Through && r.c.images == nil {
+		err = fault.New(fault.Unavailable, "this server brings no images, and a machine cannot fetch from Glance by itself")
+	}
 	if err != nil || r.c.images == nil {
 		return err
 	}
-	if i.File == "" && from == imageByLocal || i.File != "" && r.c.images.Hosts() {
+	if i.File == "" && (from == imageByLocal || f.Through) || i.File != "" && r.c.images.Hosts() {
 		op.Rec.Bring = &i
 	} else if r.c.config.ValidateImages {
 		op.Rec.Validate = &i
@@ -102,7 +116,7 @@ func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 	if op.Rec.Validate != nil {
 		return r.validateImage(ctx, op)
 	}
-	url, where, err := r.c.images.Bring(ctx, op.Node.UUID, *op.Rec.Bring, r.c.imageUntil())
+	url, where, err := r.c.images.Bring(ctx, op.Node.UUID, r.withAccess(op, op.Rec.Bring), r.c.imageUntil())
 	if fault.KindOf(err) == fault.Conflict {
 		return again(r.c.config.Poll, "the image, which is being brought for another machine"), nil
 	}
@@ -114,7 +128,7 @@ func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 			return Outcome{}, err
 		}
 	}
-	op.Rec.Image.URLs, op.Rec.ImageFile, op.Rec.ImageBy = []string{url}, "", r.c.process
+	op.Rec.Image.URLs, op.Rec.ImageFile, op.Rec.ImageBy, op.Rec.ImageFrom = []string{url}, "", r.c.process, ""
 	r.event(op, "step", "INFO", "The image was verified and is "+where+".")
 	return done, nil
 }
@@ -122,7 +136,7 @@ func (r *runner) bringImage(ctx context.Context, op *Op) (Outcome, error) {
 // validateImage reads an image whole which the machine will fetch itself, so that what is wrong with it is known while the machine
 // is still as it was.
 func (r *runner) validateImage(ctx context.Context, op *Op) (Outcome, error) {
-	err := r.c.images.Validate(ctx, op.Node.UUID, *op.Rec.Validate)
+	err := r.c.images.Validate(ctx, op.Node.UUID, r.withAccess(op, op.Rec.Validate))
 	if fault.KindOf(err) == fault.Conflict {
 		return again(r.c.config.Poll, "the image, which is being fetched for another machine"), nil
 	}
@@ -132,6 +146,23 @@ func (r *runner) validateImage(ctx context.Context, op *Op) (Outcome, error) {
 	op.Rec.Validate = nil
 	r.event(op, "step", "INFO", "The image was fetched once to verify and judge it: its checksum is right and it may be written.")
 	return done, nil
+}
+
+// withAccess is an image with what opens it, which is asked for when it is fetched.
+func (r *runner) withAccess(op *Op, i *Image) Image {
+	out := *i
+	out.Access = func(ctx context.Context) (source.Options, error) {
+		o := r.c.origins.Rules()
+		if i.Source != "" {
+			var err error
+			if o, err = r.c.origins.Access(ctx, op.Node, i.Source, i.URL); err != nil {
+				return o, err
+			}
+		}
+		o.Size = i.Size
+		return o, nil
+	}
+	return out
 }
 
 // bringAgain brings the image once more when the machine could not write it: the place where it was may be gone. anew is
@@ -154,10 +185,10 @@ func (c *Conductor) imageUntil() time.Time {
 
 // dropImage gives up the image that was brought. A boot host that does not answer removes it when it expires.
 func (r *runner) dropImage(ctx context.Context, op *Op) {
-	if op.Rec.Bring == nil || r.c.images == nil {
+	if op.Rec.Bring == nil && op.Rec.ISO == nil || r.c.images == nil {
 		return
 	}
-	op.Rec.Bring = nil
+	op.Rec.Bring, op.Rec.ISO, op.Rec.ISOURL, op.Rec.ISOBy = nil, nil, "", ""
 	call, cancel := context.WithTimeout(ctx, withdrawLimit)
 	defer cancel()
 	if err := r.c.images.Drop(call, op.Node.UUID); err != nil {

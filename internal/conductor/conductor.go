@@ -17,6 +17,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/image"
 	"ingot/internal/metal"
+	"ingot/internal/origin"
 	"ingot/internal/store"
 )
 
@@ -159,11 +160,12 @@ type Conductor struct {
 	config   Config
 	hardware map[string]Hardware
 	depot    Depot
-	images   Images   // nil: machines fetch images where they are
-	netDepot NetDepot // nil: nothing boots from the network
-	pusher   Pusher   // nil: machines fetch their boot ISOs from the depot
-	leases   Leases   // nil: no DHCP server of ours is known
-	secrets  Secrets  // nil: this server keeps none
+	images   Images           // nil: machines fetch images where they are
+	origins  *origin.Resolver // where images come from
+	netDepot NetDepot         // nil: nothing boots from the network
+	pusher   Pusher           // nil: machines fetch their boot ISOs from the depot
+	leases   Leases           // nil: no DHCP server of ours is known
+	secrets  Secrets          // nil: this server keeps none
 	log      *slog.Logger
 	lanes    lanes
 	memory   spareMemory
@@ -176,7 +178,7 @@ type Conductor struct {
 // New makes a conductor for the hardware types given by driver name.
 func New(db *store.DB, c Config, hw map[string]Hardware, d Depot, log *slog.Logger) *Conductor {
 	return &Conductor{db: db, config: c, hardware: hw, depot: d, log: log, watch: nobody{}, lanes: newLanes(c.Sweep.PowerWorkers), process: uuid.NewString() + "@" + c.Host,
-		memory: spareMemory{read: availableMemory}}
+		memory: spareMemory{read: availableMemory}, origins: origin.Plain()}
 }
 
 // Register writes this conductor's sign of life, so that nodes of its hardware can be enrolled.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/seed"
-	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
@@ -80,59 +78,6 @@ func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
 	return r.compose(op, flow)
 }
 
-// checkImage finds out what is to be written and how it is verified, before the machine is touched.
-func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
-	info := op.Node.InstanceInfo.Expose()
-	text := func(key string) string { s, _ := info[key].(string); return strings.TrimSpace(s) }
-	declared, err := image.ReadDeclared(info)
-	if err == nil && declared.Partition {
-		err = partitionFits(op)
-	}
-	if err != nil {
-		return Outcome{}, err
-	}
-	address := text("image_source")
-	if op.Rec.PollOnly {
-		if err := r.c.refuseOwn(ctx, op.Node, "image_source", address); err != nil {
-			return Outcome{}, err
-		}
-	}
-	spec := text("image_os_hash_value")
-	if spec == "" {
-		spec = text("image_checksum")
-	} else if algo := text("image_os_hash_algo"); algo != "" && !strings.Contains(spec, "://") {
-		spec = algo + ":" + spec
-	}
-	digest, err := source.Checksum(ctx, address, spec, source.Options{})
-	if err != nil {
-		return Outcome{}, err
-	}
-	op.Rec.ImageFile, op.Rec.ImageBy = "", ""
-	bring := Image{URL: address, Algorithm: digest.Algorithm, Hex: digest.Hex, Declared: text("image_disk_format"), Partition: declared.Partition}
-	if file, local := localFile(address); local {
-		op.Rec.ImageFile, op.Rec.ImageBy = file, r.c.process
-		bring.URL, bring.File = "", file
-		if address, err = r.c.depot.File(file, time.Now().Add(r.c.config.WriteLimit+r.c.config.DeployCallbackLimit)); err != nil {
-			return Outcome{}, err
-		}
-	}
-	format, err := r.lookInto(ctx, op, address, image.Options{Declared: text("image_disk_format"), Partition: declared.Partition, MaxSize: declared.RootGB << 30})
-	if err != nil {
-		return Outcome{}, err
-	}
-	if err := r.planImage(op, bring); err != nil {
-		return Outcome{}, err
-	}
-	op.Rec.Image = &agentapi.ImageInfo{ID: imageName(address), ImageRules: agentRules(r.c.config.ImageRules), URLs: []string{address}, DiskFormat: format, ContainerFormat: "bare",
-		ImageType: "whole-disk", HashAlgo: digest.Algorithm, HashValue: digest.Hex, StreamRaw: true, NodeUUID: op.Node.UUID}
-	if declared.Partition {
-		op.Rec.Image.ImageType = "partition"
-		op.Rec.Image.Partitions = &agentapi.Partitions{RootGB: declared.RootGB, RootMB: declared.RootGB << 10, SwapMB: declared.SwapMB,
-			BootMode: string(metal.UEFI), BootOption: "local", DiskLabel: image.GPT}
-	}
-	return done, nil
-}
-
 // partitionFits refuses a partition image for a machine that could not be made to boot from it.
 func partitionFits(op *Op) error {
 	own, err := metal.Capabilities(op.Node.InstanceInfo.Expose()["capabilities"])
@@ -152,18 +97,6 @@ func partitionFits(op *Op) error {
 // bootMode is how the machine is to boot, or does.
 func bootMode(op *Op) string {
 	return cmp.Or(op.Rec.Wish.Mode, op.Node.BootMode, metal.UEFI)
-}
-
-// localFile is the path of an image that is a file of this server, as a path or as a file URL.
-func localFile(image string) (string, bool) {
-	if strings.HasPrefix(image, "/") {
-		return image, true
-	}
-	u, err := url.Parse(image)
-	if err != nil || u.Scheme != "file" {
-		return "", false
-	}
-	return u.Path, true
 }
 
 var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/=\s]*$`)
@@ -229,11 +162,14 @@ func (r *runner) getDeploySteps(ctx context.Context, op *Op) (Outcome, error) {
 
 func (r *runner) writeImage(ctx context.Context, op *Op) (Outcome, error) {
 	s := metal.Step{Interface: "deploy", Step: "write_image", Priority: 80}
-	args := map[string]any{"image_info": op.Rec.Image}
-	if op.Rec.ConfigDrive != "" { // upstream's agent takes an empty one for one that is damaged
-		args["configdrive"] = op.Rec.ConfigDrive
-	}
-	res, ended, err := r.stepCommand(ctx, op, s, "writing the image", args)
+	res, ended, err := r.stepCommandOf(ctx, op, s, "writing the image", func() (map[string]any, error) {
+		info, err := r.imageForAgent(ctx, op)
+		args := map[string]any{"image_info": info}
+		if op.Rec.ConfigDrive != "" { // upstream's agent takes an empty one for one that is damaged
+			args["configdrive"] = op.Rec.ConfigDrive
+		}
+		return args, err
+	})
 	if err != nil && res.CommandStatus == agentapi.Failed {
 		anew, offerErr := r.offerAgain(ctx, op)
 		if !anew && offerErr == nil {
@@ -275,7 +211,7 @@ func (r *runner) deployed(ctx context.Context, op *Op) (Outcome, error) {
 	}
 	r.dropImage(ctx, op)
 	whole := op.Rec.Image == nil || op.Rec.Image.Partitions == nil
-	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy = "", nil, "", ""
+	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy, op.Rec.ImageFrom = "", nil, "", "", ""
 	op.Change(func(n *metal.Node) {
 		n.DeployStep = map[string]any{}
 		if n.InternalInfo == nil {

@@ -14,6 +14,7 @@ import (
 	"ingot/internal/image"
 	"ingot/internal/image/imagetest"
 	"ingot/internal/metal"
+	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
@@ -59,7 +60,7 @@ func TestLookInto(t *testing.T) {
 		{"http://127.0.0.1:1/good.raw", "", "", true},
 		{"http://127.0.0.1:1/good.raw", "qcow2", "qcow2", true},
 	} {
-		format, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, image.Options{Declared: tc.declared})
+		format, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, image.Options{Declared: tc.declared}, source.Options{})
 		if (err == nil) != tc.ok || format != tc.format || err != nil && fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%s as %q: %q, %v (%v)", tc.url, tc.declared, format, err, fault.KindOf(err))
 		}

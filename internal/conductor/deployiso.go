@@ -27,11 +27,16 @@ func (r *runner) ownISO(op *Op) string {
 	return deployISO(op.Node)
 }
 
-func checkOwnISO(iso string, role agentapi.Role) error {
-	key := "deploy_iso"
+// isoKey is the key of driver_info that names the node's own boot ISO of a role.
+func isoKey(role agentapi.Role) string {
 	if role == agentapi.RoleRescue {
-		key = "rescue_iso"
+		return "rescue_iso"
 	}
+	return "deploy_iso"
+}
+
+func checkOwnISO(iso string, role agentapi.Role) error {
+	key := isoKey(role)
 	u, err := url.Parse(iso)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return fault.New(fault.Invalid, "driver_info %s must be an http or https URL that the machine's BMC can fetch", key)

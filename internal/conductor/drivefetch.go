@@ -34,7 +34,7 @@ func (r *runner) configDrive(ctx context.Context, op *Op) (Outcome, error) {
 
 // fetchDrive gets a config drive that is at a URL, for a machine that must not.
 func (r *runner) fetchDrive(ctx context.Context, op *Op, at string) (Outcome, error) {
-	body, err := source.Open(ctx, []string{at}, source.Options{})
+	body, err := source.Open(ctx, []string{at}, r.c.origins.Rules())
 	if err != nil {
 		return Outcome{}, err
 	}

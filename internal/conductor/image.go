@@ -17,11 +17,11 @@ import (
 // lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
 // machine is still as it was, and gives its format. A server that this host does not reach may well be reached
 // by the machine: then the agent alone looks, before it writes, and the format is what was declared.
-func (r *runner) lookInto(ctx context.Context, op *Op, url string, o image.Options) (string, error) {
+func (r *runner) lookInto(ctx context.Context, op *Op, url string, o image.Options, from source.Options) (string, error) {
 	o.Rules = r.c.config.ImageRules
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	format, err := formatOf(ctx, url, o, deployISO(op.Node) != "")
+	format, err := formatOf(ctx, url, o, from, deployISO(op.Node) != "")
 	if fault.KindOf(err) == fault.Unavailable {
 		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
 		return o.Declared, nil
@@ -42,8 +42,9 @@ func refusedImage(url string, err error) error {
 func imageName(address string) string { return path.Base(strings.SplitN(address, "?", 2)[0]) }
 
 // formatOf judges the start of an image. Upstream's agent takes no compressed one.
-func formatOf(ctx context.Context, url string, o image.Options, upstream bool) (image.Format, error) {
-	body, err := source.Open(ctx, []string{url}, source.Options{Tries: 1, Connect: 5 * time.Second, Stall: 10 * time.Second})
+func formatOf(ctx context.Context, url string, o image.Options, from source.Options, upstream bool) (image.Format, error) {
+	from.Tries, from.Connect, from.Stall = 1, 5*time.Second, 10*time.Second
+	body, err := source.Open(ctx, []string{url}, from)
 	if err != nil {
 		return "", err
 	}

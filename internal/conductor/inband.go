@@ -97,9 +97,18 @@ func inBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 
 // stepCommand is the nth execute_…_step since the agent started. What ended is counted, so the next is another.
 func (r *runner) stepCommand(ctx context.Context, op *Op, s metal.Step, what string, args map[string]any) (agentapi.Result, bool, error) {
+	return r.stepCommandOf(ctx, op, s, what, func() (map[string]any, error) { return args, nil })
+}
+
+// stepCommandOf is stepCommand with arguments that are made when the command is sent.
+func (r *runner) stepCommandOf(ctx context.Context, op *Op, s metal.Step, what string, make func() (map[string]any, error)) (agentapi.Result, bool, error) {
 	kind := op.kind()
 	name := fmt.Sprintf("%s.execute_%s_step", kind, kind)
 	res, ended, err := r.command(ctx, op, ordered{name: name, nth: op.Rec.Sent, what: what}, func() (any, error) {
+		args, err := make()
+		if err != nil {
+			return nil, err
+		}
 		resolved, err := r.resolveArgs(ctx, op, args)
 		if err != nil {
 			return nil, err

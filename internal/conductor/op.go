@@ -74,6 +74,10 @@ type record struct {
 	ImageBy     string              `json:"image_by,omitempty"`   // the process that offers it
 	Bring       *Image              `json:"bring,omitempty"`      // the image is to be brought, or was
 	Validate    *Image              `json:"validate,omitempty"`   // the image is to be read whole before the machine fetches it
+	ImageFrom   string              `json:"image_from,omitempty"` // the image_source that the machine fetches from by itself; "": it fetches from us
+	ISO         *Image              `json:"iso,omitempty"`        // the node's own boot ISO is to be brought, or was
+	ISOURL      string              `json:"iso_url,omitempty"`    // where it is then
+	ISOBy       string              `json:"iso_by,omitempty"`     // the process that brought it
 	ConfigDrive string              `json:"config_drive,omitempty"`
 
 	MemoryLooks int `json:"memory_looks,omitempty"` // how often the current step looked for memory and found too little

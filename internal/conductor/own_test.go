@@ -15,6 +15,7 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/source"
 	"ingot/internal/store"
 )
 

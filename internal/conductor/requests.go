@@ -10,6 +10,7 @@ import (
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/source"
 )
 
 // The plans of requests that are answered at once: one step, tried once, its answer in the row.
@@ -81,7 +82,7 @@ func (r *runner) validOne(ctx context.Context, op *Op, kind string) error {
 		return fault.New(fault.Invalid, "instance_info has no image_source")
 	case kind == "deploy" && r.hw.Deploys == ByAgent:
 		_, err := r.c.imageSource(n, polled)
-		return err
+		return cmp.Or(err, source.CheckImage(n.InstanceInfo.Expose(), r.c.origins.Rules()))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"ingot/internal/driver/neutron"
 	"ingot/internal/driver/vswitch"
 	"ingot/internal/identity"
+	"ingot/internal/origin"
 )
 
 // Config is everything an operator can set. The section tag is the section's name in the file; two fields
@@ -41,10 +42,18 @@ type Config struct {
 	VSwitch   vswitch.Config `section:"vswitch"`
 	Neutron   neutron.Config `section:"neutron"`
 	Choices   Choices        `section:"DEFAULT"`
-	Fake      Fake           `section:"fake"`
-	Metrics   Metrics        `section:"metrics"`
-	Netboot   Netboot        `section:"netboot"`
-	Tracing   Tracing        `section:"tracing"`
+
+	Web           origin.Web           `section:"DEFAULT"`
+	ImageServers  origin.Servers       `section:"deploy"`
+	Checksums     origin.Checksums     `section:"agent"`
+	ChecksumFiles origin.ChecksumFiles `section:"conductor"`
+	Registries    origin.Registries    `section:"oci"`
+	Glance        origin.GlanceConfig  `section:"glance"`
+
+	Fake    Fake    `section:"fake"`
+	Metrics Metrics `section:"metrics"`
+	Netboot Netboot `section:"netboot"`
+	Tracing Tracing `section:"tracing"`
 
 	Access     Access                  `section:"api"`
 	MetricsTLS MetricsTLS              `section:"metrics"`
@@ -147,7 +156,8 @@ type Conductor struct {
 	// PowerStateChangeTimeout is how long a machine may take to follow a power request before it is asked
 	// again, and at last given up.
 	PowerStateChangeTimeout time.Duration `key:"power_state_change_timeout" min:"1"`
-	// FileURLAllowedPaths are the folders file:// images may lie in. Empty allows none.
+	// FileURLAllowedPaths are the folders file:// images may lie in, symbolic links followed. Empty allows none. Below /dev, /sys, /proc,
+	// /boot, /etc and /run nothing is one, whatever is listed.
 	FileURLAllowedPaths []string `key:"file_url_allowed_paths"`
 }
 
@@ -229,7 +239,9 @@ type Redfish struct {
 // Defaults is the only place with default values. They are upstream's, except that the API listens on
 // loopback until it is told otherwise.
 func Defaults() Config {
+	from := origin.Defaults()
 	return Config{
+		Web: from.Web, ImageServers: from.Servers, Checksums: from.Checksums, ChecksumFiles: from.ChecksumFiles, Registries: from.Registries, Glance: from.Glance,
 		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
 		API: API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, DisallowCleanSteps: []string{"vendor.send_raw"},
 			DisallowDeploySteps: []string{"vendor.send_raw"}, DisallowServiceSteps: []string{"vendor.send_raw"}, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},

@@ -72,6 +72,8 @@ type Shelf struct {
 	mu      sync.Mutex
 	files   map[string]kept  // guarded by mu
 	promise map[string]int64 // guarded by mu: bytes of uploads under way
+
+	verified map[string]good // guarded by mu: when a file was last found to be right
 }
 
 // The ends of a shelf's files: content, what was said of it, and an upload under way.
@@ -88,7 +90,7 @@ var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // OpenShelf opens the shelf in dir, made when it is missing, and throws away what a killed process left half done.
 func OpenShelf(dir string, o ShelfOptions) (*Shelf, error) {
-	s := &Shelf{dir: dir, o: o.filled(), now: time.Now, files: map[string]kept{}, promise: map[string]int64{}}
+	s := &Shelf{dir: dir, o: o.filled(), now: time.Now, files: map[string]kept{}, promise: map[string]int64{}, verified: map[string]good{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -296,6 +298,7 @@ func (s *Shelf) Remove(name string) error {
 
 func (s *Shelf) forget(name string) error {
 	delete(s.files, name)
+	delete(s.verified, name)
 	for _, ext := range []string{shelfNote, shelfData} { // the note first: what is killed in between is no file any more
 		if err := os.Remove(s.path(name, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove a pushed file: %w", err)

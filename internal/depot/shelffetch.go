@@ -16,11 +16,12 @@ import (
 // fetchStep is by how much a file whose size is not known takes room ahead.
 const fetchStep = 64 << 20
 
-// Fetch keeps what body gives to its end, if good then accepts it. The size need not be known: what comes counts
-// against the bounds as it comes, and is written nowhere but here. Of f it takes name, holder and expiry, and gives it
-// back with size and checksum. Errors: as Put's, those of body, and those of good.
+// Fetch keeps what body gives to its end, if good then accepts it. The size need not be known: f.Size, if it is, takes its room
+// before the first byte; what comes beyond counts against the bounds as it comes, and is written nowhere but here. Of f it takes
+// name, holder and expiry too, and gives it back with size and checksum. Errors: as Put's, those of body, and those of good.
 func (s *Shelf) Fetch(ctx context.Context, f Pushed, body io.Reader, good func() error) (Pushed, error) {
-	f.Size, f.SHA256 = 0, emptySHA256
+	expected := f.Size
+	f.SHA256 = emptySHA256
 	if _, err := s.reserve(f); err != nil {
 		return f, err
 	}
@@ -31,7 +32,7 @@ func (s *Shelf) Fetch(ctx context.Context, f Pushed, body io.Reader, good func()
 	}
 	defer os.Remove(part.Name()) // gone already when all is well
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(&growing{s: s, name: f.Name, to: part}, sum), body)
+	n, err := io.Copy(io.MultiWriter(&growing{s: s, name: f.Name, to: part, room: expected}, sum), body)
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()

@@ -1,6 +1,7 @@
 package depot
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -74,7 +75,8 @@ func (s *Shelf) readNote(name string) (k kept, ok bool) {
 	return k.lasting(), err == nil && info.Mode().IsRegular() && info.Size() == k.Size
 }
 
-// Hold adds a holder to a file that is there; there tells whether it is. Nothing need be pushed then.
+// Hold adds a holder to a file that is there; there tells whether it is. Nothing need be pushed then. The file is read whole: one that
+// is not what it was any more is not there.
 func (s *Shelf) Hold(name, holder string, until time.Time) (there bool, err error) {
 	now := s.now()
 	switch {
@@ -86,6 +88,9 @@ func (s *Shelf) Hold(name, holder string, until time.Time) (there bool, err erro
 		return false, fault.New(fault.Invalid, "A pushed file may be held for %s at most, and not until a time that is over; it is %s here.", s.o.MaxLife, now.UTC().Format(time.RFC3339))
 	}
 	if err := s.Sweep(); err != nil {
+		return false, err
+	}
+	if there, err := s.Verify(context.Background(), name); err != nil || !there {
 		return false, err
 	}
 	s.mu.Lock()

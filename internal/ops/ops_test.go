@@ -3,6 +3,7 @@ package ops
 import (
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,7 +188,7 @@ func TestDeployNeedsAVerifiableImage(t *testing.T) {
 	}
 	set("image_source", "http://192.0.2.1/i.raw")
 	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
-	set("image_os_hash_value", "00")
+	set("image_os_hash_value", strings.Repeat("00", 32))
 	set("image_type", "partition")
 	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
 	set("image_type", "whole-disk")

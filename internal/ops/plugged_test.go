@@ -141,7 +141,7 @@ func TestRebuildSaysWhetherAnInstanceRan(t *testing.T) {
 		s, db := service(t)
 		n := enrolled(t, s, "redfish")
 		_, err := s.UpdateNode(t.Context(), caller, n.UUID, []policy.Rule{"node:update"}, false, func(n *metal.Node) error {
-			n.InstanceInfo = n.InstanceInfo.With("image_source", "http://192.0.2.1/i.raw").With("image_os_hash_value", "00")
+			n.InstanceInfo = n.InstanceInfo.With("image_source", "http://192.0.2.1/i.raw").With("image_os_hash_value", strings.Repeat("00", 32))
 			return nil
 		})
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/policy"
 	"ingot/internal/secret"
+	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
@@ -287,14 +288,14 @@ func (rq *request) checkRebuild() error {
 }
 
 func (rq *request) checkDeploy() error {
-	if err := prepareDeploy(rq.node, rq.ConfigDrive, rq.config.ImageRules); err != nil {
+	if err := prepareDeploy(rq.node, rq.ConfigDrive, rq.config.ImageRules, rq.config.Images); err != nil {
 		return err
 	}
 	return rq.deploySteps()
 }
 
 // prepareDeploy checks what a deployment needs before it is accepted, and keeps the config drive.
-func prepareDeploy(n *metal.Node, drive any, rules image.Rules) error {
+func prepareDeploy(n *metal.Node, drive any, rules image.Rules, images source.Options) error {
 	info := n.InstanceInfo.Expose()
 	switch d := drive.(type) {
 	case nil:
@@ -319,19 +320,13 @@ func prepareDeploy(n *metal.Node, drive any, rules image.Rules) error {
 	if n.Interface("deploy") != "direct" {
 		return nil
 	}
-	source, _ := info["image_source"].(string)
-	if source == "" {
+	if image, _ := info["image_source"].(string); image == "" {
 		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
 	}
 	if err := rules.CheckDeclared(info); err != nil {
 		return err
 	}
-	checksum, _ := info["image_checksum"].(string)
-	value, _ := info["image_os_hash_value"].(string)
-	if checksum == "" && value == "" {
-		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has neither image_os_hash_value nor image_checksum. An image is never written unverified.", n.UUID)
-	}
-	return nil
+	return source.CheckImage(info, images)
 }
 
 func badState(n *metal.Node, v metal.Verb) error {

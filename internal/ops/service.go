@@ -14,6 +14,7 @@ import (
 	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
+	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
@@ -51,6 +52,8 @@ type Config struct {
 	RescueHash string
 	// ImageRules are what is permitted of images. Default: image.DefaultPermitted.
 	ImageRules image.Rules
+	// Images say which checksums of images are taken: MD5, and checksum files. Default no MD5.
+	Images source.Options
 }
 
 // Defaults is the only place with default values.

@@ -169,7 +169,7 @@ func findDigest(ctx context.Context, imageURL string, o Options) (Digest, error)
 			return d, nil
 		}
 	}
-	return compute(ctx, imageURL, o)
+	return Compute(ctx, imageURL, o)
 }
 
 // beside lists where a checksum of the image may be. The image's own query is not carried over: it
@@ -184,7 +184,8 @@ func beside(imageURL string) []string {
 	return []string{image + ".sha256", dir.JoinPath("SHA256SUMS").String(), image + ".sha512", dir.JoinPath("SHA512SUMS").String()}
 }
 
-func compute(ctx context.Context, imageURL string, o Options) (Digest, error) {
+// Compute downloads an image once and gives the SHA-256 of what came; its Origin says so.
+func Compute(ctx context.Context, imageURL string, o Options) (Digest, error) {
 	body, err := Open(ctx, []string{imageURL}, o)
 	if err != nil {
 		return Digest{}, err

@@ -374,3 +374,23 @@ func reason(err error) string {
 	}
 	return "the connection was lost"
 }
+
+// Failure says in public words why a request of Options' Client failed, and what kind of fault that is; "" for what is not
+// the connection's.
+func Failure(err error) (fault.Kind, string) {
+	var wrapped *url.Error
+	var refused errRefused
+	switch {
+	case errors.As(err, &refused):
+		return fault.Forbidden, refused.Error()
+	case errors.Is(err, errRedirects), errors.Is(err, errDowngrade), errors.Is(err, errUserinfo), errors.Is(err, errScheme):
+		for _, known := range []error{errRedirects, errDowngrade, errUserinfo, errScheme} {
+			if errors.Is(err, known) {
+				return fault.Invalid, known.Error()
+			}
+		}
+	case errors.As(err, &wrapped):
+		return fault.Unavailable, reason(wrapped.Err)
+	}
+	return fault.Invalid, ""
+}

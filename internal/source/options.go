@@ -18,7 +18,6 @@ import (
 type Options struct {
 	CA            string            // PEM certificates servers must chain to; "" means the system's
 	Insecure      bool              // no certificate is checked: whoever is between can be anybody
-	TLSMin        uint16            // the oldest TLS that is spoken, as crypto/tls has it; 0 is 1.2
 	Proxies       map[string]string // proxy URL by the scheme of the URL fetched: "http", "https"
 	User          string            // HTTP basic authentication, with Password
 	Password      secret.Secret
@@ -62,9 +61,6 @@ func (o Options) withDefaults() Options {
 	set(&o.Connect, 15*time.Second)
 	set(&o.Stall, 60*time.Second)
 	set(&o.Backoff, time.Second)
-	if o.TLSMin == 0 {
-		o.TLSMin = tls.VersionTLS12
-	}
 	if o.Tries == 0 {
 		o.Tries = 5
 	}
@@ -96,8 +92,8 @@ func (o Options) client() (*http.Client, error) {
 		DialContext:           o.dialer().DialContext,
 		TLSHandshakeTimeout:   o.Connect,
 		ResponseHeaderTimeout: o.Stall,
-		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: o.TLSMin, InsecureSkipVerify: o.Insecure}, // #nosec G402 -- the operator's explicit choice, webserver_verify_ca = false
-		DisableCompression:    true,                                                                              // the digest is of the bytes as stored
+		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.Insecure}, // #nosec G402 -- the operator's explicit choice, webserver_verify_ca = false
+		DisableCompression:    true,                                                                                      // the digest is of the bytes as stored
 		ReadBufferSize:        64 << 10,
 	}
 	return &http.Client{Transport: t, CheckRedirect: o.checkRedirect}, nil
