@@ -15,7 +15,6 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
-	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
