@@ -401,6 +401,13 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 		{"no table", make([]byte, 2*mib), nil, invalidImage, "not a whole-disk image"},
 		{"web page", []byte("<html><body>sign in</body></html>"), nil, invalidImage, "web page"},
 		{"declared qcow2", good, func(r *Request) { r.Image.DiskFormat = "qcow2" }, invalidImage, "declared"},
+		{"vmdk", imagetest.StreamVMDK(), anyFormat, invalidImage, "Image img is refused. The image is a VMware disk (vmdk)"},
+		{"several formats", append([]byte("QED\x00"), good[4:]...), nil, invalidImage, "several formats"},
+		{"qcow2 with a backing file", backedUp(pack("qcow2", good)), anyFormat, invalidImage, "backing file"},
+		{"qcow2 with a backing file, inspected shallowly", backedUp(pack("qcow2", good)), func(r *Request) { r.Image.Shallow, r.Image.DiskFormat = true, "" }, invalidImage, "backing file"},
+		{"raw where qcow2 is permitted", good, func(r *Request) { r.Image.Permitted = []string{"qcow2"} }, invalidImage, "permitted_image_formats"},
+		{"qcow2 where raw is permitted", pack("qcow2", good), func(r *Request) { r.Image.Permitted, r.Image.DiskFormat = []string{"raw"}, "" }, invalidImage, "permitted_image_formats"},
+		{"ISO declared as raw", append([]byte(nil), isoImage()...), nil, invalidImage, "declared"},
 		{"no checksum", good, func(r *Request) { r.Image.HashValue = "" }, paramsError, "checksum"},
 		{"md5", good, func(r *Request) { r.Image.HashAlgo, r.Image.HashValue = "md5", strings.Repeat("0", 32) }, paramsError, "forged"},
 		{"no urls", good, func(r *Request) { r.Image.URLs = nil }, paramsError, "urls"},
@@ -430,6 +437,33 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 		if !bytes.Equal(readDisk(t, path), before) {
 			t.Errorf("%s: the disk was written", c.name)
 		}
+	}
+}
+
+// backedUp names a backing file in a qcow2.
+func backedUp(b []byte) []byte {
+	binary.BigEndian.PutUint64(b[8:], 256)
+	binary.BigEndian.PutUint32(b[16:], 11)
+	copy(b[256:], "/etc/shadow")
+	return b
+}
+
+// isoImage is a medium with a partition table.
+func isoImage() []byte { return imagetest.Hybrid() }
+
+// TestHybridISO writes a medium that has a partition table as the disk that it is.
+func TestHybridISO(t *testing.T) {
+	img := isoImage()
+	path := oldDisk(t, diskSize)
+	r := request(path, serve(t, img, nil), img)
+	r.Image.DiskFormat = "iso"
+	report, err := WriteImage(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := readDisk(t, path)
+	if report.Format != "iso" || report.Table != "gpt" || report.ESP == nil || !bytes.Equal(disk[32<<10:len(img)-33*512], img[32<<10:len(img)-33*512]) {
+		t.Errorf("%+v, or the disk differs from the medium", report)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/store"
 )
 
@@ -113,6 +114,30 @@ func TestAnImageThatCannotBeBrought(t *testing.T) {
 	if n, _ := w.state(); !strings.Contains(n.LastError, "set it to http or local") {
 		t.Errorf("last_error %q", n.LastError)
 	}
+}
+
+// TestImagesThatMachinesFetchAreValidated reads an image whole before the machine is touched, though the machine fetches it itself.
+func TestImagesThatMachinesFetchAreValidated(t *testing.T) {
+	w, h := fetching(t, "http")
+	w.tune = func(c *Config) { c.ValidateImages = true }
+	w.node.InstanceInfo = w.node.InstanceInfo.With("image_disk_format", "raw")
+	h.busy = 2
+	w.run(w.conductor("c1", nil))
+	named(t, "deploy").arrived(t, w, "validated")
+	if len(h.validated) != 1 || h.validated[0].URL != "http://127.0.0.1:1/i.raw" || h.validated[0].Hex != testHash || h.brings != 0 || strings.Contains(w.wrote, "pushed") {
+		t.Errorf("validated %+v, brought %d times, written from %s", h.validated, h.brings, w.wrote)
+	}
+	w.close()
+
+	w, h = fetching(t, "http")
+	w.tune = func(c *Config) { c.ValidateImages = true }
+	h.err = fault.New(fault.Invalid, "Image i.raw is refused. The image is a VMware disk (vmdk), which is not supported.")
+	w.run(w.conductor("c1", nil))
+	if n, _ := w.state(); n.ProvisionState != metal.DeployFailed || !strings.Contains(n.LastError, `Image i.raw is refused. The image is a VMware disk (vmdk)`) ||
+		w.counters["insert"] != 0 || w.counters["off"] != 0 {
+		t.Errorf("%s, last_error %q, %v", n.ProvisionState, n.LastError, w.counters)
+	}
+	w.close()
 }
 
 // TestBroughtImagesGoInTheEnd looks at what a machine that is under way has, and takes it away by an abort; and at a place

@@ -67,6 +67,31 @@ func TestLookInto(t *testing.T) {
 	}
 }
 
+// TestARefusalNamesTheImage and what it is, and the operator's rules hold before the machine is touched.
+func TestARefusalNamesTheImage(t *testing.T) {
+	disk := make([]byte, 4<<20)
+	imagetest.MBR(disk, 1, imagetest.Slot{Type: 0x83, First: 2048, Size: 2048})
+	files := map[string][]byte{"/good.qcow2": imagetest.QCOW2{}.Make(disk), "/disk.vmdk": imagetest.StreamVMDK(), "/two.img": append([]byte("QED\x00"), disk[4:]...)}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(files[r.URL.Path]))
+	}))
+	defer s.Close()
+	w := newWorld(t)
+	w.tune = func(c *Config) { c.ImageRules = image.Rules{Permitted: []image.Format{image.Raw}} }
+	r := &runner{c: w.conductor("c1", nil), log: slog.New(slog.DiscardHandler)}
+	for name, says := range map[string]string{
+		"good.qcow2": "Image good.qcow2 is refused. The image is qcow2, and this format is not permitted",
+		"disk.vmdk":  "Image disk.vmdk is refused. The image is a VMware disk (vmdk), which is not supported",
+		"two.img":    "Image two.img is refused. The image is of several formats at once: qed, and raw",
+	} {
+		_, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, s.URL+"/"+name+"?token=hunter2", image.Options{})
+		public, _ := fault.PublicOf(err)
+		if fault.KindOf(err) != fault.Invalid || !strings.Contains(public, says) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func liveRow() *store.Operation { return &store.Operation{UUID: "op", Exclusive: true} }
 
 // TestAPanicIsOneOperationsAffair: a step that panics fails its operation and nothing else.

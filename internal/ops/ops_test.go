@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
 	"ingot/internal/secret"
@@ -192,6 +193,10 @@ func TestDeployNeedsAVerifiableImage(t *testing.T) {
 	set("image_type", "partition")
 	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid)
 	set("image_type", "whole-disk")
+	s.config.ImageRules = image.Rules{Permitted: []image.Format{image.Raw}}
+	set("image_disk_format", "qcow2")
+	wantKind(t, s.SetProvision(t.Context(), caller, n.UUID, deploy), fault.Invalid) // not permitted
+	set("image_disk_format", "raw")
 	if err := s.SetProvision(t.Context(), caller, n.UUID, deploy); err != nil {
 		t.Fatal(err)
 	}
