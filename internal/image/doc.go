@@ -1,10 +1,11 @@
 // Package image says what a disk image is, whether it may be written to a machine, and decodes it.
 //
 // It judges by content, never by a file name or a Content-Type: Detect names a format from its first
-// bytes, Inspect refuses what this system does not write, NewDecoder turns a stream as it is downloaded
-// into the bytes of the disk. Those are whole-disk images (GPT or MBR): raw, plain or compressed with zstd,
-// gzip or xz, and qcow2, plain or compressed inside, which OpenQCOW2 reads because its parts are in no order. Everything
-// else is refused, with a sentence that says what it is and what to do.
+// bytes, Inspect refuses what this system does not write, Check judges a whole file, and NewDecoder turns a stream as it is
+// downloaded into the bytes of the disk. Those are whole-disk images (GPT or MBR): raw, plain or compressed with zstd, gzip or
+// xz, ISOs that have a partition table, and qcow2, plain or compressed inside, which OpenQCOW2 reads because its parts are in
+// no order. Everything else is refused, with a sentence that says what it is and what to do; a file that is of several formats
+// at once, too. Rules are what an operator permits. Decision 0049.
 //
 // With Options.Partition they take a bare ext4 instead, whose files OpenExt4 reads by name.
 //
