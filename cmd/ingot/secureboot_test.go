@@ -73,6 +73,9 @@ func TestSecureBootIsAskedFor(t *testing.T) {
 			node secure boot on plain -> does not support Secure Boot with the management interface "noop" -> (HTTP 400)
 			node set plain --instance-info capabilities=secure_boot:true
 			node deploy plain -> does not support Secure Boot with the management interface "noop" -> (HTTP 400)`)
+		if said := string(r.call(t, "GET", "/ingot/v1/nodes/plain/security", nil, 501)); !strings.Contains(said, "tells nothing of a machine's security") {
+			t.Errorf("its security: %s", said)
+		}
 	})
 }
 

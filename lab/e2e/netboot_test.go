@@ -310,31 +310,7 @@ func (x *netLab) restart(change func(), options ...string) {
 // unsignedRamdisk builds the ramdisk anew with a kernel from which the signature was cut.
 func unsignedRamdisk(t *testing.T, out string) {
 	t.Helper()
-	kernel, err := os.ReadFile(filepath.Join(out, "kernel"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := pe.NewFile(bytes.NewReader(kernel))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := f.OptionalHeader.(*pe.OptionalHeader64).DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_SECURITY]
-	if dir.Size == 0 {
-		t.Fatal("the kernel has no signature that could be cut")
-	}
-	entry := make([]byte, 8)
-	binary.LittleEndian.PutUint32(entry, dir.VirtualAddress) // of this directory it is a place in the file
-	binary.LittleEndian.PutUint32(entry[4:], dir.Size)
-	at := bytes.Index(kernel[:4096], entry)
-	if at < 0 {
-		t.Fatal("the signature's place is not in the kernel's header")
-	}
-	clear(kernel[at : at+8])
-	kernel = kernel[:dir.VirtualAddress]
-	cut := filepath.Join(t.TempDir(), "vmlinuz")
-	if err := os.WriteFile(cut, kernel, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	cut := unsigned(t, filepath.Join(out, "kernel"))
 	work := ramdiskCache()
 	modules, err := filepath.Glob(filepath.Join(work, "unpacked", "linux-image-*", "lib", "modules", "*"))
 	if err != nil || len(modules) == 0 {
@@ -346,9 +322,45 @@ func unsignedRamdisk(t *testing.T, out string) {
 	makeRamdisk(t, ramdisk.Options{Agent: program(t, "ingot-agent"), Out: out, Kernel: cut, Modules: modules[0]})
 }
 
+// unsigned gives a copy of a loader or kernel from which the signature was cut.
+func unsigned(t *testing.T, file string) string {
+	t.Helper()
+	kernel, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := pe.NewFile(bytes.NewReader(kernel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := f.OptionalHeader.(*pe.OptionalHeader64).DataDirectory[pe.IMAGE_DIRECTORY_ENTRY_SECURITY]
+	if dir.Size == 0 {
+		t.Fatalf("%s has no signature that could be cut", file)
+	}
+	entry := make([]byte, 8)
+	binary.LittleEndian.PutUint32(entry, dir.VirtualAddress) // of this directory it is a place in the file
+	binary.LittleEndian.PutUint32(entry[4:], dir.Size)
+	at := bytes.Index(kernel[:4096], entry)
+	if at < 0 {
+		t.Fatalf("the signature's place is not in the header of %s", file)
+	}
+	clear(kernel[at : at+8])
+	cut := filepath.Join(t.TempDir(), filepath.Base(file))
+	if err := os.WriteFile(cut, kernel[:dir.VirtualAddress], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return cut
+}
+
 // startable is a raw image of 256 MiB that says so when firmware starts it: by UEFI with shim and GRUB, under Secure Boot too,
 // and by BIOS with a few instructions in its first sector. It starts no system.
-func startable(t *testing.T) []byte {
+func startable(t *testing.T) []byte { return startableBy(t, debianShim) }
+
+// debianShim is signed by Microsoft.
+const debianShim = "/usr/lib/shim/shimx64.efi.signed"
+
+// startableBy is the same with another first loader for UEFI.
+func startableBy(t *testing.T, loader string) []byte {
 	t.Helper()
 	const espStart, espEnd = 2048, 2048 + 16*mib/512 - 1
 	dir := t.TempDir()
@@ -358,7 +370,7 @@ func startable(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"mkfs.vfat", esp}, {"mmd", "-i", esp, "::EFI", "::EFI/BOOT", "::EFI/debian"},
-		{"mcopy", "-i", esp, "/usr/lib/shim/shimx64.efi.signed", "::EFI/BOOT/BOOTX64.EFI"},
+		{"mcopy", "-i", esp, loader, "::EFI/BOOT/BOOTX64.EFI"},
 		{"mcopy", "-i", esp, "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "::EFI/BOOT/grubx64.efi"},
 		{"mcopy", "-i", esp, config, "::EFI/debian/grub.cfg"}} {
 		tool(t, args[0], args[1:]...)
