@@ -226,5 +226,5 @@ func (r *runner) whyNoAgent(ctx context.Context, op *Op) string {
 		return "the BMC still shows the boot override from the virtual drive as unused: the machine booted from something else. " +
 			"Look at its console, and at the boot order in its firmware's setup"
 	}
-	return "the boot medium is in the drive. " + r.secureRefusal(ctx, op) + "Look at the machine's console, and " + r.meeting(ctx, op)
+	return "the boot medium is in the drive: look at the machine's console, and " + r.meeting(ctx, op) + r.secureRefusal(ctx, op)
 }

@@ -40,6 +40,6 @@ func (r *runner) secureRefusal(ctx context.Context, op *Op) string {
 	if err != nil || !s.On || s.Setup || s.Booted != nil && !*s.Booted {
 		return ""
 	}
-	return "Secure Boot is on: if the firmware's keys do not sign the boot medium's loader, it is refused, and only the console says so " +
-		"(\"Access Denied\", \"Security Violation\"; ingot node secure-boot keys show tells the keys, ingot boot verify who signed a loader). "
+	return ". Secure Boot is on: if the firmware's keys do not sign the boot medium's loader, it is refused, and only the console says so " +
+		"(\"Access Denied\", \"Security Violation\"; ingot node secure-boot keys show tells the keys, ingot boot verify who signed a loader)"
 }

@@ -1,8 +1,8 @@
 package e2e
 
 import (
-	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +21,7 @@ import (
 func TestOwnKeys(t *testing.T) {
 	x := startNetLab(t, func(c *lab.Config) {
 		c.Name, c.Subnet = "ownkeys", netip.MustParsePrefix("198.18.89.0/24")
-	}, fmt.Sprintf("conductor.deploy_callback_timeout=%d", int(refusedLimit.Seconds())))
+	}, "conductor.deploy_callback_timeout=60") // the firmware refuses within seconds, on a busy host, too
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	for _, name := range []string{"pk", "kek", "db"} {
@@ -51,6 +51,10 @@ func TestOwnKeys(t *testing.T) {
 		x.secureBoot()
 		x.node.ends(metal.VerbDeleted, metal.Available, later)
 	})
+	if os.Getenv("INGOT_LAB_FULL") != "1" { // TestGuestSeesSecureBoot of lab has a firmware start such a loader in seconds
+		t.Log("without INGOT_LAB_FULL=1 the deploy with Secure Boot off is left out")
+		return
+	}
 	x.part("off where asked: a loader that nobody signed starts", func(x *netLab) {
 		x.starts(unsigned(x.t, debianShim), false)
 		var s struct {
