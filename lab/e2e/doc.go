@@ -8,5 +8,9 @@
 // file: all but kernel and firmware is what it is in production, and it needs neither root nor time. What can
 // be seen there is tested there. How every damaged image ends on a disk is agent/disk's own to test.
 //
+// The structs run first, many side by side; then the QEMU machines, as many at a time as there are processors. A test says
+// which it is (beside, labOnly), and takes a lab's name and a subnet that no other has. With INGOT_LAB_FULL=1 come those that
+// show more of what another test shows.
+//
 // Nothing imports this package. It has no code of its own beside tests.
 package e2e
