@@ -30,7 +30,8 @@ func TestImagesAreJudgedWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	im := &images{shelf: shelf, url: "http://192.0.2.1", key: secret.New(strings.Repeat("k", 32)), rules: rules}
+	im := &images{shelf: shelf, url: "http://192.0.2.1", key: secret.New(strings.Repeat("k", 32)), rules: rules,
+		memory: func(string, int64) (func(), error) { return func() {}, nil }}
 	cut := imagetest.QCOW2{}.Make(imagetest.Disk())
 	cut = cut[:len(cut)/2]
 	files := map[string][]byte{"good.img": imagetest.Disk(), "short.img": imagetest.Disk()[:1<<20], "fixed.vhd": append(make([]byte, 1<<20), imagetest.VHD()[:512]...),
