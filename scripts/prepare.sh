@@ -7,6 +7,7 @@ packages=(
 	ca-certificates       # modules and images come over https
 	cpio                  # looking into an initramfs from outside our own code
 	dnsmasq-base          # a site's own DHCP server as the guide has it, and a DHCP relay, in tests; starts nothing by itself
+	docker-registry       # a registry of images that is not ours, for the test of image sources; its service stays masked
 	dosfstools            # mkfs.vfat: EFI system partitions
 	e2fsprogs             # mke2fs -d: root file systems without a mount
 	gdisk                 # sgdisk: partition tables
@@ -27,6 +28,7 @@ packages=(
 	ovmf                  # UEFI firmware with Microsoft's keys enrolled
 	postgresql            # the store's tests start a private server of their own
 	python3-ironicclient  # the baremetal command: a client that is not ours; brings openstack with it
+	python3-glance        # the image service that images by id are tested with; a library, no daemon
 	python3-keystone      # the identity service that tests log in with; a library and two programs, no daemon
 	python3-neutron       # the network service that the network interfaces flat and neutron are tested with; a library, no daemon
 	qemu-system-x86       # machines
@@ -64,6 +66,11 @@ case " ${missing[*]} " in
 *" postgresql "*) # only the programs are wanted, no server that runs
 	mkdir -p /etc/postgresql-common/createcluster.d
 	echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+	;;
+esac
+case " ${missing[*]} " in
+*" docker-registry "*) # only the program is wanted
+	[ -e /etc/systemd/system/docker-registry.service ] || { mkdir -p /etc/systemd/system && ln -s /dev/null /etc/systemd/system/docker-registry.service; }
 	;;
 esac
 apt-get -qq update
