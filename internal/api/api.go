@@ -154,7 +154,7 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 // idle connections are cut. The caller serves it and shuts it down.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	s := &http.Server{
-		Handler:           counted(h),
+		Handler:           counted(plain(h)),
 		ConnContext:       remember,
 		ConnState:         rested,
 		ReadHeaderTimeout: 10 * time.Second, // a client that sends its headers slower is not one of ours

@@ -20,10 +20,17 @@ const (
 	maxHTTPOfAddress = 32
 )
 
+// headers say that nothing here is a page, or to be kept.
+var headers = map[string]string{"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+	"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store"}
+
 // Handler serves /netboot/KEY/NAME and the names that GRUB has built in. It is mounted as it is, before any mux: shim
 // doubles a slash and follows no redirect.
 func (s *Service) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range headers {
+			w.Header().Set(name, value)
+		}
 		outcome := s.serveFile(w, r)
 		s.count("http", outcome)
 	})
