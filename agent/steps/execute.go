@@ -17,6 +17,7 @@ func (s *Steps) cleanSteps() []offered {
 		{agentapi.Step{Interface: "deploy", Step: "erase_devices_express", Abortable: true}, s.eraseExpress},
 		{agentapi.Step{Interface: "deploy", Step: "erase_pstore", Abortable: true}, s.erasePstore},
 		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_nvram", Abortable: true, ArgsInfo: patternsInfo}, s.cleanNVRAM},
+		{agentapi.Step{Interface: "deploy", Step: "clean_uefi_variables", Priority: 5, Abortable: true}, s.cleanVariables},
 	}, s.raidSteps(s.applied())...)
 }
 

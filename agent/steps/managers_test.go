@@ -161,7 +161,7 @@ func TestServiceSteps(t *testing.T) {
 func TestOwnSteps(t *testing.T) {
 	b := newBench(t)
 	for kind, want := range map[string]string{
-		plugin.Clean:   "deploy.erase_devices_metadata:99 deploy.erase_devices:10 deploy.erase_devices_express:0 deploy.erase_pstore:0 deploy.clean_uefi_nvram:0",
+		plugin.Clean:   "deploy.erase_devices_metadata:99 deploy.erase_devices:10 deploy.erase_devices_express:0 deploy.erase_pstore:0 deploy.clean_uefi_nvram:0 deploy.clean_uefi_variables:5",
 		plugin.Deploy:  "deploy.erase_devices_metadata:0 deploy.clean_uefi_nvram:0 deploy.write_image:0",
 		plugin.Service: "deploy.write_image:0",
 	} {

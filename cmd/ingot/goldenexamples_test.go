@@ -76,7 +76,7 @@ var readingExamples = []example{
 	{route: "GET /ingot/v1/servers", shape: true}, {route: "GET /ingot/v1/nodes/{node}/why"}, {route: "GET /ingot/v1/nodes/{node}/security"}, {route: "GET /ingot/v1/nodes/{node}/events", path: "/ingot/v1/nodes/{child}/events"},
 	{route: "GET /v1/nodes/{node}/operation", shape: true}, {route: "GET /v1/operations", shape: true}, {route: "GET /v1/events", path: "/v1/events?node={child}"},
 	{route: "GET /v1/doctor", shape: true}, {route: "GET /ingot/v1/debug/{dump}", path: "/ingot/v1/debug/nothing"},
-	{route: "GET /ingot/v1/nodes/{node}/erasure"}, {route: "GET /ingot/v1/erasure/keys", shape: true},
+	{route: "GET /ingot/v1/nodes/{node}/erasure"}, {route: "GET /ingot/v1/nodes/{node}/baseline"}, {route: "GET /ingot/v1/erasure/keys", shape: true},
 	{route: "GET /ingot/v1/nodes/{node}/logs"}, {route: "GET /ingot/v1/nodes/{node}/logs/{name}", path: "/ingot/v1/nodes/{node}/logs/nothing"},
 }
 
@@ -158,6 +158,7 @@ var writingExamples = []example{
 	{route: "PATCH /v1/inspection_rules/{uuid}", path: "/v1/inspection_rules/{rule}", body: `[{"op": "add", "path": "/priority", "value": 5}]`, first: []string{ownRule}},
 	{route: "DELETE /v1/inspection_rules/{uuid}", path: "/v1/inspection_rules/{rule}", first: []string{ownRule}},
 	{route: "POST /v1/events", body: `{"events": [{"event": "network.bind_port", "port_id": "{port}", "mac_address": "52:54:00:00:00:01", "status": "ACTIVE"}]}`},
+	{route: "PUT /ingot/v1/nodes/{node}/baseline"},
 	{route: "DELETE /ingot/v1/servers/{server}", path: "/ingot/v1/servers/gone"},
 	{route: "POST /v1/heartbeat/{node}", body: `{"callback_url": "https://192.0.2.5:9999", "agent_token": "wrong"}`},
 	{route: "POST /v1/continue_inspection", body: `{"inventory": {"bmc_address": "192.0.2.9", "interfaces": [{"name": "eno1", "mac_address": "52:54:00:99:99:99"}]}}`},

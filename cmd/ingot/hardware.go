@@ -137,7 +137,7 @@ var none = conductor.Part{}
 // parts is the only list of interface implementations. Source of the names: OpenStack Ironic, its entry points
 // ironic.hardware.interfaces.*.
 func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
-	management := conductor.Part{Validator: rf, Boot: rf, Mode: rf, Secure: rf, Facts: rf, Steps: rf, Guard: rf, Drives: rf}
+	management := conductor.Part{Validator: rf, Firmware: rf, Boot: rf, Mode: rf, Secure: rf, Facts: rf, Steps: rf, Guard: rf, Drives: rf}
 	media := conductor.Part{Validator: rf, Media: rf, Console: rf}
 	return conductor.Parts{
 		"bios": {"no-bios": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, Settings: fk}},
@@ -148,7 +148,7 @@ func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
 			"bootc": unbuilt, "autodetect": unbuilt, "fake": {Pause: fk.Pause(fake.Deploy)}},
 		"firmware":   {"no-firmware": none, "redfish": unbuilt, "fake": {Steps: fk, Components: fk, Pause: fk.Pause(fake.Firmware)}},
 		"inspect":    {"no-inspect": none, "agent": none, "redfish": {Validator: rf, Inspector: rf}, "idrac-redfish": {Validator: rf, Inspector: rf}, "inspector": unbuilt, "fake": {Inspector: fk, Pause: fk.Pause(fake.Inspect)}},
-		"management": {"noop": {Boot: conductor.NoManagement{}}, "redfish": management, "idrac-redfish": management, "ipmitool": unbuilt, "fake": {Boot: fk, Mode: fk, Secure: fk, Facts: fk, Steps: fk, Guard: fk, Drives: fk, Lights: fk, Pause: fk.Pause(fake.Management)}},
+		"management": {"noop": {Boot: conductor.NoManagement{}}, "redfish": management, "idrac-redfish": management, "ipmitool": unbuilt, "fake": {Firmware: fk, Boot: fk, Mode: fk, Secure: fk, Facts: fk, Steps: fk, Guard: fk, Drives: fk, Lights: fk, Pause: fk.Pause(fake.Management)}},
 		"network":    {"noop": none, "flat": unbuilt, "neutron": unbuilt},
 		"power":      {"redfish": {Validator: rf, Power: rf}, "idrac-redfish": {Validator: rf, Power: rf}, "ipmitool": unbuilt, "agent": unbuilt, "fake": {Power: fk}},
 		"raid":       {"no-raid": none, "agent": none, "redfish": unbuilt, "idrac-redfish": unbuilt, "fake": {Steps: fk, RAID: fk}},

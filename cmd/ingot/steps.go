@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 
@@ -15,9 +16,16 @@ func stepConfig(c config.Config, cc *conductor.Config) error {
 	cc.ServiceCallbackLimit = c.Conductor.ServiceCallbackTimeout
 	cc.RescueCallbackLimit = c.Conductor.RescueCallbackTimeout
 	cc.CleanStepLimit, cc.DeployStepLimit, cc.ServiceStepLimit = c.Conductor.CleanStepTimeout, c.Conductor.DeployStepTimeout, c.Conductor.ServiceStepTimeout
+	for _, pattern := range c.Conductor.FirmwareDriftIgnore {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("[conductor] firmware_drift_ignore: %q is not a pattern", pattern)
+		}
+	}
+	cc.FirmwareDrift, cc.FirmwareDriftIgnore = c.Conductor.FirmwareDrift, c.Conductor.FirmwareDriftIgnore
 	cc.AbandonLimit = c.Conductor.AbandonedOperationTimeout
 	cc.StepPriority = map[string]int{"deploy.erase_devices": c.Deploy.EraseDevicesPriority, "deploy.erase_devices_metadata": c.Deploy.EraseDevicesMetadataPriority,
-		"raid.delete_configuration": c.Deploy.DeleteConfigurationPriority, "raid.create_configuration": c.Deploy.CreateConfigurationPriority}
+		"deploy.clean_uefi_variables": c.Deploy.CleanUEFIVariablesPriority,
+		"raid.delete_configuration":   c.Deploy.DeleteConfigurationPriority, "raid.create_configuration": c.Deploy.CreateConfigurationPriority}
 	for _, text := range c.Conductor.CleanStepPriorityOverride {
 		name, value, _ := strings.Cut(text, ":")
 		priority, err := strconv.Atoi(strings.TrimSpace(value))

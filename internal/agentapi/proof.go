@@ -2,6 +2,14 @@ package agentapi
 
 import "time"
 
+// What the step clean_uefi_variables is given in driver_internal_info, and what its result holds beside Erased under
+// UEFIVariables.
+const (
+	KnownVariables = "ingot_known_variables" // names from before the first tenant; absent: not known
+	UEFIVariables  = "uefi-variables"
+	KeptVariables  = "kept" // names
+)
+
 // Proof is what the agent did to be sure that something was erased, and what it found when it looked. The agents of others
 // give none.
 type Proof struct {

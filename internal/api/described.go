@@ -198,6 +198,8 @@ var described = withVendor(map[string]description{
 	"GET /v1/doctor":                         {about: "Says what is wrong with the set-up.", gives: keys("findings", listOf(like[metal.Finding]()))},
 	"GET /ingot/v1/debug/{dump}":             {about: "What the process tells of its own inside, as text.", gives: aText},
 	"GET /ingot/v1/nodes/{node}/erasure":     {about: "Lists a node's erase certificates, newest first: each to read, and in an envelope to verify.", gives: keys("certificates", listOf(like[metal.ErasureRecord]()))},
+	"GET /ingot/v1/nodes/{node}/baseline":    {about: "Shows a node's firmware baseline, what the last cleaning saw, and how they differ.", gives: like[metal.Baseline]()},
+	"PUT /ingot/v1/nodes/{node}/baseline":    {about: "Makes what the last cleaning saw of a node's firmware its baseline."},
 	"GET /ingot/v1/erasure/keys":             {about: "Lists the public keys that erase certificates are signed with, newest first.", gives: keys("keys", listOf(like[metal.SigningKey]()))},
 	"GET /ingot/v1/nodes/{node}/logs":        {about: "Lists the logs that agents left.", gives: keys("logs", listOf(anObject))},
 	"GET /ingot/v1/nodes/{node}/logs/{name}": {about: "The newest log of that name, as it is.", gives: aText},

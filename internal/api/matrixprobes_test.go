@@ -113,6 +113,8 @@ var nodeProbes = []probe{
 	{"node:get", get, aNode + "/children", "", nil},
 	{"ingot:node:why", get, "/ingot/v1/nodes/{node}/why", "", nil},
 	{"ingot:node:security", get, "/ingot/v1/nodes/{node}/security", "", nil},
+	{"ingot:node:baseline", get, "/ingot/v1/nodes/{node}/baseline", "", nil},
+	{"ingot:node:baseline:accept", put, "/ingot/v1/nodes/{node}/baseline", "", nil},
 	{"ingot:node:erasure", get, "/ingot/v1/nodes/{node}/erasure", "", nil},
 	{"ingot:node:events", get, "/ingot/v1/nodes/{node}/events", "", nil},
 	{"ingot:node:logs", get, "/ingot/v1/nodes/{node}/logs", "", nil},

@@ -211,6 +211,8 @@ var routes = slices.Concat(discovery, vendorRoutes(), []route{
 	{method: get, path: "/ingot/v1/nodes/{node}/logs/{name}", rule: "ingot:node:logs", do: (*call).logData},
 	{method: get, path: "/ingot/v1/nodes/{node}/security", rule: "ingot:node:security", do: (*call).security},
 	{method: get, path: "/ingot/v1/nodes/{node}/erasure", rule: "ingot:node:erasure", do: (*call).erasure},
+	{method: get, path: "/ingot/v1/nodes/{node}/baseline", rule: "ingot:node:baseline", do: (*call).baseline},
+	{method: put, path: "/ingot/v1/nodes/{node}/baseline", rule: "ingot:node:baseline:accept", do: (*call).acceptBaseline},
 	{method: get, path: "/ingot/v1/erasure/keys", rule: "ingot:erasure:keys", do: (*call).erasureKeys},
 })
 

@@ -71,4 +71,6 @@ func (r *runner) certify(ctx context.Context, op *Op, s metal.Step, result json.
 }
 
 // certifiable tells whether a key of a step's result names a device.
-func certifiable(name string) bool { return strings.HasPrefix(name, "/dev/") }
+func certifiable(name string) bool {
+	return strings.HasPrefix(name, "/dev/") || name == agentapi.UEFIVariables
+}

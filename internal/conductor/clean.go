@@ -13,14 +13,17 @@ import (
 var cleanPlan = plan{
 	done: metal.EventDone,
 	fail: metal.EventFail,
-	steps: unless(notCleaned, concat([]step{
+	steps: concat([]step{
+		{name: "skip cleaning", class: repeatable, run: (*runner).uncleaned, limit: time.Minute, skip: func(op *Op) bool { return !notCleaned(op) }},
+	}, unless(notCleaned, concat([]step{
 		{name: "check clean steps", class: repeatable, run: (*runner).composeBefore, limit: time.Minute},
 	}, bootAgent(cleanCallback, forRamdisk(enterNetwork(metal.CleaningNetwork))...), []step{
 		{name: getSteps(metal.CleanSteps), class: repeatable, run: (*runner).composeWithAgent, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 		{flow: true},
 	}, leaveAgent, forRamdisk(leaveNetwork(metal.CleaningNetwork)), []step{
+		compareStep,
 		{name: "finish cleaning", class: repeatable, run: (*runner).cleaned, limit: time.Minute},
-	})),
+	}))),
 	onFail: cleanFailed,
 }
 
@@ -116,6 +119,12 @@ func (r *runner) compose(op *Op, flow []flowStep) (Outcome, error) {
 
 func (r *runner) cleaned(ctx context.Context, op *Op) (Outcome, error) {
 	r.readSettings(ctx, op)
-	op.Change(func(n *metal.Node) { n.CleanStep = map[string]any{} })
+	automatic := metal.Plan(op.row.Plan) == metal.PlanClean
+	op.Change(func(n *metal.Node) {
+		n.CleanStep = map[string]any{}
+		if automatic {
+			delete(n.InternalInfo, metal.NotCleaned)
+		}
+	})
 	return done, nil
 }

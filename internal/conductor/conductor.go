@@ -98,6 +98,10 @@ type Config struct {
 	// StepPriority overrides the priority of clean steps that run by themselves, by "<interface>.<step>"; 0 leaves a
 	// step out.
 	StepPriority map[string]int
+	// FirmwareDrift says what becomes of a machine whose firmware is not as its baseline after cleaning: DriftFails, DriftWarns (the
+	// default) or DriftIgnored. FirmwareDriftIgnore are patterns of what is not compared, see metal.FirmwareDrift.
+	FirmwareDrift       string
+	FirmwareDriftIgnore []string
 	// RefuseSharedRescue refuses nodes whose rescuing network is their provisioning or cleaning network, too; else validate
 	// warns. Default false.
 	RefuseSharedRescue bool
@@ -137,7 +141,7 @@ func Defaults() Config {
 		Inspect:    InspectConfig{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
 		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, Slots: metal.DefaultSlots(), Memory: memoryDefaults(), StepPriority: map[string]int{},
-		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure,
+		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure, FirmwareDrift: DriftWarns,
 		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}
 }
 

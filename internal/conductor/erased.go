@@ -26,7 +26,7 @@ func outcomeText(result json.RawMessage, scrubbed func(string) string) string {
 	var text strings.Builder
 	for _, disk := range slices.Sorted(maps.Keys(r.Clean)) {
 		var e agentapi.Erased
-		if !strings.HasPrefix(disk, "/dev/") || json.Unmarshal(r.Clean[disk], &e) != nil {
+		if !certifiable(disk) || json.Unmarshal(r.Clean[disk], &e) != nil {
 			continue
 		}
 		words := disk

@@ -76,6 +76,11 @@ type Stepper interface {
 	RunStep(ctx context.Context, n *metal.Node, kind metal.StepKind, s metal.Step, key string) (waiting string, err error)
 }
 
+// Firmware tells what of a machine's firmware a tenant could have changed, so that it can be compared after cleaning.
+type Firmware interface {
+	FirmwareState(ctx context.Context, n *metal.Node) (metal.FirmwareState, error)
+}
+
 // Settings reads the settings of a machine's firmware.
 type Settings interface {
 	BIOSSettings(ctx context.Context, n *metal.Node) ([]metal.BIOSSetting, error)

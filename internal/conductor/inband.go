@@ -90,6 +90,7 @@ func inBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 		}
 		r.built(op, f.Step, res)
 		r.certify(ctx, op, f.Step, res.CommandResult)
+		r.keepVariables(op, f.Step, res.CommandResult)
 		r.event(op, "step", "INFO", fmt.Sprintf("%s step %s is done (%d of %d).", capital(string(kind)), f.Name(), i+1, len(op.Rec.Flow))+outcomeText(res.CommandResult, func(said string) string { return r.scrubbed(ctx, op, said) }))
 		return done, nil
 	}
@@ -115,6 +116,9 @@ func (r *runner) stepCommandOf(ctx context.Context, op *Op, s metal.Step, what s
 		}
 		p := agentapi.StepParams{Node: r.nodeFor(op), Ports: portsFor(op), Step: agentapi.Step{Interface: s.Interface, Step: s.Step,
 			Priority: s.Priority, Abortable: s.Abortable, RebootRequested: s.RebootRequested, Args: resolved, SecretArgs: secretArgs(args)}}
+		if err := r.tellVariables(ctx, op, s, &p.Node); err != nil {
+			return nil, err
+		}
 		switch kind {
 		case metal.CleanSteps:
 			p.CleanVersion = op.Rec.Versions

@@ -69,6 +69,8 @@ type record struct {
 	Unclean    bool `json:"unclean,omitempty"` // a step could not be undone
 	LetIn      bool `json:"let_in,omitempty"`  // the agent answered that the rescue's user can log in
 
+	Variables []string `json:"variables,omitempty"` // names of firmware variables that cleaning kept; nil: nobody looked
+
 	Image       *agentapi.ImageInfo `json:"image,omitempty"`
 	ImageFile   string              `json:"image_file,omitempty"` // the file that a server of ours offers as the image
 	ImageBy     string              `json:"image_by,omitempty"`   // the process that offers it

@@ -27,6 +27,7 @@ type Part struct {
 	Console   Console
 	Steps     Stepper
 
+	Firmware   Firmware
 	Settings   Settings
 	Components Components
 	RAID       RAID
@@ -119,6 +120,7 @@ func (h Hardware) Of(n *metal.Node) (own Hardware, missing []string) {
 func (h *Part) take(p Part) {
 	h.Power, h.Boot, h.Media = either(h.Power, p.Power), either(h.Boot, p.Boot), either(h.Media, p.Media)
 	h.Mode, h.Secure = either(h.Mode, p.Mode), either(h.Secure, p.Secure)
+	h.Firmware = either(h.Firmware, p.Firmware)
 	h.Inspector, h.Facts, h.Console = either(h.Inspector, p.Inspector), either(h.Facts, p.Facts), either(h.Console, p.Console)
 	h.Settings, h.Components, h.RAID = either(h.Settings, p.Settings), either(h.Components, p.Components), either(h.RAID, p.RAID)
 	h.Drives, h.Terminal, h.NMI = either(h.Drives, p.Drives), either(h.Terminal, p.Terminal), either(h.NMI, p.NMI)

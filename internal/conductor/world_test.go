@@ -81,6 +81,11 @@ type world struct {
 	poller *poller          // by this one
 	shows  *tls.Certificate // the certificate that the agent of this boot shows; nil: that of every other
 
+	variables     []string // that a step of the agent's keeps; nil: it offers none such
+	toldVariables []any    // the names that it was given
+
+	firmwareIs metal.FirmwareState // what the BMC tells of it
+
 	saysErased string // what the agent says that it erased; "": its disk
 
 	slotless bool // operations are asked for as a server does that knows of no slots
@@ -167,7 +172,7 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if host == "successor" && w.later != nil {
 		w.later(&c)
 	}
-	part := Part{Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w, Settings: w, Components: w, Drives: w, Terminal: w, Vendor: w}
+	part := Part{Firmware: w, Power: w, Boot: w, Media: w, Inspector: w, Mode: w, Secure: w, Steps: w, Settings: w, Components: w, Drives: w, Terminal: w, Vendor: w}
 	if w.wires != nil {
 		part.Network = w.wires
 	}
@@ -475,6 +480,9 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		if kind == "deploy" { // nothing runs by itself there
 			offers = strings.NewReplacer(`"priority":10,`, `"priority":0,`, `"priority":99,`, `"priority":0,`).Replace(offers)
 		}
+		if w.variables != nil && kind == "clean" {
+			offers = strings.Replace(offers, `"M":[`, `"M":[{"interface":"deploy","step":"clean_uefi_variables","priority":5},`, 1)
+		}
 		res.CommandResult = json.RawMessage(offers)
 	case "execute_clean_step", "execute_service_step", "execute_deploy_step":
 		var p agentapi.StepParams
@@ -492,6 +500,10 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		case "erase_devices", "erase_devices_metadata":
 			w.disk = "erased"
 			res.CommandResult = json.RawMessage(strings.NewReplacer("METHOD", cmp.Or(map[string]string{"erase_devices": "overwrite"}[p.Step.Step], "metadata only"), "PARTIAL", strconv.FormatBool(p.Step.Step != "erase_devices")).Replace(cmp.Or(w.saysErased, erasedResult)))
+		case "clean_uefi_variables":
+			kept, _ := json.Marshal(w.variables)
+			w.toldVariables, _ = p.Node.InternalInfo[agentapi.KnownVariables].([]any)
+			res.CommandResult = json.RawMessage(`{"clean_result":{"uefi-variables":{"how":"2 removed","proof":{"method":"removed","passes":1}},"kept":` + string(kept) + `}}`)
 		case "write_image":
 			info, _ := p.Step.Args["image_info"].(map[string]any)
 			if from := fmt.Sprint(info["urls"]); slices.ContainsFunc(w.dead, func(url string) bool { return strings.Contains(from, url) }) {

@@ -144,6 +144,12 @@ type Conductor struct {
 	// CleanStepPriorityOverride sets the priority of clean steps that run by themselves, as interface.step:priority.
 	// 0 leaves a step out.
 	CleanStepPriorityOverride []string `key:"clean_step_priority_override"`
+	// FirmwareDrift says what happens when BIOS attributes, boot order, firmware versions or UEFI variables are not as the node's
+	// baseline after cleaning: the cleaning fails, the history says so, or nobody looks.
+	FirmwareDrift string `key:"firmware_drift" oneof:"fail,event,ignore"`
+	// FirmwareDriftIgnore are patterns of what is not compared: bios.NAME, boot_order, firmware.PART, uefi_variable.NAME, with * for
+	// any part of a name.
+	FirmwareDriftIgnore []string `key:"firmware_drift_ignore"`
 	// RescuePasswordHashAlgorithm is how the server that is given a rescue password hashes it. The rescue ramdisk must
 	// know the hash; Debian 11 and later know all three.
 	RescuePasswordHashAlgorithm string `key:"rescue_password_hash_algorithm" oneof:"sha512,sha256,yescrypt"`
@@ -174,6 +180,9 @@ type Deploy struct {
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
 	// that out.
 	EraseDevicesMetadataPriority int `key:"erase_devices_metadata_priority" min:"0"`
+	// CleanUEFIVariablesPriority is the priority of the clean step that removes what tenants left in the firmware's memory: boot
+	// entries, and variables that the node's baseline does not have. 0 leaves it out.
+	CleanUEFIVariablesPriority int `key:"clean_uefi_variables_priority" min:"0"`
 	// DeleteConfigurationPriority is where in cleaning the RAID configuration is deleted. 0 leaves that out.
 	DeleteConfigurationPriority int `key:"delete_configuration_priority" min:"0"`
 	// CreateConfigurationPriority is where in cleaning the RAID configuration is made. 0 leaves that out.
@@ -251,7 +260,7 @@ func Defaults() Config {
 		Keystone: identity.DefaultKeystone(),
 		VSwitch:  vswitch.Defaults(),
 		Neutron:  neutron.Defaults(),
-		Conductor: Conductor{AutomatedClean: true, DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute, RescueCallbackTimeout: 30 * time.Minute,
+		Conductor: Conductor{AutomatedClean: true, FirmwareDrift: "event", DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute, RescueCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute, RescuePasswordHashAlgorithm: "sha512"},
 		Services:  Services{RBACServiceProjectName: "service"},
@@ -269,7 +278,7 @@ func Defaults() Config {
 		Netboot:   netbootDefaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
-		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, DiskErasureConcurrency: 4,
+		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, CleanUEFIVariablesPriority: 5, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
 		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http", PollPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480}, ImageRules: imageRules(),
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,

@@ -54,7 +54,9 @@ func (p Plan) Version() int {
 		return 4
 	case PlanVerify: // 2: settings are read
 		return 2
-	case PlanTearDown, PlanClean, PlanInspect: // 2: boot mode and Secure Boot, each clean step a step of the plan, inspection rules; 3: networks
+	case PlanClean: // as tear down; 4: firmware is compared, and cleaning that is skipped is told
+		return 4
+	case PlanTearDown, PlanInspect: // 2: boot mode and Secure Boot, each clean step a step of the plan, inspection rules; 3: networks
 		return 3
 	case PlanProbe, PlanManual, PlanService, PlanRestore, PlanRescue, PlanUnrescue: // inspection rules; networks; rescue by a ramdisk
 		return 2

@@ -46,7 +46,7 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 			return err
 		}
 		if o == nil {
-			out = &metal.Operation{Why: metal.Why{Node: n.UUID, State: n.ProvisionState, LastError: n.LastError, Next: resting(n.LastError) + maintained(n)}}
+			out = &metal.Operation{Why: metal.Why{Node: n.UUID, State: n.ProvisionState, LastError: n.LastError, Next: resting(n.LastError) + maintained(n) + uncleaned(n)}}
 			return nil
 		}
 		now, err := tx.Now()
@@ -58,7 +58,7 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 		if err := s.waitsInLine(tx, o, out); err != nil {
 			return err
 		}
-		out.Next += maintained(n)
+		out.Next += maintained(n) + uncleaned(n)
 		return polling(tx, n, o, out)
 	})
 	return out, err
