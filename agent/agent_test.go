@@ -227,9 +227,14 @@ func TestCleaning(t *testing.T) {
 			"node": node, "ports": []any{}, "clean_version": version}
 	}
 	device := filepath.Join(l.machine.Root, "dev/vdb")
-	l.must(t, "clean.execute_clean_step", params("erase_devices_metadata", map[string]string{"ingot_agent": "2"}),
-		`{"clean_result":{"/dev/vda":{"serial":"first","size":8388608,"how":"left alone: it is in skip_block_devices"},`+
-			`"/dev/vdb":{"serial":"second","size":8388608,"how":"metadata wiped"}},"clean_step":{"interface":"deploy","priority":99,"step":"erase_devices_metadata"}}`)
+	meta := l.ask(t, "clean.execute_clean_step", params("erase_devices_metadata", map[string]string{"ingot_agent": "2"}))
+	for _, want := range []string{`{"clean_result":{"/dev/vda":{"serial":"first","size":8388608,"how":"left alone: it is in skip_block_devices"},`,
+		`"/dev/vdb":{"serial":"second","size":8388608,"how":"metadata wiped","proof":{"method":"metadata only","partial":true,"passes":1,"began":"`,
+		`}},"clean_step":{"interface":"deploy","priority":99,"step":"erase_devices_metadata"}}`} {
+		if meta.CommandStatus != agentapi.Succeeded || !strings.Contains(string(meta.CommandResult), want) {
+			t.Errorf("%s %v %s lacks %s", meta.CommandStatus, meta.CommandError, meta.CommandResult, want)
+		}
+	}
 	disk, err := os.ReadFile(device)
 	if err != nil || len(bytes.Trim(disk[:4*mib], "\x00")) != 0 || len(bytes.Trim(disk[6*mib:6*mib+512], "\x00")) != 0 || disk[5*mib] != 'o' {
 		t.Error("metadata was not wiped as it should be")

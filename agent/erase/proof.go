@@ -54,8 +54,9 @@ func (d *device) proved(f finding, began time.Time) (Result, error) {
 	}
 	back := agentapi.ReadBack{Whole: f.whole, Length: samplePage, Result: f.seen}
 	page := make([]byte, samplePage)
-	for _, at := range places(spans) {
-		n, err := d.file.ReadAt(page[:min(samplePage, d.size-at)], at)
+	for _, p := range places(spans) {
+		at := p.Start
+		n, err := d.file.ReadAt(page[:min(p.Size, d.size-at)], at)
 		if n == 0 && err != nil {
 			return Result{}, fmt.Errorf("read back at %d: %w", at, err)
 		}
@@ -76,24 +77,25 @@ func (d *device) proved(f finding, began time.Time) (Result, error) {
 		Ended: time.Now().UTC(), ReadBack: back}}, nil
 }
 
-// places are where samples are read: both ends of every span, and even steps between, as many as a certificate
-// names.
-func places(spans []Span) (all []int64) {
+// places are the samples that are read: both ends of every span, and even steps between, as many as a certificate names. None
+// reaches beyond its span.
+func places(spans []Span) (all []Span) {
 	spans = spans[:min(len(spans), maxSamples/2)]
 	if len(spans) == 0 {
 		return nil
 	}
-	each := maxSamples / len(spans)
+	each := int64(maxSamples / len(spans))
 	for _, s := range spans {
-		last := max(s.Start, s.Start+s.Size-samplePage)
+		size := min(s.Size, samplePage)
+		last := s.Start + s.Size - size
+		before := int64(-1)
 		for i := range each {
-			at := s.Start + (last-s.Start)/int64(each-1)*int64(i)
+			at := s.Start + (last-s.Start)/(each-1)*i
 			if i == each-1 {
 				at = last
 			}
-			at -= at % 512
-			if s.Size > 0 && (len(all) == 0 || at > all[len(all)-1] || i == 0) {
-				all = append(all, at)
+			if size > 0 && at > before {
+				all, before = append(all, Span{at, size}), at
 			}
 		}
 	}
