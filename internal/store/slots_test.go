@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +168,45 @@ func TestSlotsAreFoundByTheirIndex(t *testing.T) {
 		})
 		if all := strings.Join(plan, "; "); err != nil || !strings.Contains(all, "operations_slots (queued=?") || strings.Contains(all, "TEMP B-TREE") {
 			t.Errorf("%s: %s %v", query, all, err)
+		}
+	}
+}
+
+// BenchmarkHoldSlots is what it costs to be accepted while so many are.
+func BenchmarkHoldSlots(b *testing.B) {
+	for _, e := range []struct {
+		name string
+		open opener
+	}{{"sqlite", func(t testing.TB) *DB { return openAt(t, t.TempDir()) }}, {"postgres", postgres(b)}} {
+		db := e.open(b)
+		held := 0
+		for _, n := range []int{250, 3000} {
+			write(b, db, func(tx *Tx) error {
+				for ; held < n; held++ {
+					node := &metal.Node{UUID: id(held), Driver: "fake", ProvisionState: metal.Deploying}
+					if err := tx.CreateNode(node); err != nil {
+						return err
+					}
+					o := &Operation{UUID: id(held), NodeID: node.ID, Exclusive: true, Driver: "fake", Slot: metal.SlotDeploy}
+					if err := tx.CreateOperation(o); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			b.Run(fmt.Sprintf("%s/%d", e.name, n), func(b *testing.B) {
+				err := db.Write(b.Context(), func(tx *Tx) error {
+					for b.Loop() {
+						if u, err := tx.HoldSlots(metal.SlotDeploy); err != nil || u.Held != n {
+							return fmt.Errorf("%v: %w", u, err)
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			})
 		}
 	}
 }
