@@ -379,6 +379,15 @@ func TestErrorStatuses(t *testing.T) {
 	}
 }
 
+// TestAFullLimitSaysWhen: its refusal says when to ask again; no other 503 does.
+func TestAFullLimitSaysWhen(t *testing.T) {
+	for kind, want := range map[fault.Kind]string{fault.Full: "30", fault.Unavailable: ""} {
+		if a := errorAnswer(fault.New(kind, "No."), "req"); a.status != http.StatusServiceUnavailable || a.retryAfter != want {
+			t.Errorf("%v: %d, %q", kind, a.status, a.retryAfter)
+		}
+	}
+}
+
 func faultKind(i int) fault.Kind { return fault.Kind(i) }
 
 func knownRule(rt route) bool { return policy.Known(rt.rule) }
