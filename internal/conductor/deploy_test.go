@@ -84,7 +84,7 @@ func TestARefusalNamesTheImage(t *testing.T) {
 		"disk.vmdk":  "Image disk.vmdk is refused. The image is a VMware disk (vmdk), which is not supported",
 		"two.img":    "Image two.img is refused. The image is of several formats at once: qed, and raw",
 	} {
-		_, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, s.URL+"/"+name+"?token=hunter2", image.Options{})
+		_, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, s.URL+"/"+name+"?token=hunter2", image.Options{}, source.Options{})
 		public, _ := fault.PublicOf(err)
 		if fault.KindOf(err) != fault.Invalid || !strings.Contains(public, says) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)
