@@ -32,7 +32,7 @@ lab-full: ## every lab test, the slow ones too (root)
 race: ## unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
-lint: ## go vet, and staticcheck where it can be had
+lint: ## golangci-lint, gosec among its linters, where it can be had
 	scripts/lint.sh
 
 fuzz: ## each fuzz target for FUZZTIME (20s)
@@ -44,7 +44,7 @@ gen: ## write the generated documents anew
 bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents (or those of BENCH)
 	scripts/bench.sh $(BENCH)
 
-check: ## formatting, vet, fresh documents, who imports whom
+check: ## formatting, vet, fresh documents, who imports whom, known vulnerabilities
 	scripts/check.sh
 
 clean: ## remove what was built; caches and data stay

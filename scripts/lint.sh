@@ -1,15 +1,11 @@
 #!/usr/bin/env bash
-# go vet, then staticcheck: the one on the PATH, else the pinned one, else it says that there is none.
+# golangci-lint with .golangci.yml, gosec among its linters. Where it cannot be had, it says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/tools.sh
 
-staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
-
-go vet ./...
-if command -v staticcheck >/dev/null; then
-	staticcheck ./...
-elif GOBIN="$PWD/bin" go install "$staticcheck"; then
-	bin/staticcheck ./...
+if tool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint v2.15.0; then
+	"$found" run --timeout 20m ./...
 else
-	echo "lint: staticcheck cannot be had here; only go vet ran" >&2
+	echo "lint: skipped: golangci-lint cannot be had here" >&2
 fi
