@@ -159,20 +159,13 @@ func showsInstance(key string) bool {
 	return key != "configdrive" && key != "image_url" && !secretKey(key)
 }
 
-// secretWords make a key secret-looking when it contains one of them. Source: RBAC reference, "Masking",
-// after oslo.utils strutils.
-var secretWords = []string{"adminpass", "admin_pass", "password", "auth_token", "new_pass", "secret", "sys_pswd", "token", "configdrive",
-	"encrypted_key", "private_key", "fernetkey", "sslkey", "passphrase", "rabbitcookie", "swifthashsuffix", "migrationsshkey", "keystonecredential"}
-
-func secretKey(key string) bool {
-	key = strings.ToLower(key)
-	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(key, w) })
-}
+// secretKey tells whether a key looks secret. Source: RBAC reference, "Masking".
+func secretKey(key string) bool { return metal.SecretLooking(key) }
 
 var userInfo = regexp.MustCompile(`://([^/@\s:]*):[^/@\s]+@`)
 
 // inline is a secret inside a text: password=x, "token": "x", --secret x. Source: RBAC reference, "Masking".
-var inline = regexp.MustCompile(`(?i)((?:` + strings.Join(secretWords, "|") + `)[\w-]*["']?(?:\s*[=:]\s*["']?|[ \t]+["']))[^\s"'&,;}]+`)
+var inline = regexp.MustCompile(`(?i)((?:` + strings.Join(metal.SecretWords(), "|") + `)[\w-]*["']?(?:\s*[=:]\s*["']?|[ \t]+["']))[^\s"'&,;}]+`)
 
 // maskSecrets gives a copy of m with the values of secret-looking keys masked, at any depth, and passwords
 // in URLs, which upstream shows.

@@ -88,7 +88,7 @@ func inBand(i int) func(*runner, context.Context, *Op) (Outcome, error) {
 		case !ended:
 			return r.toEnd(op, "%s step %s (%d of %d) to end", kind, f.Name(), i+1, len(op.Rec.Flow)), nil
 		}
-		r.built(op, f.Step, res)
+		r.built(ctx, op, f.Step, res)
 		r.certify(ctx, op, f.Step, res.CommandResult)
 		r.keepVariables(op, f.Step, res.CommandResult)
 		r.event(op, "step", "INFO", fmt.Sprintf("%s step %s is done (%d of %d).", capital(string(kind)), f.Name(), i+1, len(op.Rec.Flow))+outcomeText(res.CommandResult, func(said string) string { return r.scrubbed(ctx, op, said) }))

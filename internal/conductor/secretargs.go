@@ -81,7 +81,7 @@ func (c *Conductor) UseSecrets(s Secrets) { c.secrets = s }
 func secretArgs(args map[string]any) []string {
 	var out []string
 	for name, v := range args {
-		if len(metal.SecretNames([]metal.Step{{Args: map[string]any{name: v}}})) > 0 {
+		if metal.SecretLooking(name) || len(metal.SecretNames([]metal.Step{{Args: map[string]any{name: v}}})) > 0 {
 			out = append(out, name)
 		}
 	}
@@ -107,6 +107,34 @@ func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
 		said = scrub(said, v.Expose())
 	}
 	return said
+}
+
+// scrubbedObject is a copy of what a driver or an agent made of a step's arguments, without the operation's secret values.
+func (r *runner) scrubbedObject(ctx context.Context, op *Op, m map[string]any) map[string]any {
+	if op.Rec.Ask.Secrets == nil {
+		return m
+	}
+	var clean func(v any) any
+	clean = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			out := make(map[string]any, len(v))
+			for key, inner := range v {
+				out[key] = clean(inner)
+			}
+			return out
+		case []any:
+			out := make([]any, len(v))
+			for i := range v {
+				out[i] = clean(v[i])
+			}
+			return out
+		case string:
+			return r.scrubbed(ctx, op, v)
+		}
+		return v
+	}
+	return clean(m).(map[string]any) //nolint:forcetypeassert // of a map it makes a map
 }
 
 // refused is an error of an agent or a BMC that was given arguments, without the operation's secret values. Its cause is

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -25,6 +26,7 @@ func (r *runner) readSettings(ctx context.Context, op *Op) {
 		if err != nil {
 			r.log.Warn("BIOS settings cannot be read", "error", err)
 		} else {
+			r.hideSettings(ctx, op, list)
 			op.Also(func(tx *store.Tx, n *metal.Node) error { return tx.SaveBIOSSettings(n.ID, list) })
 		}
 	}
@@ -58,13 +60,13 @@ func (r *runner) changed(ctx context.Context, op *Op, s metal.Step) {
 			r.log.Warn("RAID configuration cannot be read", "error", err)
 			return
 		}
-		r.keepRAID(op, config)
+		r.keepRAID(ctx, op, config)
 	}
 }
 
 // built keeps what a RAID step of the agent's has made, as its result says. Source: lifecycle reference §6.5, and
 // agent protocol reference §12.7.
-func (r *runner) built(op *Op, s metal.Step, res agentapi.Result) {
+func (r *runner) built(ctx context.Context, op *Op, s metal.Step, res agentapi.Result) {
 	if s.Interface != "raid" || !slices.Contains([]string{"create_configuration", "apply_configuration", "delete_configuration"}, s.Step) {
 		return
 	}
@@ -84,14 +86,31 @@ func (r *runner) built(op *Op, s metal.Step, res agentapi.Result) {
 	if s.Step == "delete_configuration" {
 		config = nil
 	}
-	r.keepRAID(op, config)
+	r.keepRAID(ctx, op, config)
 }
 
+// hideSettings takes out what nobody is shown: passwords, should a BMC tell one, and the secret values of the operation.
+func (r *runner) hideSettings(ctx context.Context, op *Op, list []metal.BIOSSetting) {
+	for i, s := range list {
+		switch {
+		case s.Value == nil:
+		case s.Registry.Type == passwordSetting || strings.Contains(strings.ToLower(s.Name), "password"):
+			list[i].Value = nil
+		default:
+			said := r.scrubbed(ctx, op, *s.Value)
+			list[i].Value = &said
+		}
+	}
+}
+
+// passwordSetting is the type of settings that are passwords. Source: Redfish, AttributeRegistry, AttributeType.
+const passwordSetting = "Password"
+
 // keepRAID shows the machine's logical disks and since when.
-func (r *runner) keepRAID(op *Op, config map[string]any) {
+func (r *runner) keepRAID(ctx context.Context, op *Op, config map[string]any) {
 	shown := map[string]any{}
 	if len(config) > 0 {
-		maps.Copy(shown, config)
+		maps.Copy(shown, r.scrubbedObject(ctx, op, config))
 		shown["last_updated"] = time.Now().UTC().Format("2006-01-02T15:04:05.000000")
 	}
 	op.Change(func(n *metal.Node) { n.RAIDConfig = shown })
