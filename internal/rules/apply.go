@@ -101,10 +101,10 @@ func Name(r *metal.InspectionRule) string {
 	return r.UUID
 }
 
-// failed names the rule. What a sensitive rule says may be a secret.
+// failed names the rule. What a sensitive rule says may be a secret: nobody is told, nor is the log.
 func failed(rule *metal.InspectionRule, err error) error {
 	if rule.Sensitive {
-		return fault.Wrap(fault.Invalid, err, "inspection rule %s ended the inspection; it is sensitive, so its reason is not told", Name(rule))
+		return fault.New(fault.Invalid, "inspection rule %s ended the inspection; it is sensitive, so its reason is not told", Name(rule))
 	}
 	return fault.Wrap(fault.Invalid, err, "inspection rule %s: %s", Name(rule), err)
 }
