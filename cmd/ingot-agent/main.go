@@ -6,8 +6,8 @@
 //
 //	ingot-agent -no-init -boot-config boot.json [-listen 127.0.0.1:9999] [-advertise 127.0.0.1] [-root DIR]
 //
-// With -ramdisk it takes nothing else: what it is for it finds as the first process does. It owns the machine's NICs, and it
-// alone can hand the machine over for rescue.
+// With -ramdisk it takes nothing else: what it is for it finds as the first process does. It owns the machine's NICs, and it can
+// hand the machine over for rescue; a plain process does that to a folder (-root) only.
 //
 // Called as rescue-disks, it lists and mounts the disks of a machine that is rescued (agent/installed).
 //
@@ -37,6 +37,7 @@ import (
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
 	"ingot/agent/plugin"
+	"ingot/agent/rescue"
 	"ingot/agent/steps"
 	"ingot/internal/secret"
 
@@ -120,8 +121,15 @@ func plain(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	end := func() error { stop(); return nil }
-	c.Steps = work(c.Machine, ring, &child.Children{}, c.Log, end, end)
-	return agent.Run(ctx, c)
+	children := &child.Children{}
+	c.Steps = work(c.Machine, ring, children, c.Log, end, end)
+	if filepath.Clean(*root) != "/" { // a process among others must not let anybody in to its own host
+		c.Steps.Rescue = rescue.Host{Root: *root, Run: programs(children), Log: c.Log}.Finalize
+	}
+	if err := agent.Run(ctx, c); !errors.Is(err, agent.ErrRescued) {
+		return err
+	}
+	return nil
 }
 
 // work joins the commands to what they do to the machine.
