@@ -35,6 +35,7 @@ if [ $lab_only = no ]; then
 	fi
 	go test -timeout 20m "${unit[@]}"
 	go test -tags otel -run 'Trace|Span' ./internal/telemetry ./cmd/ingot # docs/decisions/0023-traces-behind-a-build-tag.md
+	go test -tags otel -run 'TestSecretsStayInside/postgres' ./cmd/ingot # no secret is in a trace: docs/decisions/0057-canaries.md
 fi
 
 if [ $lab_only = no ]; then

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +192,32 @@ func TestEndsWithWorkLeftToBeResumed(t *testing.T) {
 	patiently(t, "the history to tell who went on", func() bool {
 		return strings.Contains(r.became(t, "mute", "read power"), "took the operation over")
 	})
+}
+
+// The first promise to whoever tries Ingot: no flags, no files, an answer within a second.
+func TestServesAtOnceWithoutFlags(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:6385", "127.0.0.1:6386", "127.0.0.1:6387"} {
+		if taken(address) {
+			t.Skipf("another program listens on %s, which this test is about", address)
+		}
+	}
+	var took []time.Duration
+	for range 3 { // a busy host may delay one start, not three
+		begun := time.Now()
+		r := begin(t, t.TempDir(), nil, "serve")
+		err := answering("http://127.0.0.1:6385")
+		took = append(took, time.Since(begun))
+		if err != nil {
+			t.Fatalf("%v\nlog:\n%s", err, r.log)
+		}
+		if code := r.stop(t); code != 0 {
+			t.Fatalf("ended with %d; its log:\n%s", code, r.log)
+		}
+		if took[len(took)-1] < time.Second {
+			break
+		}
+	}
+	if slices.Min(took) >= time.Second {
+		t.Errorf("the first answer came after %s", fmt.Sprint(took))
+	}
 }
