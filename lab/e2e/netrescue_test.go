@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -21,8 +22,8 @@ import (
 // netRescueMemory holds the Debian ramdisk twice while firmware fetches it as the medium of a boot by HTTP.
 const netRescueMemory = 2048
 
-// TestNetworkRescue deploys a machine and rescues it with the Debian ramdisk, booted from the network in each way that Secure
-// Boot allows; somebody logs in with the password that the command gave, and then the machine starts what is on its disk.
+// TestNetworkRescue rescues a machine with the Debian ramdisk, booted from the network in each way that Secure Boot allows;
+// somebody logs in with the password that the command gave, and then the machine starts what is on its disk.
 func TestNetworkRescue(t *testing.T) {
 	if os.Getenv("INGOT_LAB_FULL") != "1" {
 		t.Skip("skipped: set INGOT_LAB_FULL=1; TestRescue rescues a machine from virtual media, TestNetworkBootUnderSecureBoot boots from the network")
@@ -34,22 +35,37 @@ func TestNetworkRescue(t *testing.T) {
 	if _, err := x.UpdateNode(t.Context(), x.name, []wire.PatchOp{client.Set("/rescue_interface", "agent")}, false); err != nil {
 		t.Fatal(err)
 	}
-	x.available(later)
-	x.bootsBy("pxe")
-	from := x.consoleLength()
-	x.node.ends(metal.VerbActive, metal.Active, later)
-	x.sees(from, onDisk)
+	x.node.ends(metal.VerbManage, metal.Manageable, later)
+	x.adopted()
 	x.part("pxe", func(x *netLab) { x.rescues("pxe", byPXE) })
 	x.part("http", func(x *netLab) { x.rescues("http", byHTTP) })
+}
+
+// adopted makes the machine one that has its image: TestNetworkBootUnderSecureBoot deploys by network boot.
+func (x *netLab) adopted() {
+	t := x.t
+	t.Helper()
+	disk, err := os.OpenFile(x.machine.DiskPath, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = disk.WriteAt(x.raw, 0)
+		err = errors.Join(err, disk.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.wants(x.images.url+"good", sum(x.images.good))
+	x.node.ends(metal.VerbAdopt, metal.Active, later)
 }
 
 // rescues rescues the active machine by a boot interface, and ends the rescue.
 func (x *netLab) rescues(iface string, prints *regexp.Regexp) {
 	t := x.t
 	t.Helper()
+	x.ingot("node", "set", x.name, "--maintenance", "on") // nobody changes the interfaces of an active node by mistake
 	if _, err := x.UpdateNode(t.Context(), x.name, []wire.PatchOp{client.Set("/boot_interface", iface)}, false); err != nil {
 		t.Fatal(err)
 	}
+	x.ingot("node", "set", x.name, "--maintenance", "off")
 	from := x.consoleLength()
 	cmd := exec.CommandContext(t.Context(), program(t, "ingot"), "node", "rescue", x.name, "--generate", "--wait", "--timeout", "25m")
 	cmd.Env = append(os.Environ(), "INGOT_ENDPOINT=http://"+x.api)
