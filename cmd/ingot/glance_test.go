@@ -16,9 +16,8 @@ import (
 	"ingot/internal/source"
 )
 
-// TestImagesOfGlance: what a real Glance says of images is taken, and compared; its bytes come with a token of Keystone's.
-func TestImagesOfGlance(t *testing.T) {
-	g := neutrontest.StartGlance(t)
+// glanceSays: what a real Glance says of images is taken, and compared; its bytes come with a token of Keystone's.
+func glanceSays(t *testing.T, g *neutrontest.Glance) {
 	content := bytes.Repeat([]byte("glance "), 1<<16)
 	public := g.Image(map[string]any{"name": "debian", "disk_format": "raw", "container_format": "bare", "visibility": "public"}, content)
 	private := g.Image(map[string]any{"disk_format": "raw", "container_format": "bare", "visibility": "private"}, content)
@@ -38,7 +37,9 @@ func TestImagesOfGlance(t *testing.T) {
 		return r
 	}
 	r := resolver()
-	node := func(info map[string]any) *metal.Node { return &metal.Node{UUID: "n", InstanceInfo: secret.NewMap(info)} }
+	node := func(info map[string]any) *metal.Node {
+		return &metal.Node{UUID: "n", InstanceInfo: secret.NewMap(info)}
+	}
 	for _, id := range []string{public, "glance://" + public, strings.ToUpper(public)} {
 		n := node(map[string]any{"image_source": id})
 		f, err := r.Find(t.Context(), n)

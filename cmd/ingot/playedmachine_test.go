@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,6 +32,8 @@ type playedMachine struct {
 	ca   string
 	// state gives the node's, "" while no server answers.
 	state func() string
+	// write is what its agent does with an image; nil: it says that it has written it.
+	write func(agentapi.ImageInfo) error
 	// found is told when an agent has found its node, in which state.
 	found func(state string)
 
@@ -166,6 +169,22 @@ func (g *playedMachine) obey(cmd agentapi.Command, key string) agentapi.Result {
 	switch kind := strings.TrimSuffix(strings.TrimPrefix(short, "execute_"), "_step"); {
 	case offered[short] != "":
 		res.CommandResult = json.RawMessage(offered[short])
+	case kind != short && p.Step.Step == "write_image" && g.write != nil:
+		var info agentapi.ImageInfo
+		text, err := json.Marshal(p.Step.Args["image_info"])
+		if err == nil {
+			err = json.Unmarshal(text, &info)
+		}
+		if err == nil {
+			err = g.write(info)
+		}
+		res.CommandResult, _ = json.Marshal(map[string]any{"deploy_result": map[string]any{}, "deploy_step": p.Step})
+		if err != nil {
+			res.CommandStatus, res.CommandResult, res.CommandError = agentapi.Failed, nil, &agentapi.CommandError{Type: "DeploymentError", Code: 500, Message: "writing failed", Details: err.Error()}
+			if own := (*agentapi.CommandError)(nil); errors.As(err, &own) {
+				res.CommandError = own
+			}
+		}
 	case kind != short:
 		res.CommandResult, _ = json.Marshal(map[string]any{kind + "_result": map[string]any{}, kind + "_step": p.Step})
 	case short == "get_hardware_info":
