@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -152,12 +151,60 @@ type parcel struct {
 	data []byte
 }
 
+// leastRun is how long a run of digits is that may be packed: no word is as long.
+const leastRun = 40
+
+// digits are the bytes of one way to write bytes in text.
+type digits [256]bool
+
+func digitsOf(all string) (d digits) {
+	for _, c := range []byte(all) {
+		d[c] = true
+	}
+	return d
+}
+
 var (
-	// inBase64 and inHex are runs that are too long for a word. Bytes of PEM and MIME are in lines.
-	inBase64 = regexp.MustCompile(`[A-Za-z0-9+/_-]{40,}(?:(?:\r?\n|\\n)[A-Za-z0-9+/_-]+)*`)
-	inHex    = regexp.MustCompile(`(?:[0-9a-f]{40,}|[0-9A-F]{40,})`)
-	lineEnds = strings.NewReplacer("\r", "", "\n", "", `\n`, "", "-", "+", "_", "/")
+	base64Digits = digitsOf("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-")
+	hexDigits    = digitsOf("0123456789abcdefABCDEF")
+	lineEnds     = strings.NewReplacer("\r", "", "\n", "", `\n`, "", "-", "+", "_", "/")
 )
+
+// runs are the long runs of digits in b. With lines a run goes on behind the end of a line, as PEM and MIME have it, also in JSON.
+func (d *digits) runs(b []byte, lines bool) (out [][]byte) {
+	for at := 0; at < len(b); at++ {
+		if !d[b[at]] {
+			continue
+		}
+		end := d.end(b, at)
+		for first := end - at; lines && first >= leastRun; {
+			next := end
+			for _, mark := range []string{"\r\n", "\n", `\n`} {
+				if bytes.HasPrefix(b[end:], []byte(mark)) {
+					next = end + len(mark)
+					break
+				}
+			}
+			if next == end || next == len(b) || !d[b[next]] {
+				break
+			}
+			end = d.end(b, next)
+		}
+		if end-at >= leastRun {
+			out = append(out, b[at:end])
+		}
+		at = end
+	}
+	return out
+}
+
+// end is where the digits end that begin at a place.
+func (d *digits) end(b []byte, at int) int {
+	for at < len(b) && d[b[at]] {
+		at++
+	}
+	return at
+}
 
 // packed is what is inside: gzip members, zlib streams, and what base64 and hexadecimal stand for.
 func packed(b []byte) (out []parcel) {
@@ -174,7 +221,7 @@ func packed(b []byte) (out []parcel) {
 			}
 		}
 	}
-	for _, run := range inBase64.FindAll(b, -1) {
+	for _, run := range base64Digits.runs(b, true) {
 		text := lineEnds.Replace(string(run))
 		for offset := range 4 { // what stands before may run into it
 			if data, err := base64.RawStdEncoding.DecodeString(text[offset : len(text)-(len(text)-offset)%4]); err == nil && (offset == 0 || bytes.HasPrefix(data, []byte{0x1f, 0x8b})) {
@@ -187,7 +234,7 @@ func packed(b []byte) (out []parcel) {
 			}
 		}
 	}
-	for _, run := range inHex.FindAll(b, -1) {
+	for _, run := range hexDigits.runs(b, false) {
 		if data, err := hex.DecodeString(string(run[:len(run)&^1])); err == nil {
 			out = append(out, parcel{"hex", data})
 		}
