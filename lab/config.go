@@ -26,7 +26,8 @@ type Config struct {
 	// system management mode above all. Measured on two cores: with two the boot to init takes a third more
 	// of the host's CPU time, and copying memory is three times slower.
 	CPUs int `json:"cpus"`
-	// DiskGiB is the size of each machine's one disk; it is sparse.
+	// Disks is how many each machine has, 1 to 4; 0 is one. DiskGiB is the size of each; they are sparse.
+	Disks   int `json:"disks,omitempty"`
 	DiskGiB int `json:"disk_gib"`
 	// Networks is how many bridges there are, and NICs per machine. Only the first has addresses; the others
 	// connect the machines with each other.
@@ -68,6 +69,8 @@ func (c *Config) check() error {
 		return fault.New(fault.Invalid, "A machine needs 256 MiB of memory or more, not %d: the firmware takes half of that.", c.MemoryMiB)
 	case c.DiskGiB < 1 || c.DiskGiB > 16384:
 		return fault.New(fault.Invalid, "A machine's disk has 1 to 16384 GiB, not %d.", c.DiskGiB)
+	case c.Disks < 0 || c.Disks > 4:
+		return fault.New(fault.Invalid, "A machine has 1 to 4 disks, not %d.", c.Disks)
 	case c.CPUs < 1 || c.CPUs > 16:
 		return fault.New(fault.Invalid, "A machine has 1 to 16 CPUs, not %d.", c.CPUs)
 	case c.Firmware != UEFI && c.Firmware != BIOS:
@@ -152,7 +155,16 @@ func (c *Config) specs() []spec {
 
 func (s spec) file(name string) string { return filepath.Join(s.Dir, name) }
 
-func (s spec) disk() string         { return s.file("disk.raw") }
+func (s spec) disk() string { return s.file("disk.raw") }
+
+// more are the disks behind the first.
+func (s spec) more(c *Config) (paths []string) {
+	for i := 2; i <= c.Disks; i++ {
+		paths = append(paths, s.file(fmt.Sprintf("disk%d.raw", i)))
+	}
+	return paths
+}
+
 func (s spec) console() string      { return s.file("console.log") }
 func (s spec) passwordFile() string { return s.file("bmc-password") }
 func (s spec) networkFile() string  { return s.file("network_data.json") }

@@ -65,8 +65,8 @@ func TestMachinesAreDistinctAndStable(t *testing.T) {
 			for _, m := range s.MACs {
 				unique("mac", m, who)
 			}
-			if len(s.UUID) != 36 || len(s.diskSerial()) > virtioSerialUp {
-				t.Errorf("%s: UUID %q, disk serial %q", who, s.UUID, s.diskSerial())
+			if len(s.UUID) != 36 || len(s.diskSerial(4)) > virtioSerialUp {
+				t.Errorf("%s: UUID %q, disk serial %q", who, s.UUID, s.diskSerial(4))
 			}
 		}
 	}

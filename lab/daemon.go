@@ -131,7 +131,7 @@ func (d *daemon) addMachine(c *Config, s spec) error {
 	}
 	d.state.Machines = append(d.state.Machines, MachineState{Name: s.Name, UUID: s.UUID, BMCURL: b.URL(), User: bmcUser,
 		PasswordFile: s.passwordFile(), Fingerprint: b.Fingerprint(), MACs: s.MACs, Ports: c.switchPorts(s), Address: s.Address,
-		NetworkDataFile: s.networkFile(), DiskPath: s.disk(), ConsolePath: s.console(), ConsoleSocket: s.file("console.sock")})
+		NetworkDataFile: s.networkFile(), DiskPath: s.disk(), MoreDisks: s.more(c), ConsolePath: s.console(), ConsoleSocket: s.file("console.sock")})
 	return nil
 }
 

@@ -64,16 +64,10 @@ func (s spec) prepare(c *Config) error {
 	if err := os.WriteFile(s.console(), nil, 0o600); err != nil {
 		return err
 	}
-	disk, err := os.OpenFile(s.disk(), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := disk.Truncate(int64(c.DiskGiB) << 30); err != nil {
-		disk.Close()
-		return fmt.Errorf("make a disk of %d GiB: %w", c.DiskGiB, err)
-	}
-	if err := disk.Close(); err != nil {
-		return err
+	for _, path := range append([]string{s.disk()}, s.more(c)...) {
+		if err := blank(path, c.DiskGiB); err != nil {
+			return err
+		}
 	}
 	data, err := json.MarshalIndent(s.networkData(c), "", "  ")
 	if err != nil {
@@ -109,13 +103,10 @@ func (s spec) qemuArgs(c *Config, boot bmc.Boot) []string {
 		"-device", "virtio-rng-pci",
 	}
 	a = append(a, firmwareArgs(c, boot)...)
-	// The host's page cache outlives the machine, which is all that its power cuts may take; so the guest's
-	// flushes need not wait for the host's disk.
-	a = append(a, "-blockdev", blockdev(map[string]any{"driver": "raw", "node-name": "disk", "discard": "unmap", "detect-zeroes": "unmap",
-		"cache": map[string]any{"no-flush": true},
-		"file": map[string]any{"driver": "file", "filename": s.disk(), "discard": "unmap",
-			"cache": map[string]any{"no-flush": true}}}),
-		"-device", "virtio-blk-pci,drive=disk,discard=on,write-zeroes=on,serial="+s.diskSerial()+index["disk"])
+	a = append(a, diskArgs("disk", s.disk(), s.diskSerial(1), index["disk"])...)
+	for i, path := range s.more(c) {
+		a = append(a, diskArgs(fmt.Sprintf("disk%d", i+2), path, s.diskSerial(i+2), "")...)
+	}
 	cd := "ide-cd,id=cd,bus=ide.0"
 	if boot.Media != "" {
 		a = append(a, "-blockdev", blockdev(map[string]any{"driver": "raw", "node-name": "media", "read-only": true,
@@ -133,6 +124,30 @@ func (s spec) qemuArgs(c *Config, boot bmc.Boot) []string {
 	return a
 }
 
+// blank makes a disk that nobody has written to.
+func blank(path string, gib int) error {
+	disk, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := disk.Truncate(int64(gib) << 30); err != nil {
+		disk.Close()
+		return fmt.Errorf("make a disk of %d GiB: %w", gib, err)
+	}
+	return disk.Close()
+}
+
+// diskArgs are a disk's; index is where it is among what the firmware boots.
+func diskArgs(id, path, serial, index string) []string {
+	// The host's page cache outlives the machine, which is all that its power cuts may take; so the guest's
+	// flushes need not wait for the host's disk.
+	return []string{"-blockdev", blockdev(map[string]any{"driver": "raw", "node-name": id, "discard": "unmap", "detect-zeroes": "unmap",
+		"cache": map[string]any{"no-flush": true},
+		"file": map[string]any{"driver": "file", "filename": path, "discard": "unmap",
+			"cache": map[string]any{"no-flush": true}}}),
+		"-device", "virtio-blk-pci,drive=" + id + ",discard=on,write-zeroes=on,serial=" + serial + index}
+}
+
 // blockdev renders a block device as JSON: a path in it may hold commas.
 func blockdev(v map[string]any) string {
 	b, err := json.Marshal(v)
@@ -142,8 +157,8 @@ func blockdev(v map[string]any) string {
 	return string(b)
 }
 
-func (s spec) diskSerial() string {
-	id := s.Serial + "D1"
+func (s spec) diskSerial(n int) string {
+	id := fmt.Sprintf("%sD%d", s.Serial, n)
 	return id[:min(len(id), virtioSerialUp)]
 }
 

@@ -49,6 +49,7 @@ type MachineState struct {
 	Address         netip.Addr `json:"address"`
 	NetworkDataFile string     `json:"network_data_file"`
 	DiskPath        string     `json:"disk_path"`
+	MoreDisks       []string   `json:"more_disks,omitempty"`
 	ConsolePath     string     `json:"console_path"`
 	// ConsoleSocket is a Unix socket with the serial line: what is written to it is typed at the machine. It
 	// is there while the machine is on.

@@ -80,7 +80,7 @@ func TestGuides(t *testing.T) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "until": until, "accepts": accepts, "boots": boots,
+			"up": up, "until": until, "accepts": accepts, "boots": boots, "certified": certified,
 			"guide": func(ts *testscript.TestScript, neg bool, args []string) {
 				if len(args) < 1 || len(args) > 2 || neg && len(args) == 2 {
 					ts.Fatalf("usage: guide 'how the command begins' [FILE]")

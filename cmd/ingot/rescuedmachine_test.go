@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ingot/internal/agentapi"
 )
@@ -157,6 +158,17 @@ func (m *rescuedMachine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
+// erasedAll is the result of a clean step that erased the machine's one disk, with its proof.
+func erasedAll(params json.RawMessage) json.RawMessage {
+	var p agentapi.StepParams
+	_ = json.Unmarshal(params, &p) // a step without a name is one that nobody knows
+	at := time.Now().UTC()
+	out, _ := json.Marshal(map[string]any{"clean_step": p.Step, "clean_result": map[string]any{"/dev/sda": agentapi.Erased{Serial: "S4EVNX0R", Size: 480e9, How: "discarded",
+		Proof: &agentapi.Proof{Method: "discard", Passes: 1, Began: at, Ended: at,
+			ReadBack: agentapi.ReadBack{Whole: true, Samples: 2, Length: 4096, Offsets: []int64{0, 4096}, Zero: 2, Result: "all zero"}}}}})
+	return out
+}
+
 // answer is what the agent says; struck: what happens instead, once a command was done.
 func (m *rescuedMachine) answer(r *http.Request, body []byte) (status int, answer any, struck func()) {
 	m.mu.Lock()
@@ -173,6 +185,12 @@ func (m *rescuedMachine) answer(r *http.Request, body []byte) (status int, answe
 	}
 	_, short, _ := strings.Cut(cmd.Name, ".")
 	res := agentapi.Result{ID: strconv.Itoa(len(m.done)), CommandName: short, CommandStatus: agentapi.Succeeded, Key: r.Header.Get(agentapi.KeyHeader)}
+	if offered[short] != "" {
+		res.CommandResult = json.RawMessage(offered[short])
+	}
+	if short == "execute_clean_step" {
+		res.CommandResult = erasedAll(cmd.Params)
+	}
 	if m.fails { // and repeats what it was told, as a tool's complaint may
 		res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Type: "RescueError", Code: 500, Message: "failed", Details: "no user was made of " + string(cmd.Params)}
 	}

@@ -13,12 +13,13 @@ import (
 // one is.
 const NotCleaned = "ingot_not_cleaned"
 
-// FirmwareState is what of a machine's firmware a tenant could have changed. A part that is nil is not known.
+// FirmwareState is what of a machine's firmware a tenant could have changed. A part that is nil is not known; an empty one is known to
+// be empty, in JSON as well.
 type FirmwareState struct {
-	BIOS      map[string]string `json:"bios,omitempty"`       // attributes
-	BootOrder []string          `json:"boot_order,omitempty"` // as the BMC names boot options
-	Firmware  map[string]string `json:"firmware,omitempty"`   // versions by part
-	Variables []string          `json:"uefi_variables,omitempty"`
+	BIOS      map[string]string `json:"bios"`       // attributes
+	BootOrder []string          `json:"boot_order"` // as the BMC names boot options
+	Firmware  map[string]string `json:"firmware"`   // versions by part
+	Variables []string          `json:"uefi_variables"`
 }
 
 // Empty tells whether nothing is known.
