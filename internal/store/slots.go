@@ -54,14 +54,16 @@ func (t *Tx) AnyInLine() (any bool, err error) {
 	return any, err
 }
 
-// GrantSlots gives free slots to those that stand in line for them, those first that came first, and tells to how many.
+// GrantSlots gives free slots to those that stand in line for them, those first that came first, and tells to how many. One whose
+// row somebody else holds just now is passed over: it may be on its way out of the line, and its holder may wait for the slots.
 func (t *Tx) GrantSlots(slot metal.Slot, limit int) (int, error) {
 	use, err := t.HoldSlots(slot)
 	if err != nil || use.InLine == 0 || use.Held >= limit {
 		return 0, err
 	}
-	res, err := t.exec(`UPDATE operations SET queued = 0, due_at = {{now}} WHERE status = 'live' AND queued = 1 AND id IN (SELECT id FROM operations
-		WHERE status = 'live' AND slot <> '' AND queued = 1 AND slot = ? AND abort = '' ORDER BY id LIMIT ?)`, string(slot), limit-use.Held)
+	// A WITH that locks rows is read once; a subquery in its place may be read again, and then finds more than the limit.
+	res, err := t.exec(`WITH next AS (SELECT id FROM operations WHERE status = 'live' AND slot <> '' AND queued = 1 AND slot = ? AND abort = ''
+		ORDER BY id LIMIT ? {{skip}}) UPDATE operations SET queued = 0, due_at = {{now}} WHERE status = 'live' AND queued = 1 AND id IN (SELECT id FROM next)`, string(slot), limit-use.Held)
 	if err != nil {
 		return 0, err
 	}

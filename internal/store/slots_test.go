@@ -144,6 +144,33 @@ func testTheLineGoesInItsOrder(t *testing.T, open opener) {
 	}
 }
 
+// TestWhoHoldsTheSlotsWaitsForNobody: while somebody takes an operation out of the line, to take a slot himself next, slots are
+// given to the others. If that waited for him, each would wait for the other.
+func TestWhoHoldsTheSlotsWaitsForNobody(t *testing.T) {
+	db := postgres(t)(t)
+	leaves, stays := addNode(t, db, 1), addNode(t, db, 2)
+	ask(t, db, leaves, 1, lined)
+	ask(t, db, stays, 2, lined)
+	write(t, db, func(tx *Tx) error {
+		if err := tx.Supersede(leaves.ID, "it is torn down"); err != nil {
+			return err
+		}
+		granted := 0
+		write(t, db, func(other *Tx) (err error) { granted, err = other.GrantSlots(metal.SlotDeploy, 1); return err })
+		if granted != 1 {
+			t.Errorf("%d got a slot", granted)
+		}
+		u, err := tx.HoldSlots(metal.SlotDeploy)
+		if u != (SlotUse{Held: 1}) {
+			t.Errorf("%+v", u)
+		}
+		return err
+	})
+	if o := stored(t, db, id(2)); o.Queued {
+		t.Error("it has no slot")
+	}
+}
+
 // TestSlotsAreFoundByTheirIndex: to count them the live operations are not looked through.
 func TestSlotsAreFoundByTheirIndex(t *testing.T) {
 	db := openAt(t, t.TempDir())
