@@ -123,13 +123,28 @@ func plain(args []string) error {
 	end := func() error { stop(); return nil }
 	children := &child.Children{}
 	c.Steps = work(c.Machine, ring, children, c.Log, end, end)
-	if filepath.Clean(*root) != "/" { // a process among others must not let anybody in to its own host
-		c.Steps.Rescue = rescue.Host{Root: *root, Run: programs(children), Log: c.Log}.Finalize
+	if apart(*root) { // a process among others must not let anybody in to its own host
+		c.Steps.Rescue = rescue.Host{Root: *root, Run: runsNothing, Log: c.Log}.Finalize
 	}
 	if err := agent.Run(ctx, c); !errors.Is(err, agent.ErrRescued) {
 		return err
 	}
 	return nil
+}
+
+// apart tells whether a folder is another than the root of this host, whatever it is called.
+func apart(folder string) bool {
+	own, err := os.Stat("/")
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(folder)
+	return err == nil && !os.SameFile(own, other)
+}
+
+// runsNothing is for a folder: useradd and systemctl would change the host that the process runs on.
+func runsNothing(_ context.Context, program string, _ ...string) error {
+	return fmt.Errorf("%s is not run: this agent is a plain process, and its folder stands for the machine", program)
 }
 
 // work joins the commands to what they do to the machine.
