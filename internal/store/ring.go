@@ -158,6 +158,7 @@ func (r *ring) learn(l learnt) (bool, error) {
 	for _, k := range l.keys {
 		k.first = k.id == l.first
 		if had := r.keys[k.id]; had != nil && had.first == k.first {
+			k.raw.Wipe() // every look unwraps them all: locked pages are few
 			k = had
 		}
 		all[k.id] = k

@@ -43,6 +43,9 @@ func (db *DB) BeginRotation(ctx context.Context, next Key) (fresh bool, err erro
 			return err
 		}
 		given, other := db.key.ring.given(), next.ring.given()
+		if _, err := tx.learnKeys(keys, given); err != nil { // another rotation may have come to its end since they were read
+			return err
+		}
 		if Unfinished(keys) {
 			if !slices.Contains(keys[0].Masters, other.id) {
 				return fault.New(fault.Conflict, "A rotation that began with other keys (%s) is not finished: finish it first, with the same key as then.", names(keys[0].Masters))
