@@ -227,13 +227,18 @@ func (s *Shelf) fill(ctx context.Context, to *os.File, f Pushed, body io.Reader)
 func (s *Shelf) keep(f Pushed) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	next := kept{f, holds{f.Holder: f.Expires}}
+	if is, there := s.files[f.Name]; there && is.SHA256 == f.SHA256 && is.Size == f.Size { // somebody was quicker, and holds it
+		is.Pushed = f
+		next = is.heldBy(f.Holder, f.Expires)
+	}
 	if err := s.forget(f.Name); err != nil {
 		return err
 	}
 	if err := os.Rename(s.path(f.Name, shelfPart), s.path(f.Name, shelfData)); err != nil {
 		return err
 	}
-	return s.noteLocked(kept{f, holds{f.Holder: f.Expires}})
+	return s.noteLocked(next)
 }
 
 // note adds a holder to a file that is there.

@@ -90,3 +90,28 @@ func TestShelfFetchesWhatIsGood(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFetchedTwiceIsHeldByBoth: two machines whose downloads of one image overlap both hold it, whichever ends last.
+func TestFetchedTwiceIsHeldByBoth(t *testing.T) {
+	dir := t.TempDir()
+	s := newShelf(t, dir, ShelfOptions{})
+	f := Pushed{Name: strings.Repeat("i", 43), Expires: time.Now().Add(time.Hour)}
+	for _, who := range []string{"n1", "n2"} {
+		f.Holder = who
+		if _, err := s.Fetch(t.Context(), f, strings.NewReader("an image"), func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Release("n2"); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := shelfGet(t, s, PushedPath(f.Name, "image"), ""); code != 200 || body != "an image" {
+		t.Errorf("the first has %d %q when the second is done", code, body)
+	}
+	if err := s.Release("n1"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
