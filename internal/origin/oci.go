@@ -79,6 +79,13 @@ func (s *seen) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
+// CloseIdleConnections is the client's: without it that would reach nothing.
+func (s *seen) CloseIdleConnections() {
+	if c, ok := s.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 func (s *seen) last() secret.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,6 +120,9 @@ func (r *Resolver) pulls(n *metal.Node, image string) (*pull, error) {
 	return &pull{ref: ref, repo: repo, o: o, note: note, seen: s}, nil
 }
 
+// close ends its connections: a registry may keep them open for ever.
+func (p *pull) close() { p.seen.CloseIdleConnections() }
+
 func credential(l login) auth.Credential {
 	if !l.bearer.Empty() {
 		return auth.Credential{AccessToken: l.bearer.Expose()}
@@ -129,6 +139,7 @@ func (r *Resolver) findOCI(ctx context.Context, n *metal.Node, f Found, s said) 
 	if err != nil {
 		return f, err
 	}
+	defer p.close()
 	f.Name = f.Source
 	doc, _, err := p.document(ctx, p.ref.Reference)
 	if err != nil {
@@ -181,6 +192,7 @@ func (r *Resolver) openOCI(ctx context.Context, n *metal.Node, image string) (so
 	if err != nil {
 		return source.Options{}, err
 	}
+	defer p.close()
 	if _, _, err := p.document(ctx, p.ref.Reference); err != nil {
 		return p.o, err
 	}

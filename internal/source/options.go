@@ -50,6 +50,8 @@ const (
 	// maxBreaks bounds how often in total a download may break off, so that a server which gives one
 	// byte per connection cannot hold a caller forever.
 	maxBreaks = 100
+	// idle is how long a connection is kept that nobody uses, where its server does not close it.
+	idle = 30 * time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -91,6 +93,7 @@ func (o Options) client() (*http.Client, error) {
 		Proxy:                 func(r *http.Request) (*url.URL, error) { return proxies[r.URL.Scheme], nil },
 		DialContext:           o.dialer().DialContext,
 		TLSHandshakeTimeout:   o.Connect,
+		IdleConnTimeout:       idle,
 		ResponseHeaderTimeout: o.Stall,
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12, InsecureSkipVerify: o.Insecure}, // #nosec G402 -- the operator's explicit choice, webserver_verify_ca = false
 		DisableCompression:    true,                                                                                      // the digest is of the bytes as stored
