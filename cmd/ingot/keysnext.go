@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"ingot/internal/cli"
 	"ingot/internal/store"
@@ -127,6 +128,9 @@ func (w *keysWork) replaceFile(old string) error {
 			return fmt.Errorf("put the new key into place: %w", err)
 		}
 	}
+	if err := sameOwner(from, at); err != nil {
+		return fmt.Errorf("give the new key to the owner of the old one: %w", err)
+	}
 	kept := at + ".old-" + old
 	if err := os.Link(at, kept); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("keep the old key: %w", err)
@@ -139,6 +143,24 @@ func (w *keysWork) replaceFile(old string) error {
 	}
 	w.say("%s is the new key now; the old one is %s. Backups that were made until now need it: keep it with them, away from here, or destroy it.", at, kept)
 	return nil
+}
+
+// sameOwner gives a file the owner of another: a server that is not root must be able to read what root rotated.
+func sameOwner(path, as string) error {
+	info, err := os.Stat(as)
+	if err != nil {
+		return err
+	}
+	is, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	want, ok := info.Sys().(*syscall.Stat_t)
+	have, ok2 := is.Sys().(*syscall.Stat_t)
+	if !ok || !ok2 || want.Uid == have.Uid && want.Gid == have.Gid {
+		return nil
+	}
+	return os.Chown(path, int(want.Uid), int(want.Gid))
 }
 
 // writeWhole writes a private file that is there whole or not at all.
