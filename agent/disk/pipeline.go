@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"hash"
 	"io"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func (f *fetcher) run(ctx context.Context) {
 			n, err := f.fill(buf)
 			f.hash.Write(buf[:n])
 			f.full <- buf[:n] // never blocks: there are as many places as buffers
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
@@ -124,7 +125,7 @@ func (d *decoded) run(ctx context.Context, r io.Reader) {
 		case buf := <-d.free:
 			n, err := readFull(r, buf)
 			d.full <- buf[:n]
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {

@@ -161,7 +161,7 @@ func wanted(ctx context.Context, r Request) (source.Digest, error) {
 // of the download, -1 if unknown. Failing after the first write, it leaves no partition table behind.
 func (j *job) transfer(ctx context.Context, size int64) error {
 	first, err := j.fetcher.peek()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	if image.Detect(first[:min(len(first), 64)]) == image.QCOW2 {
@@ -208,7 +208,7 @@ func (j *job) inspect(d *image.Decoder, size int64) ([]byte, error) {
 	}
 	head := make([]byte, image.HeadSize)
 	n, err := readFull(d, head)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, refused(err)
 	}
 	return head[:n], j.fits(info, head[:n])
@@ -247,7 +247,7 @@ func (j *job) scatterAll(ahead *decoded) error {
 func (j *job) verify(info image.Info, decodeErr error) error {
 	var refusal error
 	if decodeErr != nil {
-		if refusal = refused(decodeErr); refusal.(*agentapi.CommandError).Type != invalidImage {
+		if refusal = refused(decodeErr); refusal.(*agentapi.CommandError).Type != invalidImage { //nolint:errorlint // refused makes nothing else
 			return refusal
 		}
 	}
@@ -273,7 +273,7 @@ func (j *job) undo(err error) error {
 		wipeErr = errors.Join(wipeErr, j.disk.eraseEnds())
 	}
 	if wipeErr != nil {
-		c := *as(writeError, err).(*agentapi.CommandError)
+		c := *as(writeError, err).(*agentapi.CommandError) //nolint:errorlint // as makes nothing else
 		c.Details += fmt.Sprintf(" Clearing the ends of the disk after that failed, too: %s.", wipeErr)
 		return &c
 	}

@@ -97,7 +97,7 @@ func again() error {
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(self, os.Args, os.Environ())
+	return syscall.Exec(self, os.Args, os.Environ()) //nolint:gosec // G702: itself, as it was started
 }
 
 // unitConfiguration is as of the first process, but what the initramfs brought is kept for an agent that is started anew,

@@ -22,7 +22,7 @@ var ErrLocked = errors.New("node is locked")
 
 // TokenHeader carries a token that the boot medium gave: with another boot's the control plane refuses the
 // lookup, and without one it tells little of the node. It is ours; upstream ignores it.
-const TokenHeader = "X-Ingot-Agent-Token"
+const TokenHeader = "X-Ingot-Agent-Token" //nolint:gosec // G101: the name of a header
 
 // Microversions an agent asks for at most, and what it assumes of a server that does not say.
 // Source: agent protocol reference §4.1.

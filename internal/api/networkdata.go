@@ -46,7 +46,7 @@ func (c *call) checkNetworkData(data map[string]any) error {
 	if len(data) == 0 {
 		return nil
 	}
-	err := c.o.NetworkData.compiled.Validate(map[string]any(data))
+	err := c.o.NetworkData.compiled.Validate(data)
 	var wrong *jsonschema.ValidationError
 	if !errors.As(err, &wrong) {
 		return err

@@ -108,7 +108,7 @@ func explain(err error) (text, tip string, code int) {
 	}
 	// What the command itself said wins over what the error's kind suggests: the outermost hint and status.
 	for e, hinted, coded := err, false, false; e != nil; e = errors.Unwrap(e) {
-		f, ok := e.(*failure)
+		f, ok := e.(*failure) //nolint:errorlint // one link of the chain at a time
 		if !ok {
 			continue
 		}

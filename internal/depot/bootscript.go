@@ -15,9 +15,6 @@ import (
 // maxTemplate bounds a script's template, and what is made of it.
 const maxTemplate = 64 << 10
 
-// maxTry is how often a script tries to get its files. Source: images reference §11.5.
-const maxTry = 10
-
 // ScriptValues are all that a template of a boot script may use. Each passed its check: it can be put into a script as it
 // is.
 type ScriptValues struct {

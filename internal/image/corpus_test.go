@@ -105,7 +105,7 @@ func read(f io.ReaderAt, size int64, o image.Options) error {
 			err = q.Map()
 		}
 		if err == nil {
-			err = q.Scatter(io.NewSectionReader(f, 0, size), &nowhere{})
+			err = q.Scatter(io.NewSectionReader(f, 0, size), nowhere{})
 		}
 		if errors.Is(err, errEnough) {
 			err = nil
@@ -122,9 +122,9 @@ func read(f io.ReaderAt, size int64, o image.Options) error {
 }
 
 // nowhere takes what a qcow2 gives, until it is enough.
-type nowhere struct{ n int64 }
+type nowhere struct{}
 
-func (w *nowhere) WriteAt(p []byte, off int64) (int, error) { return len(p), nil }
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
 
 // peak is the most memory that this process ever had. It is not taken from getrusage, which after an exec still has the parent's.
 func peak() (int64, error) {

@@ -105,7 +105,7 @@ func TestRescueIsAskedFirst(t *testing.T) {
 	var told struct {
 		Ask metal.Ask `json:"ask"`
 	}
-	if err := json.Unmarshal([]byte(question.Record), &told); err != nil || question.Exclusive {
+	if err := json.Unmarshal(question.Record, &told); err != nil || question.Exclusive {
 		t.Fatalf("%v, exclusive %v", err, question.Exclusive)
 	}
 	if a := told.Ask; a.Secrets == nil || !slices.Equal(a.Secrets.Names, []string{metal.RescueHash}) || len(a.RescueKeys) != 1 || a.RescueSeconds == nil || *a.RescueSeconds != 0 {

@@ -42,7 +42,7 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := shaOf(l.Digest); err == nil && (l.Size <= 0 || digest.Digest(l.Digest).Validate() != nil) {
+		if _, err := shaOf(l.Digest); err == nil && (l.Size <= 0 || l.Digest.Validate() != nil) {
 			t.Errorf("%+v", l)
 		}
 	})

@@ -19,8 +19,6 @@ const (
 	maxManifest = 4 << 20
 	// maxEntries is how many manifests an index may list.
 	maxEntries = 1000
-	// maxText bounds what is taken of a manifest into messages and records.
-	maxText = 200
 )
 
 // The media types of manifests and of lists of them.

@@ -68,7 +68,7 @@ var masked = []string{
 // The user that logs in, as lines of the account files. "!" lets nobody in until the agent has written a hash.
 const (
 	rescueID      = 1000
-	rescuePasswd  = "rescue:x:1000:1000:rescue:/home/rescue:/bin/bash\n"
+	rescuePasswd  = "rescue:x:1000:1000:rescue:/home/rescue:/bin/bash\n" //nolint:gosec // G101: an account without a password
 	rescueGroup   = "rescue:x:1000:\n"
 	rescueShadow  = "rescue:!:3652:0:99999:7:::\n"
 	rescueGshadow = "rescue:!::\n"

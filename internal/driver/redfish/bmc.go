@@ -246,7 +246,8 @@ func (b *bmc) logout() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), logoutLimit)
 	defer cancel()
-	_, err := api.WithContext(ctx).DeleteWithHeaders(session, map[string]string{"X-Auth-Token": token})
+	resp, err := api.WithContext(ctx).DeleteWithHeaders(session, map[string]string{"X-Auth-Token": token})
+	schemas.DeferredCleanupHTTPResponse(resp)
 	if err != nil {
 		b.cfg.Log.Debug("BMC session not ended", "bmc", b.host)
 	}
