@@ -46,6 +46,9 @@ func (r *runner) keepVariables(op *Op, s metal.Step, result json.RawMessage) {
 	if s.Name() != variablesStep || op.kind() != metal.CleanSteps || json.Unmarshal(result, &said) != nil {
 		return
 	}
+	if said.Clean.Kept == nil { // it was booted by a BIOS
+		return
+	}
 	op.Rec.Variables = []string{}
 	for _, name := range said.Clean.Kept[:min(len(said.Clean.Kept), maxVariables)] {
 		if len(name) <= maxVariable {
@@ -54,16 +57,27 @@ func (r *runner) keepVariables(op *Op, s metal.Step, result json.RawMessage) {
 	}
 }
 
-// tellVariables gives the agent the names of the baseline.
+// tellVariables gives the agent the names of the baseline. Where the versions of firmware are others than its own it gives none: what a
+// new firmware made is not in it, and machines have died of losing such variables.
 func (r *runner) tellVariables(ctx context.Context, op *Op, s metal.Step, n *agentapi.Node) error {
 	if s.Name() != variablesStep {
 		return nil
 	}
 	b, err := r.baseline(ctx, op)
-	if err == nil && b != nil && b.State.Variables != nil {
-		n.InternalInfo[agentapi.KnownVariables] = b.State.Variables
+	if err != nil || b == nil || b.State.Variables == nil {
+		return err
 	}
-	return err
+	is, err := r.firmwareState(ctx, op)
+	if err != nil {
+		return err
+	}
+	if b.State.Firmware != nil && !maps.Equal(b.State.Firmware, is.Firmware) {
+		r.event(op, "step", "WARN", "The versions of the firmware are not those of its baseline, so variables that the baseline does not have stay, a tenant's too. "+
+			"`ingot node baseline "+op.Node.UUID+"` shows it; --accept makes it the baseline.")
+		return nil
+	}
+	n.InternalInfo[agentapi.KnownVariables] = b.State.Variables
+	return nil
 }
 
 func (r *runner) baseline(ctx context.Context, op *Op) (b *metal.Baseline, err error) {

@@ -85,6 +85,25 @@ func testDriftOfFirmwareIsFound(t *testing.T) {
 	}
 }
 
+// TestANewFirmwareKeepsItsVariables: after an update the baseline does not know what belongs to the firmware, until somebody accepts it.
+func TestANewFirmwareKeepsItsVariables(t *testing.T) {
+	w := newWorld(t)
+	w.variables, w.firmwareIs = []string{"MTC-x"}, metal.FirmwareState{Firmware: map[string]string{"bios": "1"}}
+	if state, warned := w.cleaned(DriftWarns); state != metal.Available || warned != "" {
+		t.Fatalf("the first cleaning: %s, %s", state, warned)
+	}
+	w.firmwareIs.Firmware, w.variables = map[string]string{"bios": "2"}, []string{"MTC-x", "New-y"}
+	state, warned := w.cleaned(DriftWarns)
+	if state != metal.Available || w.toldVariables != nil || !strings.Contains(warned, "variables that the baseline does not have stay") {
+		t.Errorf("%s; the agent was told %v; %s", state, w.toldVariables, warned)
+	}
+	seen := *w.baseline().Seen
+	w.write(func(tx *store.Tx) error { return tx.SaveBaseline(w.node.ID, seen, "op") })
+	if w.cleaned(DriftWarns); len(w.toldVariables) != 2 {
+		t.Errorf("accepted; the agent was told %v", w.toldVariables)
+	}
+}
+
 func TestASkippedCleaningIsTold(t *testing.T) {
 	w := newWorld(t)
 	no := false
