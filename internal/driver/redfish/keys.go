@@ -70,28 +70,29 @@ func (c *call) keyDatabases(s *schemas.ComputerSystem) (map[string]string, error
 
 func isKeyDatabase(name string) bool { return slices.Contains(keyPlaces, name) || name == "dbx" }
 
-// keysAt reads the certificates of a database. One that cannot be understood is left out: it is no reason to show none.
-func (c *call) keysAt(uri string) ([]heldKey, error) {
+// keysAt reads the certificates of a database, and tells where it has entries that cannot be understood: they are no reason to show none.
+func (c *call) keysAt(uri string) (held []heldKey, odd []string, err error) {
 	members, err := c.members(uri, maxMembers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []heldKey
 	for _, m := range members {
 		var view struct{ CertificateString, UefiSignatureOwner string }
 		if err := c.read(m, &view); err != nil {
 			if partial(err) {
+				odd = append(odd, m)
 				continue
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		certs, err := pemCerts(view.CertificateString)
 		if err != nil || len(certs) != 1 {
+			odd = append(odd, m)
 			continue
 		}
-		out = append(out, heldKey{uri: m, owner: bounded(view.UefiSignatureOwner, 36), cert: certs[0]})
+		held = append(held, heldKey{uri: m, owner: bounded(view.UefiSignatureOwner, 36), cert: certs[0]})
 	}
-	return out, nil
+	return held, odd, nil
 }
 
 // pemCerts reads certificates, and nothing else, out of text.
@@ -139,7 +140,7 @@ func (c *call) shownKeys(s *schemas.ComputerSystem) ([]metal.KeyDatabase, error)
 		if places[name] == "" {
 			continue
 		}
-		held, err := c.keysAt(places[name])
+		held, _, err := c.keysAt(places[name])
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +228,7 @@ func (d *Driver) enroll(ctx context.Context, n *metal.Node, e enrolment) error {
 
 // enrollIn makes one database hold what is wanted. There is one platform key: another goes before the new one comes.
 func (c *call) enrollIn(name, uri string, want []*x509.Certificate, replace bool) error {
-	held, err := c.keysAt(uri)
+	held, odd, err := c.keysAt(uri)
 	if err != nil {
 		return err
 	}
@@ -244,11 +245,14 @@ func (c *call) enrollIn(name, uri string, want []*x509.Certificate, replace bool
 		return fault.New(fault.Conflict, "the machine behind the BMC at %s has another platform key (%s): enrol with replace to take its place", c.bmc.host, clean(others[0].cert.Subject.String()))
 	}
 	drop := func() error {
+		if !replace {
+			return nil
+		}
 		for _, h := range others {
-			if !replace {
-				break
-			}
-			resp, err := c.Delete(h.uri)
+			odd = append(odd, h.uri)
+		}
+		for _, gone := range odd { // what cannot be understood is trusted by the firmware all the same
+			resp, err := c.Delete(gone)
 			schemas.DeferredCleanupHTTPResponse(resp)
 			if err != nil {
 				return err
@@ -280,7 +284,7 @@ func (c *call) enrollIn(name, uri string, want []*x509.Certificate, replace bool
 // enrolled waits until the BMC shows what it accepted.
 func (c *call) enrolled(name, uri string, want []*x509.Certificate, replace bool) error {
 	shown, err := c.showsLater(func() (bool, error) {
-		held, err := c.keysAt(uri)
+		held, odd, err := c.keysAt(uri)
 		if err != nil {
 			return false, err
 		}
@@ -289,7 +293,7 @@ func (c *call) enrolled(name, uri string, want []*x509.Certificate, replace bool
 				return false, nil
 			}
 		}
-		return !replace || len(held) == len(want), nil
+		return !replace || len(held)+len(odd) == len(want), nil
 	})
 	if err == nil && !shown {
 		err = fault.New(fault.Conflict, "the BMC at %s accepted the keys for %s and does not show them: some apply keys at the next boot only. Reboot the machine and look again (ingot node secure-boot keys show)", c.bmc.host, name)

@@ -124,6 +124,23 @@ func TestEnrolmentThatStopsHalfWay(t *testing.T) {
 	}
 }
 
+// TestReplacedKeysLeaveNothingOdd: an entry that nobody can read is trusted by the firmware as the others are.
+func TestReplacedKeysLeaveNothingOdd(t *testing.T) {
+	r := rigOf(t, quick(), func(i *bmc.Inventory) { i.Keys.DB = append(i.Keys.DB, bmc.Cert{DER: []byte("no certificate")}) })
+	for _, replace := range []bool{false, true} {
+		args := map[string]any{"db": ownCert(t, "Ours"), "replace": replace}
+		if _, err := r.RunStep(t.Context(), r.node, metal.CleanSteps, enrolling(args), "op/0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.SetPower(t.Context(), r.node, metal.PowerOn); err != nil {
+		t.Fatal(err)
+	}
+	if db := r.machine.Boots()[0].KeyStore.DB; len(db) != 1 {
+		t.Errorf("the machine boots with %d entries in db, want the one", len(db))
+	}
+}
+
 func TestKeysThatAreNotShown(t *testing.T) {
 	for _, row := range []struct {
 		fault string
