@@ -49,6 +49,9 @@ func KindOf(image string) (Kind, error) {
 		if u.Host == "" {
 			return wrong("has no host")
 		}
+		if u.User != nil && strings.Trim(u.Path, "/") == "" { // messages and agents call an image by the last part of its address
+			return wrong("has a user name and names no file")
+		}
 		return HTTP, nil
 	case "oci":
 		if u.Host == "" || strings.Trim(u.Path, "/") == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
