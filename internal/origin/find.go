@@ -94,8 +94,8 @@ func (r *Resolver) compared(ctx context.Context, f Found, s said, who string, ke
 		if own.Algorithm == kept.Algorithm && own.Hex != kept.Hex {
 			return f, fault.New(fault.Invalid, "The image %s has the %s checksum %s as %s says, but instance_info says %s.", f.Name, kept.Algorithm, kept.Hex, who, own.Hex)
 		}
-		if own.Algorithm != kept.Algorithm {
-			kept = own // another of the same bytes: the user's is checked
+		if own.Algorithm != kept.Algorithm && (own.Algorithm != source.MD5 || kept.Hex == "") {
+			kept = own // another of the same bytes: the user's is checked, but that it is the weaker one
 		}
 	}
 	f.Digest = kept
