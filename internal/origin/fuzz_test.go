@@ -3,8 +3,6 @@ package origin
 import (
 	"strings"
 	"testing"
-
-	"github.com/opencontainers/go-digest"
 )
 
 // FuzzReference: a reference that is taken names a host, a repository, and one of a tag and a digest that we verify.
