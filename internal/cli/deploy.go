@@ -37,8 +37,9 @@ func (a *app) nodeDeploy() *cobra.Command {
 		Short: "Write an image to the machine and boot it",
 		Long: `Write a whole-disk image to the machine, with a config drive that says who it is and who may log in, and boot it.
 
-The image is a URL or a local path that the server can read: raw, zstd, gzip or xz of raw, or qcow2. Its checksum
-is given as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).
+The image is a URL or a local path that the server can read: raw, zstd, gzip or xz of raw, qcow2, or an ISO with a partition
+table. Its checksum is given as a value (sha256 or sha512 in hex), as the URL of a checksum file, or found beside the image (auto).
+An image of a registry (oci://HOST/PATH:TAG) or of Glance (its id, or glance://ID) needs none: the registry or Glance knows it.
 
 With --root-gb it is the image of a root partition instead, an ext4 with a signed boot loader in it; the disk is
 divided around it.`,
@@ -79,10 +80,10 @@ not say stays as it is, the config drive too. What is on the disk is lost.`,
 func (d *deployment) describe(c *cobra.Command) {
 	d.steps.flags(c)
 	f := c.Flags()
-	f.StringVar(&d.image, "image", "", "URL or path of the image")
+	f.StringVar(&d.image, "image", "", "URL or path of the image, or its id in Glance")
 	f.IntVar(&d.rootGB, "root-gb", 0, "size of the root partition in GiB; says that the image is that of a partition, an ext4")
 	f.IntVar(&d.swapMB, "swap-mb", 0, "size of a swap partition in MiB, with --root-gb; 0 for none")
-	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file")
+	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file; auto looks for none of oci:// and Glance's images")
 	f.StringArrayVar(&d.keys, "ssh-key", nil, "file with public keys that may log in; repeatable")
 	f.StringVar(&d.hostname, "hostname", "", "host name (default: the node's name)")
 	f.StringVar(&d.userData, "user-data", "", "file with user data for cloud-init; - for standard input")
@@ -178,14 +179,25 @@ func imageURL(s string) (string, error) {
 		}
 		return s, nil
 	}
+	if glanceID.MatchString(s) {
+		return s, nil
+	}
 	path, err := filepath.Abs(s)
 	if err != nil {
 		return "", fmt.Errorf("--image %s: %w", s, err)
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", hint(usagef("--image %s: no such file here", s), "give a URL: https://…, or file:///… for a file at the server")
+		return "", hint(usagef("--image %s: no such file here", s), "give a URL: https://…, oci://HOST/PATH:TAG, file:///… for a file at the server; or the id of an image in Glance")
 	}
 	return (&url.URL{Scheme: "file", Path: path}).String(), nil
+}
+
+// glanceID is what an image of Glance is named by; a file of such a name is ./NAME.
+var glanceID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// vouched tells whether where the image is from knows its checksum, so that the server need not be told one.
+func vouched(image string) bool {
+	return glanceID.MatchString(image) || strings.HasPrefix(image, "oci://") || strings.HasPrefix(image, "glance://")
 }
 
 var hexDigest = regexp.MustCompile(`^(?:(sha256|sha512|sha1|md5):)?([0-9a-fA-F]+)$`)
@@ -207,6 +219,9 @@ func (a *app) imageInfo(cmd *cobra.Command, image, spec string) (map[string]stri
 	if spec != "auto" && !strings.Contains(spec, "://") {
 		return nil, usagef("--checksum %s: give auto, a value in hex, or a URL", spec)
 	}
+	if spec == "auto" && vouched(image) {
+		return out, nil
+	}
 	if a.Checksum == nil {
 		return nil, hint(usagef("--checksum %s: this build cannot look for checksums", spec), "give the value: sha256sum FILE prints it")
 	}
@@ -222,8 +237,9 @@ func (a *app) imageInfo(cmd *cobra.Command, image, spec string) (map[string]stri
 // imageChanges sets info and takes away what an earlier deploy left that would contradict it.
 func imageChanges(n *client.Node, info map[string]string) []wire.PatchOp {
 	var out []wire.PatchOp
-	for _, k := range []string{"image_checksum", "image_disk_format", "image_container_format", "image_type"} {
-		if _, ok := n.InstanceInfo[k]; ok {
+	for _, k := range []string{"image_checksum", "image_os_hash_algo", "image_os_hash_value", "image_disk_format", "image_container_format", "image_type"} {
+		_, again := info[k]
+		if _, ok := n.InstanceInfo[k]; ok && !again {
 			out = append(out, client.Unset("/instance_info/"+k))
 		}
 	}

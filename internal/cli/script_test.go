@@ -67,7 +67,8 @@ func TestScripts(t *testing.T) {
 				InstanceInfo: map[string]any{"image_checksum": "old"}})
 			s.add(wire.Node{Name: "bad", Driver: "redfish", ProvisionState: string(metal.Available),
 				Extra: map[string]any{"fail": "the image's checksum is wrong"}, Properties: map[string]any{}})
-			busy := s.add(wire.Node{Name: "used", Driver: "redfish", ProvisionState: string(metal.Active), Description: "red\x1b[31m"})
+			busy := s.add(wire.Node{Name: "used", Driver: "redfish", ProvisionState: string(metal.Active), Description: "red\x1b[31m",
+				InstanceInfo: map[string]any{"image_os_hash_algo": "sha256", "image_os_hash_value": "old"}})
 			busy.tell("transition", "", "an old story")
 			busy.logs = append(busy.logs, logAt("console-2.txt", 2), logAt("agent-3.log", 3), logAt("agent-1.log", 1))
 			s.add(wire.Node{Name: "rescued", Driver: "redfish", ProvisionState: string(metal.Rescue)})
