@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -111,8 +112,8 @@ func (a *app) bootVerify() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Show who signed a boot loader, and whether the signatures fit",
-		Long: `Show who signed a boot loader, and whether the signatures fit the file. With --cert the command fails unless one of them was
-made by the key of that certificate. Chains are not followed: a firmware whose db has the issuer only may start the file, too.`,
+		Long: `Show who signed a boot loader, and whether the signatures fit the file. The command fails unless one of them does; with --cert
+unless one that fits was made by the key of that certificate. Chains are not followed: a firmware whose db has the issuer only may start the file, too.`,
 		Example: `  ingot boot verify --cert db.crt shimx64.efi`,
 		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -145,8 +146,11 @@ made by the key of that certificate. Chains are not followed: a firmware whose d
 					fmt.Fprintln(w, "nobody signed it")
 				}
 			})
-			if err != nil || cert == "" {
+			if err != nil {
 				return err
+			}
+			if cert == "" {
+				return anyFits(args[0], image.Signatures())
 			}
 			pem, err := read(cmd, cert, documentLimit)
 			if err != nil {
@@ -161,6 +165,17 @@ made by the key of that certificate. Chains are not followed: a firmware whose d
 	}
 	c.Flags().StringVar(&cert, "cert", "", "file with the certificate whose key must have signed it, PEM or DER")
 	return c
+}
+
+// anyFits refuses a file that no firmware would start, whatever certificates it has.
+func anyFits(name string, all []signing.Signature) error {
+	switch {
+	case len(all) == 0:
+		return fmt.Errorf("%s is not signed", name)
+	case !slices.ContainsFunc(all, func(s signing.Signature) bool { return s.Valid }):
+		return fmt.Errorf("no signature of %s fits", name)
+	}
+	return nil
 }
 
 func orElse(s, otherwise string) string {

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/client"
 	"ingot/internal/metal"
+	"ingot/internal/signing"
 )
 
 func (a *app) nodeSecurity() *cobra.Command {
@@ -111,6 +112,10 @@ databases that are given, so that the machine starts nothing but what you have s
 				text, err := read(cmd, file, 256<<10)
 				if err != nil {
 					return err
+				}
+				if !signing.OnlyCertificates(text) {
+					return hint(usagef("--%s %s: there is something else in it than certificates as PEM; nothing was sent", name, file),
+						"give the certificate (.crt), never its private key; openssl x509 -inform DER -in FILE makes PEM of DER")
 				}
 				given[name] = string(text)
 			}

@@ -92,10 +92,24 @@ func ReadKey(text secret.Secret) (crypto.Signer, error) {
 				return signer, nil
 			}
 			return nil, wrong("the private key is not RSA: firmware verifies RSA signatures only")
+		case "EC PRIVATE KEY":
+			return nil, wrong("the private key is not RSA: firmware verifies RSA signatures only")
 		case "ENCRYPTED PRIVATE KEY":
 			return nil, wrong("the key is encrypted: decrypt it first (openssl pkey -in KEY -out PLAIN), in memory or on an encrypted disk")
 		}
 	}
+}
+
+// OnlyCertificates tells whether text is PEM of certificates and nothing else: no private key is in it by mistake.
+func OnlyCertificates(text []byte) bool {
+	some := false
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return false
+		}
+		some = true
+	}
+	return some && bytes.Count(text, []byte("-----BEGIN ")) == bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
 }
 
 // ReadCert reads one certificate, PEM or DER.

@@ -203,6 +203,7 @@ func TestKeysThatFirmwareCannotUse(t *testing.T) {
 	der, _ := x509.MarshalPKCS8PrivateKey(curve)
 	for text, want := range map[string]string{
 		"SECRETSECRET": "no private key as PEM",
+		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: []byte("SECRET")})):                                          "RSA",
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})):                                                          "RSA",
 		string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("SECRET")})):                                   "encrypted",
 		string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: []byte("SECRET")})):                                         "cannot be read",
@@ -293,4 +294,18 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("what was signed is not: %v", err)
 		}
 	})
+}
+
+// TestOnlyCertificates: a private key among certificates, or in their place, is noticed, even one that is no whole PEM block.
+func TestOnlyCertificates(t *testing.T) {
+	cert := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("DER")}))
+	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("DER")}))
+	for text, want := range map[string]bool{
+		cert: true, cert + "a comment\n" + cert: true,
+		"": false, "DER": false, key: false, cert + key: false, key + cert: false, cert + key[:40]: false,
+	} {
+		if signing.OnlyCertificates([]byte(text)) != want {
+			t.Errorf("%.80q: not %v", text, want)
+		}
+	}
 }
