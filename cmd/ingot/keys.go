@@ -136,6 +136,9 @@ func (w *keysWork) show(ctx context.Context) error {
 
 // rotate does what is left to do of a rotation, from the beginning or from where another run ended.
 func (w *keysWork) rotate(ctx context.Context) error {
+	if err := w.fits(); err != nil {
+		return err
+	}
 	given, err := w.source.have(ctx)
 	if err != nil {
 		return err

@@ -304,6 +304,8 @@ func TestKeyInTheEnvironment(t *testing.T) {
 		t.Errorf("ended with %d", code)
 	}
 	unseenKeys(t, "the log", []byte(r.log.String()), raw)
+	refusedIngot(t, "--new-key-file cannot be used: the key in use comes from the variable "+keyVariable, "keys", "rotate", "--data", filepath.Join(r.dir, "ingot-data"), "--new-key-file", "x")
+	t.Setenv(keyVariable, text) // which the command took away
 	t.Setenv(newKeyVariable, base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0x5c}, 32)))
 	holds(t, "keys rotate", r.ingot(t, "keys", "rotate"), "Start every server with the new key in "+keyVariable)
 	again := begin(t, r.dir, nil, "serve", "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--boot-listen", "127.0.0.1:0")

@@ -18,6 +18,25 @@ import (
 // made is the file of a new key until it takes the old one's place.
 func (w *keysWork) made() string { return w.source.file + ".new" }
 
+// fits refuses a new key that does not come from where the one in use does: it would not be looked at.
+func (w *keysWork) fits() error {
+	inVariable := os.Getenv(newKeyVariable) != ""
+	byCommand := len(w.source.command.Argv) > 0
+	for _, n := range []struct {
+		given, right bool
+		what, needs  string
+	}{
+		{w.newWrapped != "", byCommand, "--new-wrapped-key", "--config names the configuration file with [database] key_command"},
+		{w.newFile != "", w.source.isFile(), "--new-key-file", "the key in use would have to be in a file"},
+		{inVariable, w.source.fromEnv, "the variable " + newKeyVariable, "the key in use would have to be in the variable " + keyVariable + "; unset it, or give that one too"},
+	} {
+		if n.given && !n.right {
+			return cli.Hint(fmt.Errorf("%s cannot be used: the key in use comes from %s. Nothing was changed", n.what, w.source.where()), "%s", n.needs)
+		}
+	}
+	return nil
+}
+
 // next gives the key that servers are to be given: the one the caller named, or one that is made. In a rotation that is under
 // way and has replaced the key already it is the one that is given now.
 func (w *keysWork) next(ctx context.Context, db *store.DB) (store.Key, error) {
@@ -87,6 +106,9 @@ func (w *keysWork) finish(ctx context.Context, db *store.DB, next store.Key) err
 	if err := db.GiveKey(ctx, next); err != nil {
 		return err
 	}
+	if !w.source.isFile() {
+		w.say("%s", w.giveHint())
+	}
 	if err := w.wait(ctx, "use the key "+next.ID(), db.GivenOther); err != nil {
 		return cli.Hint(err, "%s Then run this again, which takes the old key its power.", w.giveHint())
 	}
@@ -94,9 +116,6 @@ func (w *keysWork) finish(ctx context.Context, db *store.DB, next store.Key) err
 		return err
 	}
 	w.say("The database opens with the key %s only.", next.ID())
-	if !w.source.isFile() {
-		w.say("%s", w.giveHint())
-	}
 	if keys, err := store.ListKeys(ctx, db); err != nil || store.Unfinished(keys) {
 		return errors.Join(err, cli.Hint(errors.New("the rotation is not finished"), "run it again to go on"))
 	}

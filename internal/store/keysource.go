@@ -70,6 +70,9 @@ func (c KeyCommand) Key(ctx context.Context) (Key, error) {
 		return Key{}, fmt.Errorf("[database] key_command %s did not answer within %s", c.Argv[0], c.Limit)
 	case err != nil:
 		first, _, _ := strings.Cut(strings.TrimSpace(string(said.b)), "\n")
+		if first == "" {
+			return Key{}, fmt.Errorf("[database] key_command %s: %w", c.Argv[0], err)
+		}
 		return Key{}, fmt.Errorf("[database] key_command %s: %w; it said: %q", c.Argv[0], err, first)
 	}
 	return KeyOf(out.b, "what [database] key_command "+c.Argv[0]+" wrote")

@@ -97,7 +97,7 @@ func makeKey(path string) (Key, error) {
 func KeyFor(database, path string) (Key, error) {
 	_, noKey := os.Stat(path)
 	if info, err := os.Stat(database); err == nil && info.Size() > 0 && errors.Is(noKey, fs.ErrNotExist) {
-		return Key{}, fmt.Errorf("the key file %s is missing, and the database %s was written with it: put the key back from your backup", path, database)
+		return Key{}, fmt.Errorf("the key file %s is missing, and the database %s was written with a key: put the file back from your backup, or give the key as it was given before (the variable INGOT_SEALING_KEY, or --config with [database] key_command)", path, database)
 	}
 	return LoadKey(path)
 }
