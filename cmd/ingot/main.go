@@ -48,6 +48,7 @@ func root() *cobra.Command {
 	labs := lab.Command()
 	labs.AddCommand(guest.Command(), demo.Command())
 	r.AddCommand(labs, ramdisk.Command(), peerCommand(), versionCommand())
+	cli.Groups(r)
 	return r
 }
 

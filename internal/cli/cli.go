@@ -66,16 +66,7 @@ func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return cmd.Help()
-			}
-			err := usagef("%q is no command of %q", args[0], cmd.CommandPath())
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				err = hint(err, "did you mean %q?", cmd.CommandPath()+" "+near[0])
-			}
-			return err
-		},
+		RunE:          ofGroup,
 	}
 	c.SuggestionsMinimumDistance = 2
 	c.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
@@ -87,6 +78,29 @@ func (a *app) group(use, short string, subs ...*cobra.Command) *cobra.Command {
 	f.StringVarP(&a.format, "output", "o", "table", "print as table, json or yaml")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// ofGroup is the body of a command that only has commands below it.
+func ofGroup(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	err := usagef("%q is no command of %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err = hint(err, "did you mean %q?", cmd.CommandPath()+" "+near[0])
+	}
+	return err
+}
+
+// Groups has every command below c that only has commands below it refuse a name that it does not know, where cobra
+// would show the help and succeed.
+func Groups(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		if sub.HasSubCommands() && !sub.Runnable() {
+			sub.Args, sub.RunE, sub.SuggestionsMinimumDistance = cobra.ArbitraryArgs, ofGroup, 2
+		}
+		Groups(sub)
+	}
 }
 
 // online adds the flag of groups that talk to a server.
@@ -136,7 +150,11 @@ func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return usage(cmd, usagef("%s is missing", strings.Join(names[len(args):], " and ")))
+			verb := "is"
+			if len(names)-len(args) > 1 {
+				verb = "are"
+			}
+			return usage(cmd, usagef("%s %s missing", strings.Join(names[len(args):], " and "), verb))
 		case len(args) > len(names):
 			return usage(cmd, usagef("%q is one argument too many", args[len(names)]))
 		}

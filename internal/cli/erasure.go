@@ -35,7 +35,7 @@ verified with ingot erasure verify.`,
 			}
 			return a.print(cmd, map[string]any{"certificates": records}, func(w io.Writer) {
 				if len(records) == 0 {
-					fmt.Fprintf(w, "Node %s has no erase certificate: it was not cleaned yet, or by an agent of another make, which gives none.\n", oneLine(args[0]))
+					fmt.Fprintf(w, "Node %s has no erase certificate: it was not cleaned yet, or nothing was erased that our agent could read back: fake hardware and agents of another make give none.\n", oneLine(args[0]))
 					return
 				}
 				var rows [][]string
