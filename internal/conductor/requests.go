@@ -82,7 +82,8 @@ func (r *runner) validOne(ctx context.Context, op *Op, kind string) error {
 		return fault.New(fault.Invalid, "instance_info has no image_source")
 	case kind == "deploy" && r.hw.Deploys == ByAgent:
 		_, err := r.c.imageSource(n, polled)
-		return cmp.Or(err, source.CheckImage(n.InstanceInfo.Expose(), r.c.origins.Rules()))
+		info := n.InstanceInfo.Expose()
+		return cmp.Or(err, r.c.config.ImageRules.CheckDeclared(info), source.CheckImage(info, r.c.origins.Rules()))
 	}
 	return nil
 }
