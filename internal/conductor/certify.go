@@ -45,7 +45,7 @@ func (r *runner) certify(ctx context.Context, op *Op, s metal.Step, result json.
 		p := *e.Proof
 		certs = append(certs, metal.ErasureCertificate{UUID: uuid.NewString(), Node: op.Node.UUID, NodeName: op.Node.Name, Operation: op.row.UUID, Step: s.Name(),
 			Device: metal.ErasedDevice{Name: text(name), Serial: text(e.Serial), WWN: text(e.WWN), Model: text(e.Model), Size: e.Size},
-			Method: text(p.Method), Partial: p.Partial, How: text(e.How), Passes: p.Passes, Began: p.Began.UTC(), Ended: p.Ended.UTC(),
+			Method: text(p.Method), Partial: p.Partial, How: text(e.How), Passes: p.Passes, Began: told(p.Began), Ended: told(p.Ended),
 			Issued: time.Now().UTC().Truncate(time.Microsecond), Server: r.c.config.Host,
 			ReadBack: metal.ErasureReadBack{Whole: p.ReadBack.Whole, Samples: p.ReadBack.Samples, Length: p.ReadBack.Length,
 				Offsets: p.ReadBack.Offsets[:min(len(p.ReadBack.Offsets), maxCertOffsets)], Zero: p.ReadBack.Zero, Result: text(p.ReadBack.Result)}})
@@ -68,6 +68,15 @@ func (r *runner) certify(ctx context.Context, op *Op, s metal.Step, result json.
 		}
 		return nil
 	})
+}
+
+// told is a time that an agent told, in UTC; none if that cannot be written: a certificate that cannot be saved would keep the operation
+// from going on.
+func told(t time.Time) time.Time {
+	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
 }
 
 // certifiable tells whether a key of a step's result names a device.

@@ -97,7 +97,7 @@ func testKillingNeverSkips(t *testing.T) {
 	}
 }
 
-// TestNoCertificateOfWhatWasNotDone: a step that fails, one that says nothing of the disk, and one of another's agent give
+// TestNoCertificateOfWhatWasNotDone: a step that says nothing of the disk, one of another's agent, and one that gives no proof give
 // none.
 func TestNoCertificateOfWhatWasNotDone(t *testing.T) {
 	for name, said := range map[string]string{
@@ -115,6 +115,17 @@ func TestNoCertificateOfWhatWasNotDone(t *testing.T) {
 			t.Errorf("%s: %+v", name, certs)
 		}
 		w.close()
+	}
+}
+
+// TestOddTimesOfAnAgentStopNothing: year 10000 in UTC has no form in JSON.
+func TestOddTimesOfAnAgentStopNothing(t *testing.T) {
+	w := journeys[1].begin(t)
+	w.saysErased = `{"clean_result":{"/dev/sda":{"serial":"S1","size":1,"how":"x","proof":{"method":"overwrite","began":"0000-01-01T00:00:00+23:59","ended":"9999-12-31T23:59:59-23:59"}}}}`
+	w.run(w.conductor("c1", func(string) error { return nil }))
+	n, _ := w.state()
+	if certs := w.erasures(); n.ProvisionState != metal.Available || len(certs) != 1 || !certs[0].Began.IsZero() || !certs[0].Ended.IsZero() {
+		t.Errorf("%s, %s: %+v", n.ProvisionState, n.LastError, certs)
 	}
 }
 
