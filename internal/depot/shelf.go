@@ -73,7 +73,9 @@ type Shelf struct {
 	files   map[string]kept  // guarded by mu
 	promise map[string]int64 // guarded by mu: bytes of uploads under way
 
-	verified map[string]good // guarded by mu: when a file was last found to be right
+	verified map[string]good          // guarded by mu: when a file was last found to be right
+	reading  map[string]chan struct{} // guarded by mu: files that are being verified; closed when one is done
+	readings int                      // guarded by mu: how many files were read whole
 }
 
 // The ends of a shelf's files: content, what was said of it, and an upload under way.
@@ -90,7 +92,7 @@ var hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // OpenShelf opens the shelf in dir, made when it is missing, and throws away what a killed process left half done.
 func OpenShelf(dir string, o ShelfOptions) (*Shelf, error) {
-	s := &Shelf{dir: dir, o: o.filled(), now: time.Now, files: map[string]kept{}, promise: map[string]int64{}, verified: map[string]good{}}
+	s := &Shelf{dir: dir, o: o.filled(), now: time.Now, files: map[string]kept{}, promise: map[string]int64{}, verified: map[string]good{}, reading: map[string]chan struct{}{}}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,11 @@ type good struct {
 // Verify reads a file of the shelf that is there, and takes it off if its bytes are not those that its note says: a disk may rot, and
 // somebody may have written there. there is false when there is nothing, or nothing any more.
 func (s *Shelf) Verify(ctx context.Context, name string) (there bool, err error) {
+	done, err := s.turn(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	file, f, err := s.open(name)
 	if err != nil {
 		return false, nil //nolint:nilerr // what is not there is no error
@@ -38,6 +43,9 @@ func (s *Shelf) Verify(ctx context.Context, name string) (there bool, err error)
 	if last.is == is && is != (identity{}) && s.now().Sub(last.at) < verifiedFor {
 		return true, nil
 	}
+	s.mu.Lock()
+	s.readings++
+	s.mu.Unlock()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, until{ctx, file}); err != nil {
 		return false, err
@@ -53,6 +61,32 @@ func (s *Shelf) Verify(ctx context.Context, name string) (there bool, err error)
 	}
 	s.verified[name] = good{is, s.now()}
 	return true, nil
+}
+
+// turn waits while somebody else reads the same file: of many who ask at once one reads, and the others believe what he found.
+func (s *Shelf) turn(ctx context.Context, name string) (done func(), err error) {
+	mine := make(chan struct{})
+	for {
+		s.mu.Lock()
+		before, busy := s.reading[name]
+		if !busy {
+			s.reading[name] = mine
+		}
+		s.mu.Unlock()
+		if !busy {
+			return func() {
+				s.mu.Lock()
+				delete(s.reading, name)
+				s.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // until is a file that is read until its context ends.

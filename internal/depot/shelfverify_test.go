@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,3 +100,25 @@ func TestRoomIsTakenBeforeTheFirstByte(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestManyWhoAskAreOneReading: a hundred machines that are deployed at once with one image do not have it read a hundred times.
+func TestManyWhoAskAreOneReading(t *testing.T) {
+	s, err := OpenShelf(t.TempDir(), ShelfOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Repeat("n", 32)
+	putOne(t, s, name, bytes.Repeat([]byte("0123456789abcdef"), 1<<20))
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			if there, err := s.Verify(t.Context(), name); !there || err != nil {
+				t.Errorf("%v, %v", there, err)
+			}
+		})
+	}
+	all.Wait()
+	if s.readings != 1 || len(s.reading) != 0 {
+		t.Errorf("it was read %d times; being read: %v", s.readings, s.reading)
+	}
+}
