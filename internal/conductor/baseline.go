@@ -71,7 +71,8 @@ func (r *runner) tellVariables(ctx context.Context, op *Op, s metal.Step, n *age
 	if err != nil {
 		return err
 	}
-	if b.State.Firmware != nil && !maps.Equal(b.State.Firmware, is.Firmware) {
+	versions := func(s metal.FirmwareState) metal.FirmwareState { return metal.FirmwareState{Firmware: s.Firmware} }
+	if len(metal.FirmwareDrift(versions(b.State), versions(is), r.c.config.FirmwareDriftIgnore)) > 0 {
 		r.event(op, "step", "WARN", "The versions of the firmware are not those of its baseline, so variables that the baseline does not have stay, a tenant's too. "+
 			"`ingot node baseline "+op.Node.UUID+"` shows it; --accept makes it the baseline.")
 		return nil

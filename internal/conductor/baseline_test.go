@@ -22,7 +22,9 @@ func (w *world) FirmwareState(context.Context, *metal.Node) (metal.FirmwareState
 // cleaned cleans the machine once more, from wherever it is, and gives the words of its warnings.
 func (w *world) cleaned(drift string) (state metal.State, warnings string) {
 	w.t.Helper()
-	w.tune = func(c *Config) { c.FirmwareDrift, c.FirmwareDriftIgnore = drift, []string{"bios.Clock"} }
+	w.tune = func(c *Config) {
+		c.FirmwareDrift, c.FirmwareDriftIgnore = drift, []string{"bios.Clock", "firmware.psu"}
+	}
 	w.node, _ = w.state()
 	w.node.ProvisionState, w.node.Maintenance, w.node.LastError = metal.Manageable, false, ""
 	w.save()
@@ -91,6 +93,10 @@ func TestANewFirmwareKeepsItsVariables(t *testing.T) {
 	w.variables, w.firmwareIs = []string{"MTC-x"}, metal.FirmwareState{Firmware: map[string]string{"bios": "1"}}
 	if state, warned := w.cleaned(DriftWarns); state != metal.Available || warned != "" {
 		t.Fatalf("the first cleaning: %s, %s", state, warned)
+	}
+	w.firmwareIs.Firmware = map[string]string{"bios": "1", "psu": "7"} // a part that the configuration leaves out
+	if w.cleaned(DriftWarns); len(w.toldVariables) != 1 {
+		t.Errorf("nothing that counts changed; the agent was told %v", w.toldVariables)
 	}
 	w.firmwareIs.Firmware, w.variables = map[string]string{"bios": "2"}, []string{"MTC-x", "New-y"}
 	state, warned := w.cleaned(DriftWarns)
