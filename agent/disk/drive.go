@@ -226,7 +226,7 @@ var labels = []struct {
 // fsLabel reads the label of the file system on p; "" if there is none that can be a config drive.
 func fsLabel(c canvas, p image.Partition) (string, error) {
 	b := make([]byte, min(32768+sectorSize, p.Size))
-	if n, err := c.ReadAt(b, p.Start); err != nil && !errors.Is(err, io.EOF) {
+	if n, err := c.ReadAt(b, p.Start); err != nil && err != io.EOF {
 		return "", err
 	} else {
 		b = b[:n]

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"context"
-	"errors"
 	"hash"
 	"io"
 	"sync/atomic"
@@ -46,7 +45,7 @@ func (f *fetcher) run(ctx context.Context) {
 			n, err := f.fill(buf)
 			f.hash.Write(buf[:n])
 			f.full <- buf[:n] // never blocks: there are as many places as buffers
-			if errors.Is(err, io.EOF) {
+			if err == io.EOF { // an error that wraps it is a connection that broke
 				return
 			}
 			if err != nil {
@@ -125,7 +124,7 @@ func (d *decoded) run(ctx context.Context, r io.Reader) {
 		case buf := <-d.free:
 			n, err := readFull(r, buf)
 			d.full <- buf[:n]
-			if errors.Is(err, io.EOF) {
+			if err == io.EOF { // an error that wraps it is a connection that broke
 				return
 			}
 			if err != nil {

@@ -161,7 +161,7 @@ func wanted(ctx context.Context, r Request) (source.Digest, error) {
 // of the download, -1 if unknown. Failing after the first write, it leaves no partition table behind.
 func (j *job) transfer(ctx context.Context, size int64) error {
 	first, err := j.fetcher.peek()
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF {
 		return err
 	}
 	if image.Detect(first[:min(len(first), 64)]) == image.QCOW2 {
@@ -208,7 +208,7 @@ func (j *job) inspect(d *image.Decoder, size int64) ([]byte, error) {
 	}
 	head := make([]byte, image.HeadSize)
 	n, err := readFull(d, head)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF {
 		return nil, refused(err)
 	}
 	return head[:n], j.fits(info, head[:n])

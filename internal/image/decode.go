@@ -126,7 +126,7 @@ func (d *Decoder) Read(p []byte) (int, error) {
 	if d.o.MaxSize > 0 && d.passed > d.o.MaxSize {
 		return 0, fault.New(fault.TooLarge, "The image is larger than the %s, which has %d bytes.", d.o.place(), d.o.MaxSize)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF {
 		err = d.explain(err)
 	}
 	return n, err
@@ -157,7 +157,7 @@ type watched struct {
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && err != io.EOF {
 		w.err = err
 	}
 	return n, err

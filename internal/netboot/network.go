@@ -2,7 +2,6 @@ package netboot
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -87,7 +86,7 @@ func ParseNetworks(text []byte) ([]Network, error) {
 	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+	if err := d.Decode(&file); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read the networks: %w", err)
 	}
 	for i := range file.Networks {

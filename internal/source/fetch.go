@@ -97,7 +97,7 @@ func (b *Body) Read(p []byte) (int, error) {
 		case b.o.Size > 0 && b.offset > b.o.Size:
 			b.err = b.wrongSize("more than", b.o.Size)
 			return 0, b.err
-		case errors.Is(err, io.EOF) && (b.size < 0 || b.offset == b.size):
+		case err == io.EOF && (b.size < 0 || b.offset == b.size):
 			if b.err = io.EOF; b.o.Size > 0 && b.offset != b.o.Size {
 				b.err = b.wrongSize("only", b.offset)
 			}
@@ -124,7 +124,7 @@ func (b *Body) lose(err error) {
 		b.err = b.fault(fault.Unavailable, err, "the connection was lost %d times", b.breaks)
 		return
 	}
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	b.err = b.failed(err)
