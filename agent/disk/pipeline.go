@@ -44,7 +44,7 @@ func (f *fetcher) run(ctx context.Context) {
 		case buf := <-f.free:
 			n, err := f.fill(buf)
 			f.hash.Write(buf[:n])
-			f.full <- buf[:n] // never blocks: there are as many places as buffers
+			f.full <- buf[:n]  // never blocks: there are as many places as buffers
 			if err == io.EOF { // an error that wraps it is a connection that broke
 				return
 			}
