@@ -247,7 +247,7 @@ func (b *Body) transport(err error) error {
 	switch {
 	case errors.As(err, &refused):
 		return final{b.fault(fault.Forbidden, nil, "%s", refused)}
-	case errors.Is(err, errRedirects), errors.Is(err, errDowngrade), errors.Is(err, errUserinfo), errors.Is(err, errScheme):
+	case isRedirect(err):
 		return final{b.fault(fault.Invalid, nil, "%s", err)}
 	case strings.Contains(err.Error(), "Location header"):
 		return final{b.fault(fault.Invalid, nil, "the server redirects to a URL that cannot be parsed")}
@@ -383,8 +383,8 @@ func Failure(err error) (fault.Kind, string) {
 	switch {
 	case errors.As(err, &refused):
 		return fault.Forbidden, refused.Error()
-	case errors.Is(err, errRedirects), errors.Is(err, errDowngrade), errors.Is(err, errUserinfo), errors.Is(err, errScheme):
-		for _, known := range []error{errRedirects, errDowngrade, errUserinfo, errScheme} {
+	case isRedirect(err):
+		for _, known := range redirects {
 			if errors.Is(err, known) {
 				return fault.Invalid, known.Error()
 			}

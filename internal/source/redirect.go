@@ -17,7 +17,15 @@ var (
 	errDowngrade = errors.New("redirect from https to http")
 	errUserinfo  = errors.New("redirect to a URL with a user name or password in it")
 	errScheme    = errors.New("redirect to a URL that is neither http nor https")
+	errSending   = errors.New("redirect of a request with a body, which may hold credentials, to another server")
 )
+
+// redirects are the redirects that are not followed.
+var redirects = []error{errRedirects, errDowngrade, errUserinfo, errScheme, errSending}
+
+func isRedirect(err error) bool {
+	return slices.ContainsFunc(redirects, func(known error) bool { return errors.Is(err, known) })
+}
 
 // credentials are the headers that only the origin they are for may see.
 var credentials = []string{"Authorization", "X-Auth-Token", "Cookie"}
@@ -37,6 +45,8 @@ func (o Options) checkRedirect(r *http.Request, via []*http.Request) error {
 		return errDowngrade
 	case r.URL.User != nil:
 		return errUserinfo
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && !sameOrigin(last.URL, r.URL): // 307 and 308: it would be sent again
+		return errSending
 	}
 	if err := o.refusedHost(r.URL); err != nil {
 		return err
