@@ -16,6 +16,11 @@ type Power interface {
 	SetPower(ctx context.Context, n *metal.Node, want metal.Power) error
 }
 
+// Button is a Power that reaches a state by a press of the power button on some machines. A second press would undo the first.
+type Button interface {
+	ByButton(ctx context.Context, n *metal.Node, want metal.Power) (bool, error)
+}
+
 // Booter chooses what a machine boots from.
 type Booter interface {
 	BootDevice(ctx context.Context, n *metal.Node) (metal.BootDevice, error)

@@ -74,6 +74,9 @@ func (r *runner) see(ctx context.Context, op *Op, want metal.Power) (Outcome, er
 	if op.Rec.Unsure {
 		asked = "when it was asked, or was not: the conductor died then"
 	}
+	if op.Rec.Unsure && allowed < r.c.config.PowerGrace && time.Since(op.Rec.AskedAt) > allowed && r.byButton(ctx, op, want) {
+		allowed = r.c.config.PowerGrace
+	}
 	if time.Since(op.Rec.AskedAt) > allowed {
 		op.Rec.AskedAt, op.Rec.Unsure = time.Time{}, false
 		return Outcome{}, fault.New(fault.Unavailable, "the machine did not reach %q within %s of %s: it is %q", want, allowed, asked, is)
@@ -81,8 +84,18 @@ func (r *runner) see(ctx context.Context, op *Op, want metal.Power) (Outcome, er
 	return again(r.c.config.Poll, "the machine to reach %q", want), nil
 }
 
+// byButton tells whether the machine was asked by a press of its button; so it is taken to be where that cannot be found out.
+func (r *runner) byButton(ctx context.Context, op *Op, want metal.Power) bool {
+	b, ok := r.hw.Power.(Button)
+	if !ok {
+		return false
+	}
+	pressed, err := b.ByButton(ctx, op.Node, want)
+	return pressed || err != nil
+}
+
 // patience is how long a machine may take. One that perhaps was never asked is asked soon again, which does no harm but where
-// it was asked softly: a second press of the button may be for something else.
+// it was asked softly, or by its button: a second press may be for something else.
 func (r *runner) patience(op *Op) time.Duration {
 	allowed := r.c.config.PowerGrace
 	if p := op.Rec.Ask.Power; p == metal.SoftPowerOff || p == metal.SoftReboot {

@@ -85,6 +85,7 @@ type world struct {
 	toldVariables []any    // the names that it was given
 
 	firmwareIs metal.FirmwareState // what the BMC tells of it
+	button     bool                // its power is switched by pressing a button
 
 	saysErased string // what the agent says that it erased; "": its disk
 

@@ -194,7 +194,11 @@ func TestPowerStatesAndResets(t *testing.T) {
 		s.docs[sys]["PowerState"] = row.state
 		mergeInto(s.docs[sys], doc{"Actions": doc{"#ComputerSystem.Reset": doc{"ResetType@Redfish.AllowableValues": row.offered}}})
 		s.on("POST "+sys+"/Reset", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-		err := driver(t, quick()).SetPower(t.Context(), s.node, row.want)
+		d := driver(t, quick())
+		if button, err := d.ByButton(t.Context(), s.node, row.want); err != nil || button != (row.reset == "PushPowerButton") {
+			t.Errorf("%s with %v: by button %v, %v", row.want, row.offered, button, err)
+		}
+		err := d.SetPower(t.Context(), s.node, row.want)
 		asked := strings.Contains(s.said(), `"`+row.reset+`"`)
 		if err != nil || (row.reset == "") != (s.said() == "") || row.reset != "" && !asked {
 			t.Errorf("%v to %s with %v: %v, asked %q", row.state, row.want, row.offered, err, s.said())

@@ -56,6 +56,20 @@ func (d *Driver) SetPower(ctx context.Context, n *metal.Node, want metal.Power) 
 	return d.call(ctx, n, "switch the machine to "+string(want), func(c *call) error { return c.setPower(want) })
 }
 
+// ByButton tells whether SetPower presses the machine's power button for a state, because the BMC offers nothing better.
+func (d *Driver) ByButton(ctx context.Context, n *metal.Node, want metal.Power) (button bool, err error) {
+	err = d.call(ctx, n, "tell how it switches the machine to "+string(want), func(c *call) error {
+		s, err := c.system()
+		if err != nil {
+			return err
+		}
+		reset, err := c.chooseReset(s, want)
+		button = reset == schemas.PushPowerButtonResetType
+		return err
+	})
+	return button, err
+}
+
 // setPower looks before every try: of an answer that got lost, or a refusal because it is so already, the
 // state tells the truth.
 func (c *call) setPower(want metal.Power) error {
