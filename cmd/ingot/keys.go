@@ -156,8 +156,8 @@ func (w *keysWork) rotate(ctx context.Context) error {
 		return err
 	}
 	fresh, err := db.BeginRotation(ctx, next)
-	if err != nil {
-		return err
+	if err != nil { // somebody else's rotation may have come to its end a moment ago
+		return wrongKeyHint(err, w.source)
 	}
 	if word := "goes on"; fresh || next.ID() != given.ID() {
 		if fresh {
