@@ -16,6 +16,7 @@ import (
 type nodeChanges struct {
 	name, driver, resourceClass, description, owner, lessee, group string
 	info, infoFile, properties, extra, instance, interfaces        []string
+	instanceFile                                                   []string
 	networkData, automatedClean, protected, retired                string
 	maintenance, reason                                            string
 	password                                                       string
@@ -51,6 +52,7 @@ of an object. Values that read as JSON (numbers, true, false, objects, lists) ar
 	f.StringArrayVar(&n.properties, "property", nil, "KEY=VALUE about the machine; repeatable")
 	f.StringArrayVar(&n.extra, "extra", nil, "KEY=VALUE of your own; repeatable")
 	f.StringArrayVar(&n.instance, "instance-info", nil, "KEY=VALUE about what to deploy; repeatable")
+	f.StringArrayVar(&n.instanceFile, "instance-info-file", nil, "KEY=FILE for a value that is secret, such as image_pull_secret; - for standard input; repeatable")
 	f.StringArrayVar(&n.interfaces, "interface", nil, "KIND=NAME, such as deploy=direct; repeatable")
 	f.StringVar(&n.networkData, "network-data", "", "JSON or YAML file with static addressing for the ramdisk")
 	f.StringVar(&n.resourceClass, "resource-class", "", "resource class")
@@ -146,16 +148,21 @@ func (n *nodeChanges) changes(cmd *cobra.Command) ([]wire.PatchOp, error) {
 			out = append(out, op)
 		}
 	}
-	for _, s := range n.infoFile {
-		k, name, err := pair(s)
-		if err != nil {
-			return nil, err
+	for _, x := range []struct {
+		field string
+		files []string
+	}{{"driver_info", n.infoFile}, {"instance_info", n.instanceFile}} {
+		for _, s := range x.files {
+			k, name, err := pair(s)
+			if err != nil {
+				return nil, err
+			}
+			v, err := readSecret(cmd, name, k)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, client.Set("/"+x.field+"/"+k, v))
 		}
-		v, err := readSecret(cmd, name, k)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, client.Set("/driver_info/"+k, v))
 	}
 	for _, s := range n.interfaces {
 		kind, name, err := pair(s)
@@ -193,8 +200,8 @@ func nested(field, key string, value any) (wire.PatchOp, error) {
 	if !token.MatchString(key) {
 		return wire.PatchOp{}, usagef("%q: keys that can be set one by one have letters, digits, _ and - only", key)
 	}
-	if field == "driver_info" {
-		if err := refuseSecret(key, "--driver-info-file "+key+"=FILE"); err != nil {
+	if flag, private := map[string]string{"driver_info": "--driver-info-file ", "instance_info": "--instance-info-file "}[field]; private {
+		if err := refuseSecret(key, flag+key+"=FILE"); err != nil {
 			return wire.PatchOp{}, err
 		}
 	}
