@@ -98,6 +98,14 @@ func (w *keysWork) open(ctx context.Context) (*store.DB, error) {
 }
 
 func (w *keysWork) show(ctx context.Context) error {
+	err := w.list(ctx)
+	if err != nil && w.backup != "" {
+		return cli.Hint(fmt.Errorf("--backup %s: %w", w.backup, err), "give a file that \"ingot db backup\" wrote")
+	}
+	return err
+}
+
+func (w *keysWork) list(ctx context.Context) error {
 	db, err := w.open(ctx)
 	if err != nil {
 		return err
