@@ -44,7 +44,7 @@ gen: ## write the generated documents anew
 bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents (or those of BENCH)
 	scripts/bench.sh $(BENCH)
 
-check: ## formatting, vet, fresh documents, who imports whom, known vulnerabilities
+check: ## formatting, vet, golangci-lint, fresh documents, who imports whom, known vulnerabilities
 	scripts/check.sh
 
 clean: ## remove what was built; caches and data stay

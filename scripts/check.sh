@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What must hold before a commit: formatting, vet, fresh documents, who imports whom, known vulnerabilities. The last takes
-# a minute, and says so where its database cannot be had.
+# What must hold before a commit: formatting, vet, fresh documents, who imports whom, golangci-lint, known vulnerabilities. The
+# linters take minutes the first time; what cannot be had here is said.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,4 +13,5 @@ go vet ./...
 go vet -tags otel ./internal/telemetry ./cmd/ingot
 go mod tidy -diff # prints what go mod tidy would change, and fails
 go test . ./internal/metal
+scripts/lint.sh
 scripts/vuln.sh

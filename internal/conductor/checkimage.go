@@ -38,7 +38,7 @@ func (r *runner) checkImage(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	format, err := r.lookInto(ctx, op, address, image.Options{Declared: found.Format, Partition: declared.Partition, MaxSize: declared.RootGB << 30}, from)
+	format, err := r.lookInto(ctx, op, address, lookLimit, image.Options{Declared: found.Format, Partition: declared.Partition, MaxSize: declared.RootGB << 30}, from)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -60,10 +60,28 @@ func TestLookInto(t *testing.T) {
 		{"http://127.0.0.1:1/good.raw", "", "", true},
 		{"http://127.0.0.1:1/good.raw", "qcow2", "qcow2", true},
 	} {
-		format, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, image.Options{Declared: tc.declared}, source.Options{})
+		format, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, tc.url, lookLimit, image.Options{Declared: tc.declared}, source.Options{})
 		if (err == nil) != tc.ok || format != tc.format || err != nil && fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%s as %q: %q, %v (%v)", tc.url, tc.declared, format, err, fault.KindOf(err))
 		}
+	}
+}
+
+// TestAnImageThatIsSlowToShow is left to the machine, and refused where the operation itself ends.
+func TestAnImageThatIsSlowToShow(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer s.Close()
+	w := newWorld(t)
+	r := &runner{c: w.conductor("c1", nil), log: slog.New(slog.DiscardHandler)}
+	op := &Op{row: liveRow(), Node: w.node}
+	format, err := r.lookInto(t.Context(), op, s.URL+"/slow.qcow2", 50*time.Millisecond, image.Options{Declared: "qcow2"}, source.Options{})
+	if err != nil || format != "qcow2" {
+		t.Errorf("%q, %v", format, err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if _, err := r.lookInto(ended, op, s.URL+"/slow.qcow2", lookLimit, image.Options{Declared: "qcow2"}, source.Options{}); err == nil {
+		t.Error("the operation ended, and the image was taken for looked at")
 	}
 }
 
@@ -84,7 +102,7 @@ func TestARefusalNamesTheImage(t *testing.T) {
 		"disk.vmdk":  "Image disk.vmdk is refused. The image is a VMware disk (vmdk), which is not supported",
 		"two.img":    "Image two.img is refused. The image is of several formats at once: qed, and raw",
 	} {
-		_, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, s.URL+"/"+name+"?token=hunter2", image.Options{}, source.Options{})
+		_, err := r.lookInto(t.Context(), &Op{row: liveRow(), Node: w.node}, s.URL+"/"+name+"?token=hunter2", lookLimit, image.Options{}, source.Options{})
 		public, _ := fault.PublicOf(err)
 		if fault.KindOf(err) != fault.Invalid || !strings.Contains(public, says) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", name, err)

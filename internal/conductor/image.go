@@ -14,14 +14,20 @@ import (
 	"ingot/internal/source"
 )
 
+// lookLimit is how long the start of an image is looked for before the machine is left to do it.
+const lookLimit = 30 * time.Second
+
 // lookInto reads the head of the image as the agent will, so that what cannot be deployed is refused while the
-// machine is still as it was, and gives its format. A server that this host does not reach may well be reached
-// by the machine: then the agent alone looks, before it writes, and the format is what was declared.
-func (r *runner) lookInto(ctx context.Context, op *Op, url string, o image.Options, from source.Options) (string, error) {
+// machine is still as it was, and gives its format. A server that this host does not reach in time may well be
+// reached by the machine: then the agent alone looks, before it writes, and the format is what was declared.
+func (r *runner) lookInto(ctx context.Context, op *Op, url string, limit time.Duration, o image.Options, from source.Options) (string, error) {
 	o.Rules = r.c.config.ImageRules
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	looking, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	format, err := formatOf(ctx, url, o, from, deployISO(op.Node) != "")
+	format, err := formatOf(looking, url, o, from, deployISO(op.Node) != "")
+	if err != nil && fault.KindOf(err) != fault.Unavailable && looking.Err() != nil && ctx.Err() == nil {
+		err = fault.Wrap(fault.Unavailable, err, "The server did not show the start of image %s within %s.", imageName(url), limit)
+	}
 	if fault.KindOf(err) == fault.Unavailable {
 		r.event(op, "step", "INFO", "The image could not be looked at from here, the machine will: "+sentence(err))
 		return o.Declared, nil
