@@ -21,7 +21,7 @@ func TestEveryCapabilityIsWatched(t *testing.T) {
 		return ctx, func(error) {}
 	}
 	full := conductor.Part{Validator: fk, Power: fk, Boot: fk, Media: rf, Mode: rf, Secure: rf, Inspector: fk, Facts: fk, Console: rf, Steps: fk,
-		Settings: fk, Components: fk, RAID: fk, Drives: fk, Terminal: fk, NMI: interrupter{}, Lights: fk, Vendor: fk, Network: cabling{}}
+		Settings: fk, Components: fk, Firmware: fk, Guard: rf, RAID: fk, Drives: fk, Terminal: fk, NMI: interrupter{}, Lights: fk, Vendor: fk, Network: cabling{}}
 	named := metal.HardwareType{Name: "fake-hardware"}
 	for _, c := range []struct {
 		part conductor.Part

@@ -15,6 +15,12 @@ func (w watching) beside(h conductor.Part) conductor.Part {
 	if h.Components != nil {
 		h.Components = watchedComponents{w, h.Components}
 	}
+	if h.Firmware != nil {
+		h.Firmware = watchedFirmware{w, h.Firmware}
+	}
+	if h.Guard != nil {
+		h.Guard = watchedGuard{w, h.Guard}
+	}
 	if h.RAID != nil {
 		h.RAID = watchedRAID{w, h.RAID}
 	}
@@ -57,6 +63,29 @@ func (w watchedComponents) FirmwareComponents(ctx context.Context, n *metal.Node
 	return asked(ctx, w.watching, "read firmware components", func(ctx context.Context) ([]metal.FirmwareComponent, error) {
 		return w.inner.FirmwareComponents(ctx, n)
 	})
+}
+
+type watchedFirmware struct {
+	watching
+	inner conductor.Firmware
+}
+
+func (w watchedFirmware) FirmwareState(ctx context.Context, n *metal.Node) (metal.FirmwareState, error) {
+	return asked(ctx, w.watching, "read firmware state", func(ctx context.Context) (metal.FirmwareState, error) { return w.inner.FirmwareState(ctx, n) })
+}
+
+type watchedGuard struct {
+	watching
+	inner conductor.Guard
+}
+
+func (w watchedGuard) Security(ctx context.Context, n *metal.Node) (metal.SecurityReport, error) {
+	return asked(ctx, w.watching, "read security", func(ctx context.Context) (metal.SecurityReport, error) { return w.inner.Security(ctx, n) })
+}
+
+func (w watchedGuard) Warnings(ctx context.Context, n *metal.Node) []string {
+	out, _ := asked(ctx, w.watching, "look for warnings", func(ctx context.Context) ([]string, error) { return w.inner.Warnings(ctx, n), nil })
+	return out
 }
 
 type watchedRAID struct {
