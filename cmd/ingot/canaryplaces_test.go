@@ -23,9 +23,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"ingot/internal/secret"
 	"ingot/internal/store"
-	"ingot/internal/store/pgtest"
 )
 
 // derived are what the server derives keys for; each is looked for.
@@ -54,48 +52,6 @@ func onSQLite(*testing.T) engine {
 			return store.OpenSQLite(g.t.Context(), filepath.Join(dir, "ingot.db"), key)
 		})
 	}}
-}
-
-// onPostgres is a cluster of the test's own: of its files, all is looked at.
-func onPostgres(t *testing.T) engine {
-	url := pgtest.Empty(t)
-	return engine{short: true, prepare: func(g *aviary) {
-		text, err := os.ReadFile(g.conf)
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		secretURL := strings.Replace(url, "://ingot@", "://ingot:"+g.plant("option [database] connection")+"@", 1)
-		g.write(g.conf, string(text)+"[database]\nconnection = "+secretURL+"\n")
-		g.peer()
-	}, database: func(g *aviary) {
-		out, err := exec.Command("pg_dump", "--no-owner", url).Output()
-		if err != nil {
-			g.t.Fatalf("pg_dump: %v", err)
-		}
-		g.clean("the database (pg_dump)", out)
-		holds(g.t, "the database", string(out), witness, "redfish-virtual-media")
-		g.withKey(func(key store.Key) (*store.DB, error) { return store.OpenPostgres(g.t.Context(), secret.New(url), key) })
-	}}
-}
-
-// peer gives the server a certificate of its own authority: without one it takes no secret values where other servers may be.
-func (g *aviary) peer() {
-	g.t.Helper()
-	at, err := free()
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	initialise := exec.Command("ingot", "peer", "init", "--name", witness)
-	initialise.Dir = g.dir
-	if out, err := initialise.CombinedOutput(); err != nil {
-		g.t.Fatalf("ingot peer init: %v\n%s", err, out)
-	}
-	key, err := os.ReadFile(filepath.Join(g.dir, "ingot-data", "peer", "identity.pem"))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	g.learn(keyOf(g.t, "peer key", key))
-	g.more = []string{"--peer-listen", at, "--peer-url", "https://" + at}
 }
 
 // placeholder is a part of a route's path.
@@ -389,17 +345,28 @@ func copyOf(t *testing.T, dir, prefix string) map[string][]byte {
 	out := map[string][]byte{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || !strings.HasPrefix(d.Name(), prefix) {
-			return err
+			return unlessGone(err)
 		}
 		rel, err := filepath.Rel(dir, path)
 		if err != nil {
 			return err
 		}
-		out[rel], err = os.ReadFile(path)
-		return err
+		b, err := os.ReadFile(path)
+		if err == nil {
+			out[rel] = b
+		}
+		return unlessGone(err)
 	})
 	if err != nil || len(out) == 0 {
 		t.Fatalf("copy of %s: %d files, %v", dir, len(out), err)
 	}
 	return out
+}
+
+// unlessGone is an error, but for a file that a running database took away meanwhile.
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -54,7 +54,7 @@ A key file is replaced by a new one, and the old one kept beside it, for backups
 copies of the file, give them the new one when you are asked to; they take it without a restart. A key in the
 variable INGOT_SEALING_KEY is replaced by that in INGOT_NEW_SEALING_KEY, and one behind [database] key_command by what
 unwrapping --new-wrapped-key gives.`,
-		Example: "  ingot keys rotate\n  ingot keys rotate --data /var/lib/ingot --new-key-file /root/from-the-safe.key",
+		Example: "  ingot keys rotate\n  ingot keys rotate --data /var/lib/ingot --new-key-file safe/ingot.key",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return w.begin(c, w.rotate) },
 	}

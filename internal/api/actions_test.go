@@ -163,6 +163,27 @@ func TestSetProvision(t *testing.T) {
 	}
 }
 
+// TestTrapRawIPMICommands: whoever may clean, deploy or service cannot send a BMC raw commands, by no list of steps.
+func TestTrapRawIPMICommands(t *testing.T) {
+	r := newRig(t)
+	id := r.node("raw")
+	step := `{"interface": "vendor", "step": "send_raw", "args": {"raw_bytes": "0x06 0x02"}`
+	for _, c := range []struct {
+		state metal.State
+		body  string
+	}{
+		{metal.Manageable, `{"target": "clean", "clean_steps": [` + step + `}]}`},
+		{metal.Active, `{"target": "service", "service_steps": [` + step + `}]}`},
+		{metal.Available, `{"target": "active", "deploy_steps": [` + step + `, "priority": 10}]}`},
+		{metal.Active, `{"target": "rebuild", "deploy_steps": [` + step + `, "priority": 10}]}`},
+	} {
+		r.force(id, func(n *metal.Node) { n.ProvisionState = c.state })
+		r.do(put, "/v1/nodes/raw/states/provision", 87, c.body).want(t, 400, "not allowed")
+	}
+	r.do(post, "/v1/deploy_templates", 87, `{"name": "CUSTOM_RAW", "steps": [`+step+`, "priority": 10}]}`).want(t, 400, "not allowed")
+	r.do(post, "/v1/runbooks", 112, `{"name": "raw", "steps": [`+step+`, "order": 1}]}`).want(t, 400, "not allowed")
+}
+
 func TestMaintenance(t *testing.T) {
 	r := newRig(t)
 	r.node("web-1")

@@ -106,7 +106,7 @@ func TestLookupAndHeartbeat(t *testing.T) {
 }
 
 // What an agent learns depends on whether it shows the token of its node's current boot.
-func TestLookupAsksForTheTokenOfTheBootMedia(t *testing.T) {
+func TestTrapLookupGivesTheTokenInClear(t *testing.T) {
 	r := newRig(t)
 	url := r.serve(AgentHandler(r.s, Options{}))
 	id := r.node("web-1")

@@ -112,7 +112,7 @@ func TestCallerIsRemembered(t *testing.T) {
 	}
 }
 
-func TestRate(t *testing.T) {
+func TestTrapNoLimitPerClient(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Rate, o.Burst = 1, 3 })
 	counts := map[int]int{}
 	for range 6 {

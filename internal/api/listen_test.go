@@ -329,7 +329,7 @@ func TestSlowWritersAreCutOff(t *testing.T) {
 	}
 }
 
-func TestBodyLimits(t *testing.T) {
+func TestTrapDeeplyNestedJSON(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Body = BodyLimits{Depth: 3, Size: 100, Provision: 200} })
 	r.do(post, "/v1/nodes", 80, map[string]any{"driver": strings.Repeat("x", 100)}).want(t, 413)
 	r.do(post, "/v1/nodes", 80, map[string]any{"a": map[string]any{"b": map[string]any{"c": map[string]any{}}}}).want(t, 400, "nested too deeply: at most 3")

@@ -116,8 +116,8 @@ func TestAnImageThatCannotBeBrought(t *testing.T) {
 	}
 }
 
-// TestImagesThatMachinesFetchAreValidated reads an image whole before the machine is touched, though the machine fetches it itself.
-func TestImagesThatMachinesFetchAreValidated(t *testing.T) {
+// TestTrapDirectImagesNotInspected reads an image whole before the machine is touched, though the machine fetches it itself.
+func TestTrapDirectImagesNotInspected(t *testing.T) {
 	w, h := fetching(t, "http")
 	w.tune = func(c *Config) { c.ValidateImages = true }
 	w.node.InstanceInfo = w.node.InstanceInfo.With("image_disk_format", "raw")

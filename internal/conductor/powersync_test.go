@@ -269,9 +269,9 @@ func TestNoSyncDuringAnOperation(t *testing.T) {
 	}
 }
 
-// TestDeadBMCsBlockNobody: with fifty BMCs that never answer, another machine's power is synced and its operation
+// TestTrapOneDeadBMCBlocksAWorker: with fifty BMCs that never answer, another machine's power is synced and its operation
 // goes on. Two conductors share the work.
-func TestDeadBMCsBlockNobody(t *testing.T) {
+func TestTrapOneDeadBMCBlocksAWorker(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, open func() *store.DB) {
 		r, db := newRack(), open()
 		for i := range 51 {

@@ -214,9 +214,9 @@ func TestValidateTellsOfRescue(t *testing.T) {
 	}
 }
 
-// TestARescueThatLosesItsPassword is killed at every save, and with the conductor dies who held the hash, or the agent stops
+// TestTrapRescueRestoresNoNetwork is killed at every save, and with the conductor dies who held the hash, or the agent stops
 // as soon as it has answered: the rescue is done, or it failed and asks for the password. Nothing else, and nothing is left.
-func TestARescueThatLosesItsPassword(t *testing.T) { onEach(t, testLostPassword) }
+func TestTrapRescueRestoresNoNetwork(t *testing.T) { onEach(t, testLostPassword) }
 
 func testLostPassword(t *testing.T) {
 	for name, spoil := range map[string]func(*world){

@@ -6,8 +6,8 @@ import (
 	"ingot/internal/metal"
 )
 
-// TestATearDownThatFailsKeepsTheInstance: what is known of it is forgotten when everything was taken back, and not before.
-func TestATearDownThatFailsKeepsTheInstance(t *testing.T) {
+// TestTrapTearDownWipesTheRecord: what is known of it is forgotten when everything was taken back, and not before.
+func TestTrapTearDownWipesTheRecord(t *testing.T) {
 	for step, arrives := range map[string]metal.State{"power off": metal.Error, "eject media": metal.Error, "": metal.Available} {
 		w := named(t, "undeploy").start(newWorld(t))
 		w.node, _ = w.state()

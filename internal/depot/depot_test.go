@@ -251,7 +251,7 @@ func TestOnlyWhatWasOffered(t *testing.T) {
 	}
 }
 
-func TestFetchesAreCountedInBytes(t *testing.T) {
+func TestTrapTokensInWorldReadableISOs(t *testing.T) {
 	s := newStand(t, Options{})
 	path := s.offer(t, Offer{MaxFetches: 2})
 	size := mustISO(t, s.Depot).Size()
@@ -380,7 +380,7 @@ func TestTooManyAtOnce(t *testing.T) {
 	}
 }
 
-func TestLogsHoldNoAddressAndNoToken(t *testing.T) {
+func TestTrapTokensInQueryStrings(t *testing.T) {
 	s := newStand(t, Options{})
 	path := s.offer(t, Offer{MaxFetches: 1})
 	for _, p := range []string{path, path, strings.Replace(path, "n1", "n2", 1)} {

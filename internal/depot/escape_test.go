@@ -15,7 +15,7 @@ import (
 var hostile = []string{"a\nreboot", "a\rb", "a\x00b", "${net0/mac}", "$(reboot)", "a && reboot", "a || reboot", "a; reboot", "a'b", `a"b`, `a\b`, "a`b`", "a # b", "é", "\u202e",
 	"a\tb", "{{.Node}}", "a*", "?", "<x>", "\x7f", "a\\\nb", "${a:uristring}", "';reboot;'", strings.Repeat("x", MaxKernelParams+1)}
 
-func TestHostileKernelParamsAreRefused(t *testing.T) {
+func TestTrapKernelAppendParams(t *testing.T) {
 	for _, s := range hostile {
 		if err := CheckKernelParams(s); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("%.40q: %v", s, err)
@@ -37,9 +37,9 @@ func TestHostileKernelParamsAreRefused(t *testing.T) {
 	}
 }
 
-// TestScriptsSayOnlyWhatTheyAreTold: whatever parameters pass, each script has its own lines and no others, and the words
+// TestTrapTemplateLanguage: whatever parameters pass, each script has its own lines and no others, and the words
 // arrive as they are.
-func TestScriptsSayOnlyWhatTheyAreTold(t *testing.T) {
+func TestTrapTemplateLanguage(t *testing.T) {
 	s := &Scripts{}
 	plain, err := s.IPXE(boot(""), "http://192.0.2.1/netboot/KEY")
 	if err != nil {
@@ -139,7 +139,7 @@ func TestKernelLineIsBounded(t *testing.T) {
 	}
 }
 
-func TestTemplatePaths(t *testing.T) {
+func TestTrapTemplatePaths(t *testing.T) {
 	for path, want := range map[string]string{"": "", "$pybasedir/drivers/modules/pxe_grub_config.template": "", "$pybasedir/drivers/modules/ipxe_config.template": "", "/etc/ingot/grub.tmpl": "/etc/ingot/grub.tmpl"} {
 		if got, err := templatePath("o", path); got != want || err != nil {
 			t.Errorf("%q is %q %v", path, got, err)

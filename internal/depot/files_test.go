@@ -45,7 +45,7 @@ func shelf(t *testing.T) (images, private string) {
 	return images, private
 }
 
-func TestLocalImages(t *testing.T) {
+func TestTrapSymlinksBypassTheAllowList(t *testing.T) {
 	images, private := shelf(t)
 	s := newStand(t, Options{AllowedFileRoots: []string{images}})
 	for path, want := range map[string]string{

@@ -105,6 +105,18 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// TestTrapQEDReadAsRaw: a QED image with a backing file is known for what it is, and refused also where it is declared raw.
+func TestTrapQEDReadAsRaw(t *testing.T) {
+	disk := gptDisk(512)
+	copy(disk, "QED\x00")
+	for _, declared := range []string{"", "raw", "qed", "qcow2"} {
+		_, err := image.Check(bytes.NewReader(disk), int64(len(disk)), image.Options{Declared: declared})
+		if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "qed") {
+			t.Errorf("declared as %q: %v", declared, err)
+		}
+	}
+}
+
 func TestISOInDiskImageIsRefused(t *testing.T) {
 	disk := gptDisk(512)
 	copy(disk[32769:], "CD001")

@@ -189,7 +189,7 @@ func TestQCOW2AsQEMU(t *testing.T) {
 	}
 }
 
-func TestQCOW2Refused(t *testing.T) {
+func TestTrapQCOW2FollowsBackingFiles(t *testing.T) {
 	disk := bigDisk()
 	be := binary.BigEndian
 	good := imagetest.QCOW2{}.Make(disk)

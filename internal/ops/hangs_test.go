@@ -22,7 +22,7 @@ var admin = []string{"admin", "manager", "member", "reader"}
 
 const fine fault.Kind = -1
 
-func TestWhatHangsIsConcealed(t *testing.T) {
+func TestTrapListingAcrossProjects(t *testing.T) {
 	s, _ := service(t)
 	ctx := t.Context()
 	mine, err := s.CreateNode(ctx, caller, &metal.Node{Driver: "fake-hardware", Owner: "p1", Lessee: "p2"})

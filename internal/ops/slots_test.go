@@ -32,8 +32,8 @@ func slotsOf(t *testing.T, db *store.DB, slot metal.Slot) (u store.SlotUse) {
 	return u
 }
 
-// TestVerbsThatTakeSlots: which verbs count, among which, and that the one too many is refused and leaves nothing behind.
-func TestVerbsThatTakeSlots(t *testing.T) {
+// TestTrapSomeVerbsAreUnlimited: which verbs count, among which, and that the one too many is refused and leaves nothing behind.
+func TestTrapSomeVerbsAreUnlimited(t *testing.T) {
 	yes, no := true, false
 	for _, c := range []struct {
 		verb  metal.Verb

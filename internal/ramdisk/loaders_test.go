@@ -126,8 +126,8 @@ func TestEveryNamedFileIsServed(t *testing.T) {
 	}
 }
 
-// TestChangedFilesAreRefused: one changed byte of what boots is enough, also in a file that was served before.
-func TestChangedFilesAreRefused(t *testing.T) {
+// TestTrapNoChecksumOnKernelAndRamdisk: one changed byte of what boots is enough, also in a file that was served before.
+func TestTrapNoChecksumOnKernelAndRamdisk(t *testing.T) {
 	dir, d, l := netFolder(t)
 	s, err := depot.ReadScripts("", "", 0)
 	if err != nil {

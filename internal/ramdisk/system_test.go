@@ -138,7 +138,7 @@ func TestWhatIsInTheDebianRamdisk(t *testing.T) {
 	}
 }
 
-func TestNobodyHasAPassword(t *testing.T) {
+func TestTrapDefaultCredentials(t *testing.T) {
 	if err := locked([]byte("root:*:1::::::\na:!:::::::\nb:!$6$x:::::::\n")); err != nil {
 		t.Error(err)
 	}

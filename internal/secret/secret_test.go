@@ -27,7 +27,7 @@ func newHolder() holder {
 	return holder{s, s, m, m, []Secret{s}, &s, map[string]Secret{"k": s}}
 }
 
-func TestNeverPrinted(t *testing.T) {
+func TestTrapMaskingByNamesOfKeys(t *testing.T) {
 	h := newHolder()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%T"} {
 		for _, v := range []any{h, &h, h.Exported, h.Pointer, h.Slice, h.ByKey, h.Map, h.hidden} {

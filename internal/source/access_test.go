@@ -188,10 +188,8 @@ func TestSizeMustBeRight(t *testing.T) {
 	}
 }
 
-func TestChecksumRules(t *testing.T) {
+func TestTrapMD5StillAccepted(t *testing.T) {
 	md5 := strings.Repeat("d4", 16)
-	sums := &heard{}
-	other := start(t, sums)
 	text := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(md5 + "  img.raw\n")) }))
 	o := quick
 	o.MD5 = true
@@ -203,8 +201,21 @@ func TestChecksumRules(t *testing.T) {
 			t.Errorf("%s, where it is not: %v", spec, err)
 		}
 	}
+}
+
+// TestTrapChecksumByURLTrusted: files of checksums can be refused, and another server's gets no credentials of the image's.
+func TestTrapChecksumByURLTrusted(t *testing.T) {
+	sums := &heard{}
+	other := start(t, sums)
+	text := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(strings.Repeat("d4", 32) + "  img.raw\n"))
+	}))
+	o := quick
+	if _, err := source.Checksum(context.Background(), "http://h/img.raw", text+"/SUMS", o); err != nil {
+		t.Errorf("where checksum files are allowed: %v", err)
+	}
 	o.NoChecksumFiles = true
-	for _, spec := range []string{text + "/MD5SUMS", "auto"} {
+	for _, spec := range []string{text + "/SUMS", "auto"} {
 		if _, err := source.Checksum(context.Background(), "http://h/img.raw", spec, o); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "disable_support_for_checksum_files") {
 			t.Errorf("%s, where checksum files are off: %v", spec, err)
 		}

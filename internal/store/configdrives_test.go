@@ -10,8 +10,8 @@ import (
 	"ingot/internal/secret"
 )
 
-// TestConfigDriveIsKeptApart: a node is read with a mask in the drive's place, and saving it so keeps the drive.
-func TestConfigDriveIsKeptApart(t *testing.T) { each(t, testConfigDriveIsKeptApart) }
+// TestTrapConfigDriveInClear: a node is read with a mask in the drive's place, and saving it so keeps the drive.
+func TestTrapConfigDriveInClear(t *testing.T) { each(t, testConfigDriveIsKeptApart) }
 
 func testConfigDriveIsKeptApart(t *testing.T, open opener) {
 	db := open(t)

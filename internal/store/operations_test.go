@@ -192,8 +192,8 @@ func testClaimersNeverShare(t *testing.T, open opener) {
 	}
 }
 
-// TestFencing lets a holder come back after its lease ran out and another took over.
-func TestFencing(t *testing.T) { each(t, testFencing) }
+// TestTrapLocksWithoutFencing lets a holder come back after its lease ran out and another took over.
+func TestTrapLocksWithoutFencing(t *testing.T) { each(t, testFencing) }
 
 func testFencing(t *testing.T, open opener) {
 	db := open(t)

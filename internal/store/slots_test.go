@@ -19,9 +19,9 @@ func use(t testing.TB, db *DB) SlotUse {
 	return read(t, db, func(tx *Tx) (SlotUse, error) { return tx.SlotUse(metal.SlotDeploy) })
 }
 
-// TestSlotsAreNeverOverdrawn: three servers accept at once, each in several transactions at a time. As many as may are accepted, and
+// TestTrapLimitsAreCheckThenAct: three servers accept at once, each in several transactions at a time. As many as may are accepted, and
 // whoever looks meanwhile never sees more.
-func TestSlotsAreNeverOverdrawn(t *testing.T) { each(t, testSlotsAreNeverOverdrawn) }
+func TestTrapLimitsAreCheckThenAct(t *testing.T) { each(t, testSlotsAreNeverOverdrawn) }
 
 func testSlotsAreNeverOverdrawn(t *testing.T, open opener) {
 	const limit, asked = 12, 48

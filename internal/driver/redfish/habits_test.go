@@ -118,7 +118,7 @@ func TestPersistentBecomesOnceWithAWarning(t *testing.T) {
 	}
 }
 
-func TestBootAcceptedAndNotApplied(t *testing.T) {
+func TestTrapSettingsAcceptedAndNotApplied(t *testing.T) {
 	s := newStub(t)
 	s.on("PATCH "+sys, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	told := is(t, driver(t, quick()).SetBootDevice(t.Context(), s.node, cdrom), fault.Internal)

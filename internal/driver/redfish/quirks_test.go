@@ -158,8 +158,8 @@ func TestInsertWords(t *testing.T) {
 	}
 }
 
-// TestStaleMedia: what somebody left in the drive goes first; what does not go is an error that says so.
-func TestStaleMedia(t *testing.T) {
+// TestTrapStaleVirtualMedia: what somebody left in the drive goes first; what does not go is an error that says so.
+func TestTrapStaleVirtualMedia(t *testing.T) {
 	r := newRig(t, quick())
 	r.plant(t, bmc.Fault{Name: bmc.StaleMedia, Times: 1})
 	if err := r.InsertMedia(t.Context(), r.node, iso); err != nil {
