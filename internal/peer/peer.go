@@ -46,6 +46,7 @@ type Options struct {
 	Courier *courier.Courier // values that conductors may fetch here; nil: none
 	Shelf   Shelf            // where conductors may push files; nil: nowhere
 	Boots   Boots            // where conductors may push network boots; nil: nowhere
+	Seeds   Seeds            // where conductors may push what instances read; nil: nowhere
 	Leases  Leases           // of the DHCP server here, which conductors may ask; nil: nobody may
 	BootURL string           // at which machines fetch them
 	Carried bool             // this server asks nobody: conductors carry renewals and the deny list to it

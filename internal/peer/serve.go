@@ -57,6 +57,10 @@ func (p *Peer) routes() []route {
 	if p.o.Leases != nil {
 		all = append(all, route{"GET /v1/leases/{mac}", conducts, (*call).leases})
 	}
+	if p.o.Seeds != nil {
+		all = append(all, route{"PUT /v1/seeds", conducts, (*call).putSeeds}, route{"GET /v1/seeds", conducts, (*call).listSeeds},
+			route{"DELETE /v1/seeds/{node}", conducts, (*call).removeSeed}, route{"POST /v1/seeds/told", conducts, (*call).toldSeeds})
+	}
 	if p.o.Carried {
 		all = append(all, route{"GET /v1/renewal", conducts, (*call).offerRenewal}, route{"PUT /v1/renewal", conducts, (*call).takeRenewal},
 			route{"PUT /v1/denied", conducts, (*call).takeDenied})
@@ -165,9 +169,11 @@ func (c *call) send(code int, v any) {
 }
 
 // read decodes the request's JSON.
-func (c *call) read(into any) error {
+func (c *call) read(into any) error { return c.readAtMost(into, maxJSON) }
+
+func (c *call) readAtMost(into any, limit int64) error {
 	_ = http.NewResponseController(c.w).SetReadDeadline(c.now().Add(30 * time.Second)) // a connection that is gone fails when read
-	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxJSON))
+	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit))
 	if err != nil {
 		return fault.Wrap(fault.TooLarge, err, "The request could not be read, or is too large.")
 	}
@@ -184,9 +190,11 @@ type Hello struct {
 	Until time.Time `json:"certificate_until"`
 	// BootURL is where machines fetch what was pushed to a boot host.
 	BootURL string `json:"boot_url,omitempty"`
+	// Metadata tells that a boot host serves what instances read.
+	Metadata bool `json:"metadata,omitempty"`
 }
 
 func (c *call) hello() (any, error) {
 	id := c.Identity()
-	return Hello{id.Name, id.Roles, id.Until, c.o.BootURL}, nil
+	return Hello{id.Name, id.Roles, id.Until, c.o.BootURL, c.o.Seeds != nil}, nil
 }
