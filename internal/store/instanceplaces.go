@@ -1,0 +1,118 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Where the addresses of instances are from.
+const (
+	FromNetworkData    = "network_data"
+	FromNetworkService = "network service"
+)
+
+// InstanceAddress is an address by which an instance is known.
+type InstanceAddress struct {
+	Address netip.Addr
+	MAC     string // lower case; "" where nobody says
+	Source  string
+}
+
+// SaveInstanceAddresses keeps the addresses that a source says, in place of those that it said before. Who has no instance has
+// no addresses.
+func (t *Tx) SaveInstanceAddresses(nodeID int64, source string, all []InstanceAddress) error {
+	before, err := t.InstanceAddresses(nodeID)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec("DELETE FROM instance_addresses WHERE node_id = ? AND source = ?", nodeID, source); err != nil {
+		return err
+	}
+	for _, a := range all {
+		_, err := t.exec(`INSERT INTO instance_addresses (node_id, address, source, mac) SELECT node_id, ?, ?, ? FROM instances WHERE node_id = ? AND served = 1
+			ON CONFLICT (node_id, address, source) DO NOTHING`, plainAddress(a.Address), source, a.MAC, nodeID)
+		if err != nil {
+			return err
+		}
+	}
+	after, err := t.InstanceAddresses(nodeID)
+	if err != nil || slices.Equal(before, after) {
+		return err
+	}
+	_, err = t.exec("UPDATE instances SET generation = ?, updated_at = {{now}} WHERE node_id = ?", uuid.NewString(), nodeID)
+	return err
+}
+
+// plainAddress is an address as it is looked up: the same for ::ffff:192.0.2.1 and 192.0.2.1, and without a zone.
+func plainAddress(a netip.Addr) string { return a.Unmap().WithZone("").String() }
+
+// InstanceAddresses are the addresses by which a node's instance is known, leases left out.
+func (t *Tx) InstanceAddresses(nodeID int64) ([]InstanceAddress, error) {
+	rows, err := t.rows("SELECT address, mac, source FROM instance_addresses WHERE node_id = ? ORDER BY source, address", nodeID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []InstanceAddress
+	for rows.Next() {
+		var text string
+		var a InstanceAddress
+		if err := rows.Scan(&text, &a.MAC, &a.Source); err != nil {
+			return nil, err
+		}
+		if a.Address, err = netip.ParseAddr(text); err != nil {
+			return nil, fmt.Errorf("read the address of an instance: %w", err)
+		}
+		out = append(out, a)
+	}
+	return out, rows.Err()
+}
+
+// refSelect finds instances that are served.
+const refSelect = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault
+	FROM instances i JOIN nodes n ON n.id = i.node_id WHERE i.served = 1 AND `
+
+// atAddress is the condition that an instance is known by an address: its own, or one that our DHCP servers leased to one of
+// its node's NICs or bonds.
+const atAddress = `i.node_id IN (SELECT a.node_id FROM instance_addresses a WHERE a.address = ?
+	UNION SELECT p.node_id FROM ports p JOIN dhcp_leases l ON l.mac = p.address WHERE l.address = ? AND l.declined = 0 AND l.until > {{now}}
+	UNION SELECT g.node_id FROM portgroups g JOIN dhcp_leases l ON l.mac = g.address WHERE l.address = ? AND l.declined = 0 AND l.until > {{now}})
+	ORDER BY i.node_id`
+
+// InstancesAt finds the instances that are known by an address. Networks of several users may overlap: of more than one nobody
+// knows which it is that asks.
+func (t *Tx) InstancesAt(a netip.Addr) ([]InstanceRef, error) {
+	text := plainAddress(a)
+	return t.instanceRefs(refSelect+atAddress, text, text, text)
+}
+
+// InstancesByID finds instances by their instance-id: one or none, as a rule.
+func (t *Tx) InstancesByID(id string) ([]InstanceRef, error) {
+	return t.instanceRefs(refSelect+"i.instance = ? ORDER BY i.node_id", strings.ToLower(id))
+}
+
+// Instances lists the instances that are served, in the order of their nodes' ids, those after one of them.
+func (t *Tx) Instances(after int64, limit int) ([]InstanceRef, error) {
+	return t.instanceRefs(refSelect+"i.node_id > ? ORDER BY i.node_id LIMIT ?", after, limit)
+}
+
+func (t *Tx) instanceRefs(query string, args ...any) ([]InstanceRef, error) {
+	rows, err := t.rows(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []InstanceRef
+	for rows.Next() {
+		var r InstanceRef
+		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault); err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
