@@ -122,10 +122,7 @@ func (r *runner) buildConfigDrive(ctx context.Context, op *Op) (Outcome, error) 
 		}
 		op.Rec.ConfigDrive = d
 	case map[string]any:
-		if _, given := d["network_data"]; !given && len(op.Node.NetworkData) > 0 {
-			d["network_data"] = op.Node.NetworkData
-		}
-		s, err := seed.FromObject(d, op.Node.UUID, op.Node.Name)
+		s, err := seed.FromObject(d, seed.Input{UUID: op.Node.UUID, Name: op.Node.Name, NetworkData: op.Node.NetworkData})
 		if err != nil {
 			return Outcome{}, err
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"maps"
+	"slices"
 
 	"ingot/internal/fault"
 )
@@ -14,28 +16,13 @@ const Label = "config-2"
 // MaxDrive is the largest config drive, 64 MiB: agents make a partition of that size for it.
 const MaxDrive = 64 << 20
 
-// ISO gives the config drive: an ISO 9660 image with Rock Ridge and Joliet names, labelled config-2, that
-// has every file under openstack/<version>/ for each of Versions. The versions share their files'
-// sectors, so the drive is about as large as the seed. Over MaxDrive it is fault.TooLarge.
-func (s *Seed) ISO() ([]byte, error) {
-	root := newDir("")
-	top := root.dir("openstack")
-	size := 0
-	for _, version := range Versions {
-		dir := top.dir(version)
-		for _, name := range s.Names() {
-			content := s.reveal()[name]
-			dir.add(name, content)
-			if version == Versions[0] {
-				size += len(content)
-			}
-		}
-	}
-	if size > MaxDrive-1<<20 {
-		return nil, fault.New(fault.TooLarge, "The config drive would be larger than 64 MiB: make the user data smaller.")
-	}
-	return writeISO(root, Label), nil
-}
+// errTooLarge is said before anything of that size is made.
+var errTooLarge = fault.New(fault.TooLarge, "The config drive would be larger than 64 MiB: make the user data smaller.")
+
+// ISO gives the config drive: an ISO 9660 image with Rock Ridge and Joliet names, labelled config-2. It has both
+// trees: openstack/<version>/ for each of Versions, openstack/content/, and ec2/. Equal files share their sectors, so the
+// drive is about as large as the seed. Over MaxDrive it is fault.TooLarge.
+func (s *Seed) ISO() ([]byte, error) { return writeISO(s.tree().drive(), Label) }
 
 // Drive gives the config drive in the form agents take it in write_image: base64 of gzip of ISO.
 func (s *Seed) Drive() (string, error) {
@@ -43,13 +30,86 @@ func (s *Seed) Drive() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return Pack(iso)
+}
+
+// Pack gives an image of a config drive in the form agents take it in write_image: base64 of gzip.
+func Pack(image []byte) (string, error) {
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(iso); err != nil {
+	if _, err := z.Write(image); err != nil {
 		return "", err
 	}
 	if err := z.Close(); err != nil {
 		return "", err
 	}
 	return base64.StdEncoding.EncodeToString(packed.Bytes()), nil
+}
+
+// drive is all that a config drive holds. Of the EC2 versions it has two, as upstream by its default. A password
+// is none of it: a drive is never written to.
+func (t tree) drive() *dir {
+	t.password = nil
+	root := newDir("")
+	if t.ec2 != nil {
+		top, doc := root.dir("ec2"), t.ec2OnDriveDocument()
+		for _, version := range []string{ec2OnDrive, Latest} {
+			dir := top.dir(version)
+			dir.add(ec2MetaFile, doc)
+			if user, ok := t.files[UserData]; ok {
+				dir.add(ec2UserFile, user)
+			}
+		}
+	}
+	top := root.dir("openstack")
+	for _, version := range Versions {
+		dir := top.dir(version)
+		for _, name := range t.openStackNames(version) {
+			page, _ := t.openStackFile(version, name)
+			dir.add(name, page.Content)
+		}
+	}
+	if len(t.content) > 0 {
+		dir := top.dir("content")
+		for _, name := range slices.Sorted(maps.Keys(t.content)) {
+			dir.add(name, t.content[name])
+		}
+	}
+	return root
+}
+
+// dir is a directory to be written. Names are of this package or were judged by fits.
+type dir struct {
+	name  string
+	dirs  []*dir
+	files []file
+	up    *dir // the root's is itself
+}
+
+// file is a name and its content.
+type file struct {
+	name    string
+	content []byte
+}
+
+func newDir(name string) *dir { d := &dir{name: name}; d.up = d; return d }
+
+// dir adds a directory.
+func (d *dir) dir(name string) *dir {
+	sub := newDir(name)
+	sub.up = d
+	d.dirs = append(d.dirs, sub)
+	return sub
+}
+
+// add adds a file.
+func (d *dir) add(name string, content []byte) { d.files = append(d.files, file{name, content}) }
+
+// all lists a directory and what is below it, breadth first.
+func (d *dir) all() []*dir {
+	out := []*dir{d}
+	for i := 0; i < len(out); i++ {
+		out = append(out, out[i].dirs...)
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package seed
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"sort"
@@ -10,41 +11,12 @@ import (
 )
 
 // This is a writer of ISO 9660 images (ECMA-119) with Rock Ridge (RRIP 1.09) and Joliet, for trees of a few
-// small files in memory. Names come from constants in this package, never from a user. Directories take
-// one sector each, which is checked: no directory here comes near it.
+// files in memory.
 
 const (
 	sector      = 2048
 	firstSector = 16 // the system area before the first volume descriptor
 )
-
-// dir is a directory to be written.
-type dir struct {
-	name  string
-	dirs  []*dir
-	files []file
-	place [2]uint32 // sector in the ISO 9660 tree and in the Joliet tree
-	up    *dir
-}
-
-// file is a name and its content; equal contents share sectors.
-type file struct {
-	name    string
-	content []byte
-}
-
-func newDir(name string) *dir { d := &dir{name: name}; d.up = d; return d }
-
-// dir adds a directory.
-func (d *dir) dir(name string) *dir {
-	sub := newDir(name)
-	sub.up = d
-	d.dirs = append(d.dirs, sub)
-	return sub
-}
-
-// add adds a file.
-func (d *dir) add(name string, content []byte) { d.files = append(d.files, file{name, content}) }
 
 // The two trees of an image: the same files under different names.
 const (
@@ -56,19 +28,48 @@ const (
 type writer struct {
 	label  string
 	dirs   []*dir // breadth first, the root first: the order path tables want
-	extent map[string]uint32
-	order  []string // contents in the order of their sectors
+	sums   map[slice]digest
+	extent map[digest]uint32
+	order  [][]byte               // contents in the order of their sectors: equal ones share them
+	place  map[*dir][2]placeOfDir // in the two trees
 	tables [2][2]uint32
 	total  uint32
 }
 
-func writeISO(root *dir, label string) []byte {
-	w := &writer{label: label, extent: map[string]uint32{}}
-	w.dirs = []*dir{root}
-	for i := 0; i < len(w.dirs); i++ {
-		w.dirs = append(w.dirs, w.dirs[i].dirs...)
+type digest = [sha256.Size]byte
+
+// slice tells one part of memory from another: most versions have the very same files.
+type slice struct {
+	first *byte
+	size  int
+}
+
+// sum is the digest of a content.
+func (w *writer) sum(content []byte) digest {
+	if len(content) == 0 {
+		return sha256.Sum256(nil)
 	}
-	w.layOut()
+	key := slice{&content[0], len(content)}
+	sum, ok := w.sums[key]
+	if !ok {
+		sum = sha256.Sum256(content)
+		w.sums[key] = sum
+	}
+	return sum
+}
+
+// placeOfDir is where a directory is, and how long.
+type placeOfDir struct {
+	at   uint32
+	size int // bytes, whole sectors
+}
+
+// writeISO gives the image of a tree; errTooLarge comes before the memory for it is taken.
+func writeISO(root *dir, label string) ([]byte, error) {
+	w := &writer{label: label, dirs: root.all(), sums: map[slice]digest{}, extent: map[digest]uint32{}, place: map[*dir][2]placeOfDir{}}
+	if !w.layOut() {
+		return nil, errTooLarge
+	}
 	out := make([]byte, int(w.total)*sector)
 	copy(out[16*sector:], w.descriptor(plain))
 	copy(out[17*sector:], w.descriptor(joliet))
@@ -77,17 +78,17 @@ func writeISO(root *dir, label string) []byte {
 		copy(out[w.tables[tree][0]*sector:], w.pathTable(tree, binary.LittleEndian))
 		copy(out[w.tables[tree][1]*sector:], w.pathTable(tree, binary.BigEndian))
 		for _, d := range w.dirs {
-			copy(out[d.place[tree]*sector:], w.directory(d, tree))
+			copy(out[w.place[d][tree].at*sector:], w.directory(d, tree))
 		}
 	}
 	for _, content := range w.order {
-		copy(out[w.extent[content]*sector:], content)
+		copy(out[w.extent[w.sum(content)]*sector:], content)
 	}
-	return out
+	return out, nil
 }
 
-// layOut gives every part its sector.
-func (w *writer) layOut() {
+// layOut gives every part its sector, and tells whether the image is small enough.
+func (w *writer) layOut() bool {
 	next := uint32(firstSector + 3)
 	for tree := range 2 {
 		for end := range 2 {
@@ -96,21 +97,28 @@ func (w *writer) layOut() {
 		}
 	}
 	for tree := range 2 {
-		for _, d := range w.dirs {
-			d.place[tree] = next
-			next++
+		for _, d := range w.dirs { // a directory is as long as its names are, wherever it is
+			place := w.place[d]
+			place[tree] = placeOfDir{next, len(w.directory(d, tree))}
+			w.place[d] = place
+			next += sectors(place[tree].size)
 		}
 	}
 	for _, d := range w.dirs {
 		for _, f := range d.files {
-			if _, placed := w.extent[string(f.content)]; !placed {
-				w.extent[string(f.content)] = next
-				w.order = append(w.order, string(f.content))
-				next += max(1, sectors(len(f.content)))
+			key := w.sum(f.content)
+			if _, placed := w.extent[key]; placed {
+				continue
+			}
+			w.extent[key] = next
+			w.order = append(w.order, f.content)
+			if next += max(1, sectors(len(f.content))); next > MaxDrive/sector {
+				return false
 			}
 		}
 	}
 	w.total = next
+	return true
 }
 
 func sectors(n int) uint32 { return uint32((n + sector - 1) / sector) }
@@ -134,7 +142,7 @@ func (w *writer) descriptor(tree int) []byte {
 	both32(b[132:], uint32(len(w.pathTable(tree, binary.LittleEndian))))
 	binary.LittleEndian.PutUint32(b[140:], w.tables[tree][0])
 	binary.BigEndian.PutUint32(b[148:], w.tables[tree][1])
-	copy(b[156:190], record(w.dirs[0].place[tree], sector, true, []byte{0}, nil))
+	copy(b[156:190], record(w.place[w.dirs[0]][tree].at, w.place[w.dirs[0]][tree].size, true, []byte{0}, nil))
 	text(190, 318, "")
 	text(318, 446, "INGOT")
 	text(446, 574, "")
@@ -162,7 +170,7 @@ func (w *writer) pathTable(tree int, order binary.AppendByteOrder) []byte {
 	for _, d := range w.dirs {
 		id := identifier(d.name, tree, true)
 		b = append(b, byte(len(id)), 0)
-		b = order.AppendUint32(b, d.place[tree])
+		b = order.AppendUint32(b, w.place[d][tree].at)
 		b = order.AppendUint16(b, uint16(slices.Index(w.dirs, d.up)+1))
 		b = append(b, id...)
 		if len(id)%2 == 1 {
@@ -172,7 +180,7 @@ func (w *writer) pathTable(tree int, order binary.AppendByteOrder) []byte {
 	return b
 }
 
-// directory is the one sector of a directory: itself, its parent, its entries sorted by identifier.
+// directory is the sectors of a directory: itself, its parent, its entries sorted by identifier.
 func (w *writer) directory(d *dir, tree int) []byte {
 	var self, parent []byte
 	if tree == plain {
@@ -192,20 +200,22 @@ func (w *writer) directory(d *dir, tree int) []byte {
 		entries = append(entries, entry{id, record(at, size, isDir, id, attributes)})
 	}
 	for _, sub := range d.dirs {
-		add(sub.name, sub.place[tree], sector, true, slices.Concat(posix(0o40555, uint32(2+len(sub.dirs))), stamp(), alias(sub.name)))
+		place := w.place[sub][tree]
+		add(sub.name, place.at, place.size, true, slices.Concat(posix(0o40555, uint32(2+len(sub.dirs))), stamp(), alias(sub.name)))
 	}
 	for _, f := range d.files {
-		add(f.name, w.extent[string(f.content)], len(f.content), false, slices.Concat(posix(0o100444, 1), stamp(), alias(f.name)))
+		add(f.name, w.extent[w.sum(f.content)], len(f.content), false, slices.Concat(posix(0o100444, 1), stamp(), alias(f.name)))
 	}
 	sort.Slice(entries, func(i, j int) bool { return bytes.Compare(entries[i].id, entries[j].id) < 0 })
-	b := slices.Concat(record(d.place[tree], sector, true, []byte{0}, self), record(d.up.place[tree], sector, true, []byte{1}, parent))
+	me, above := w.place[d][tree], w.place[d.up][tree]
+	b := slices.Concat(record(me.at, me.size, true, []byte{0}, self), record(above.at, above.size, true, []byte{1}, parent))
 	for _, e := range entries {
+		if left := sector - len(b)%sector; len(e.record) > left { // no record crosses the end of a sector
+			b = append(b, make([]byte, left)...)
+		}
 		b = append(b, e.record...)
 	}
-	if len(b) > sector {
-		panic("seed: a config drive directory does not fit in a sector")
-	}
-	return b
+	return append(b, make([]byte, int(sectors(len(b)))*sector-len(b))...)
 }
 
 // record is a directory record (ECMA-119 9.1). Its date is 2020-01-01, so that equal seeds give equal bytes.

@@ -8,11 +8,11 @@ import (
 )
 
 // FromObject renders the object form of configdrive in Ironic's API: the keys meta_data, network_data and
-// vendor_data (objects) and user_data (string, object, array or null), and nothing else. meta_data gets
-// uuid and name if it lacks them; user_data that is not a string becomes JSON; vendor_data becomes
-// vendor_data2.json as it is. Empty parts are left out. Wrong shapes are fault.Invalid.
-// Source: provision verbs reference, "configdrive forms".
-func FromObject(object map[string]any, uuid, name string) (*Seed, error) {
+// vendor_data (objects) and user_data (string, object, array or null), and nothing else. What meta_data does not say is
+// taken from defaults; user_data that is not a string becomes JSON; vendor_data becomes vendor_data2.json as it is.
+// Network data that is not there, or has no links, is the defaults', too: upstream repairs a drive so; null is none. Wrong shapes are
+// fault.Invalid. Source: provision verbs reference, "configdrive forms".
+func FromObject(object map[string]any, defaults Input) (*Seed, error) {
 	for key := range object {
 		switch key {
 		case "meta_data", "network_data", "user_data", "vendor_data":
@@ -22,7 +22,7 @@ func FromObject(object map[string]any, uuid, name string) (*Seed, error) {
 		}
 	}
 	meta, err1 := part(object, "meta_data")
-	network, err2 := part(object, "network_data")
+	network, err2 := objectNetwork(object, defaults.NetworkData)
 	vendor, err3 := part(object, "vendor_data")
 	user, err4 := userData(object["user_data"])
 	for _, err := range []error{err1, err2, err3, err4} {
@@ -30,17 +30,33 @@ func FromObject(object map[string]any, uuid, name string) (*Seed, error) {
 			return nil, err
 		}
 	}
-	full := map[string]any{"uuid": uuid, "name": name}
+	full := defaults.metaData()
 	maps.Copy(full, meta)
-	s, err := Render(Input{UserData: user, NetworkData: network, VendorData2: vendor})
-	if err != nil {
-		return nil, err
+	in := defaults
+	in.NetworkData = network
+	if len(vendor) > 0 {
+		in.VendorData2 = vendor
 	}
-	files := s.reveal()
-	if files[MetaData], err = marshal(full); err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "The meta_data of the config drive cannot be written as JSON.")
+	if given := object["user_data"]; given != nil {
+		in.UserData = user
 	}
-	return newSeed(files), nil
+	return in.render(full)
+}
+
+// objectNetwork is the network data of the object form, complete; the node's if it has none of its own.
+func objectNetwork(object, node map[string]any) (map[string]any, error) {
+	value, given := object["network_data"]
+	if given && value == nil {
+		return nil, nil
+	}
+	data, err := part(object, "network_data")
+	if err == nil {
+		data, err = checkNetwork(data)
+	}
+	if err == nil && data == nil {
+		return checkNetwork(node)
+	}
+	return data, err
 }
 
 func part(object map[string]any, key string) (map[string]any, error) {

@@ -24,14 +24,11 @@ func NetworkDataOf(drive any, node map[string]any) (json.RawMessage, error) {
 	case nil:
 		return nil, nil
 	case map[string]any:
-		data, err := part(d, "network_data")
-		if _, given := d["network_data"]; err == nil && !given {
-			data = node
-		}
-		if err != nil {
+		data, err := objectNetwork(d, node)
+		if data == nil || err != nil {
 			return nil, err
 		}
-		return networkJSON(data)
+		return marshal(data)
 	case string:
 		return networkOnISO(d)
 	}

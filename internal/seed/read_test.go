@@ -21,7 +21,7 @@ var staticNetwork = map[string]any{
 
 // TestNetworkDataOf reads the network data of every form of a config drive.
 func TestNetworkDataOf(t *testing.T) {
-	s, err := FromObject(map[string]any{"network_data": staticNetwork, "user_data": strings.Repeat("x", 100000)}, "u", "n")
+	s, err := FromObject(map[string]any{"network_data": staticNetwork, "user_data": strings.Repeat("x", 100000)}, Input{UUID: "u", Name: "n"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestNetworkDataOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare, err := FromObject(map[string]any{"user_data": "x"}, "u", "n")
+	bare, err := FromObject(map[string]any{"user_data": "x"}, Input{UUID: "u", Name: "n"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,23 +48,24 @@ func TestNetworkDataOf(t *testing.T) {
 		some  bool
 		fails string
 	}{
-		"no drive":                      {nil, staticNetwork, false, ""},
-		"an object":                     {map[string]any{"network_data": staticNetwork}, nil, true, ""},
-		"an object, the node's":         {map[string]any{"user_data": "x"}, staticNetwork, true, ""},
-		"an object with null":           {map[string]any{"network_data": nil}, staticNetwork, false, ""},
-		"an object, no links":           {map[string]any{"network_data": map[string]any{"links": []any{}, "networks": []any{}}}, nil, false, ""},
-		"an object, other shapes":       {map[string]any{"network_data": "x"}, nil, false, "must be an object"},
-		"gzip and base64":               {packed, nil, true, ""},
-		"gzip and base64, broken lines": {packed[:76] + "\n" + packed[76:], nil, true, ""},
-		"base64":                        {plain, nil, true, ""},
-		"an ISO without":                {none, staticNetwork, false, ""},
-		"an empty string":               {"", staticNetwork, false, ""},
-		"a URL":                         {"http://192.0.2.1/drive", nil, false, "at a URL"},
-		"no base64":                     {"*", nil, false, "not base64"},
-		"no ISO":                        {base64.StdEncoding.EncodeToString([]byte("vfat")), nil, false, "not a readable ISO"},
-		"half a gzip":                   {packed[:len(packed)/2/4*4], nil, false, "broken gzip"},
-		"half an ISO":                   {base64.StdEncoding.EncodeToString(iso[:18*sector]), nil, false, "not a readable ISO"},
-		"a number":                      {1.0, nil, false, "neither"},
+		"no drive":                        {nil, staticNetwork, false, ""},
+		"an object":                       {map[string]any{"network_data": staticNetwork}, nil, true, ""},
+		"an object, the node's":           {map[string]any{"user_data": "x"}, staticNetwork, true, ""},
+		"an object with null":             {map[string]any{"network_data": nil}, staticNetwork, false, ""},
+		"an object, no links":             {map[string]any{"network_data": map[string]any{"links": []any{}, "networks": []any{}}}, nil, false, ""},
+		"an object, no links, the node's": {map[string]any{"network_data": map[string]any{"links": []any{}, "networks": []any{}}}, staticNetwork, true, ""},
+		"an object, other shapes":         {map[string]any{"network_data": "x"}, nil, false, "must be an object"},
+		"gzip and base64":                 {packed, nil, true, ""},
+		"gzip and base64, broken lines":   {packed[:76] + "\n" + packed[76:], nil, true, ""},
+		"base64":                          {plain, nil, true, ""},
+		"an ISO without":                  {none, staticNetwork, false, ""},
+		"an empty string":                 {"", staticNetwork, false, ""},
+		"a URL":                           {"http://192.0.2.1/drive", nil, false, "at a URL"},
+		"no base64":                       {"*", nil, false, "not base64"},
+		"no ISO":                          {base64.StdEncoding.EncodeToString([]byte("vfat")), nil, false, "not a readable ISO"},
+		"half a gzip":                     {packed[:len(packed)/2/4*4], nil, false, "broken gzip"},
+		"half an ISO":                     {base64.StdEncoding.EncodeToString(iso[:18*sector]), nil, false, "not a readable ISO"},
+		"a number":                        {1.0, nil, false, "neither"},
 	} {
 		got, err := NetworkDataOf(row.drive, row.node)
 		if row.fails != "" {
@@ -123,7 +124,7 @@ func TestOthersDrives(t *testing.T) {
 
 // FuzzReadISO: a stranger's image ends in an error or in a part of itself.
 func FuzzReadISO(f *testing.F) {
-	s, err := FromObject(map[string]any{"network_data": staticNetwork}, "u", "n")
+	s, err := FromObject(map[string]any{"network_data": staticNetwork}, Input{UUID: "u", Name: "n"})
 	if err != nil {
 		f.Fatal(err)
 	}

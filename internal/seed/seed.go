@@ -2,6 +2,7 @@ package seed
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,69 +12,71 @@ import (
 	"ingot/internal/secret"
 )
 
-// The files of a seed, by the names OpenStack gives them.
-const (
-	MetaData    = "meta_data.json"
-	NetworkData = "network_data.json"
-	UserData    = "user_data"
-	VendorData  = "vendor_data.json"  // the static document
-	VendorData2 = "vendor_data2.json" // by provider; the static one under "static"
-)
-
-// Versions are the directories under openstack/ that hold the files, all with the same bytes: cloud-init
-// takes the newest date it knows. Source: metadata reference §1.
-var Versions = []string{"2012-08-10", "2013-04-04", "2013-10-17", "2015-10-15", "2016-06-30", "2016-10-06",
-	"2017-02-22", "2018-08-27", "2020-10-14", "2025-04-04", "latest"}
-
-// Input is everything a seed is rendered from. Empty parts are left out of it, except UUID and Name.
+// Input is everything a seed is rendered from. Empty parts are left out of it, except UUID and Name and what every
+// meta_data.json has. For FromObject it is what the object does not say.
 type Input struct {
-	UUID             string // instance (here: node) UUID; cloud-init runs its first-boot work once per UUID
+	UUID             string // instance UUID, else the node's; cloud-init runs its first-boot work once per UUID
 	Name             string // display name
-	Hostname         string
+	Hostname         string // empty: the name
 	ProjectID        string
 	AvailabilityZone string
+	LaunchIndex      int
+	ImageID          string            // any text that tells images apart; EC2's ami-id is made of it
+	InstanceType     string            // a bare machine's is its resource class
 	PublicKeys       map[string]string // key name to OpenSSH public key line
 	Meta             map[string]string // the user's own key-values
+	Devices          []map[string]any  // as meta_data.json has them; older versions get those that they know
 	RandomSeed       []byte            // entropy for the instance; nil leaves it out
 	Extra            map[string]any    // more keys of meta_data.json; they do not override the ones above
 	UserData         secret.Secret     // cloud-config, script or anything else, byte for byte
 	NetworkData      map[string]any    // links, networks, services, as Nova's network_data.json
-	VendorData       map[string]any    // static vendor data
+	VendorData       map[string]any    // the operator's static document; nil: there is none
 	VendorData2      map[string]any    // vendor data by provider name
 }
-
-// Seed is a set of rendered files. The zero Seed has none. It is safe for concurrent use and must be
-// treated as private: its files are reachable by method only, so it cannot be printed.
-type Seed struct{ reveal func() map[string][]byte }
 
 // Render makes the files. It fails with fault.Invalid when network data has the wrong shape or a part
 // cannot be written as JSON.
 func Render(in Input) (*Seed, error) {
-	files := map[string][]byte{}
+	return in.render(in.metaData())
+}
+
+// render makes the files around a meta_data.json.
+func (in Input) render(meta map[string]any) (*Seed, error) {
 	network, err := checkNetwork(in.NetworkData)
 	if err != nil {
 		return nil, err
 	}
-	parts := map[string]map[string]any{MetaData: in.metaData(), NetworkData: network, VendorData: in.VendorData, VendorData2: in.vendorData2()}
-	for name, part := range parts {
-		if len(part) == 0 {
-			continue
+	in.NetworkData = network
+	t := tree{files: map[string][]byte{}}
+	write := func(name string, part map[string]any) []byte {
+		b, wrong := marshal(part)
+		if wrong != nil && err == nil {
+			err = fault.Wrap(fault.Invalid, wrong, "The %s of the config drive cannot be written as JSON.", name)
 		}
-		if files[name], err = marshal(part); err != nil {
-			return nil, fault.Wrap(fault.Invalid, err, "The %s of the config drive cannot be written as JSON.", name)
-		}
+		return b
+	}
+	t.files[MetaData] = write(MetaData, meta)
+	if network != nil {
+		t.files[NetworkData] = write(NetworkData, network)
+	}
+	if in.VendorData != nil {
+		t.files[VendorData] = write(VendorData, in.VendorData)
+	}
+	if all := in.vendorData2(); len(all) > 0 {
+		t.files[VendorData2] = write(VendorData2, all)
 	}
 	if user := in.UserData.Expose(); user != "" {
-		files[UserData] = []byte(user)
+		t.files[UserData] = []byte(user)
 	}
-	return newSeed(files), nil
+	t.ec2 = write(MetaData, ec2Document(in, meta))
+	if err != nil {
+		return nil, err
+	}
+	return newSeed(t), nil
 }
 
-func newSeed(files map[string][]byte) *Seed {
-	return &Seed{reveal: func() map[string][]byte { return files }}
-}
-
-// metaData follows Nova's meta_data.json (metadata reference §2.1) for the fields a bare machine has.
+// metaData follows Nova's meta_data.json (metadata reference §2.1) for the fields a bare machine has. It is that of the
+// newest version: older ones are made from it (metaDataFor).
 func (in Input) metaData() map[string]any {
 	m := maps.Clone(in.Extra)
 	if m == nil {
@@ -84,16 +87,23 @@ func (in Input) metaData() map[string]any {
 			m[key] = value
 		}
 	}
+	host := cmp.Or(in.Hostname, in.Name)
 	set("uuid", in.UUID, true)
 	set("name", in.Name, true)
-	set("launch_index", 0, true)
-	set("hostname", in.Hostname, in.Hostname != "")
+	set("launch_index", in.LaunchIndex, true)
+	set("hostname", host, host != "")
 	set("project_id", in.ProjectID, in.ProjectID != "")
 	set("availability_zone", in.AvailabilityZone, in.AvailabilityZone != "")
 	set("meta", in.Meta, len(in.Meta) > 0)
 	set("random_seed", in.RandomSeed, len(in.RandomSeed) > 0) // JSON makes it base64, as Nova does
 	set("public_keys", in.PublicKeys, len(in.PublicKeys) > 0)
 	set("keys", in.keys(), len(in.PublicKeys) > 0)
+	for key, none := range map[string]any{"availability_zone": nil, "devices": []any{}, "dedicated_cpus": []any{}} {
+		if _, there := m[key]; !there {
+			m[key] = none // clients may count on these
+		}
+	}
+	set("devices", in.Devices, len(in.Devices) > 0)
 	return m
 }
 
@@ -107,14 +117,14 @@ func (in Input) keys() []map[string]string {
 
 // vendorData2 is the answer by provider, with static vendor data under its reserved name (§8.4).
 func (in Input) vendorData2() map[string]any {
-	if len(in.VendorData) == 0 {
+	if in.VendorData == nil {
 		return in.VendorData2
 	}
 	m := maps.Clone(in.VendorData2)
 	if m == nil {
 		m = map[string]any{}
 	}
-	m["static"] = in.VendorData
+	m[static] = in.VendorData
 	return m
 }
 
@@ -164,26 +174,3 @@ func list(v any) ([]map[string]any, error) {
 	}
 	return items, nil
 }
-
-// Names lists the files, sorted.
-func (s *Seed) Names() []string {
-	if s == nil || s.reveal == nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(s.reveal()))
-}
-
-// File gives a copy of one file's bytes by name, and whether there is one.
-func (s *Seed) File(name string) ([]byte, bool) {
-	if s == nil || s.reveal == nil {
-		return nil, false
-	}
-	b, ok := s.reveal()[name]
-	return bytes.Clone(b), ok
-}
-
-// String masks, so that a seed in a log line stays private.
-func (*Seed) String() string { return secret.Mask }
-
-// GoString masks too.
-func (*Seed) GoString() string { return secret.Mask }

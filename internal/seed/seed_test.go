@@ -52,6 +52,7 @@ func TestRender(t *testing.T) {
 	meta := decode(t, s, seed.MetaData)
 	want := map[string]any{"uuid": nodeUUID, "name": "web 1", "hostname": "web1.example", "launch_index": 0.0,
 		"meta": map[string]any{"role": "web"}, "public_keys": map[string]any{"a": "ssh-ed25519 A", "b": "ssh-ed25519 B <b&b>"},
+		"availability_zone": nil, "devices": []any{}, "dedicated_cpus": []any{},
 		"keys": []any{map[string]any{"name": "a", "type": "ssh", "data": "ssh-ed25519 A"}, map[string]any{"name": "b", "type": "ssh", "data": "ssh-ed25519 B <b&b>"}}}
 	if fmt.Sprint(meta) != fmt.Sprint(want) {
 		t.Errorf("meta data\n got %v\nwant %v", meta, want)
@@ -73,7 +74,7 @@ func TestRender(t *testing.T) {
 }
 
 func TestEmptyPartsAreLeftOut(t *testing.T) {
-	s, err := seed.Render(seed.Input{UUID: nodeUUID, Name: "n", NetworkData: map[string]any{"links": []any{}}})
+	s, err := seed.Render(seed.Input{UUID: nodeUUID, Name: "n", NetworkData: map[string]any{"links": []any{}}, VendorData2: map[string]any{}})
 	if err != nil || fmt.Sprint(s.Names()) != "[meta_data.json]" {
 		t.Errorf("files = %v, %v", s.Names(), err)
 	}
@@ -101,7 +102,7 @@ func TestFromObject(t *testing.T) {
 		if err := json.Unmarshal([]byte(c.object), &object); err != nil {
 			t.Fatal(err)
 		}
-		s, err := seed.FromObject(object, nodeUUID, "node-1")
+		s, err := seed.FromObject(object, seed.Input{UUID: nodeUUID, Name: "node-1"})
 		if !c.ok {
 			if fault.KindOf(err) != fault.Invalid {
 				t.Errorf("%s: %v, want a refusal", c.name, err)
@@ -118,8 +119,8 @@ func TestFromObject(t *testing.T) {
 			t.Errorf("%s: meta data = %v", c.name, m)
 		}
 	}
-	s, _ := seed.FromObject(map[string]any{"meta_data": map[string]any{"uuid": "mine", "hostname": "h"}}, nodeUUID, "node-1")
-	if m := decode(t, s, seed.MetaData); fmt.Sprint(m) != "map[hostname:h name:node-1 uuid:mine]" {
+	s, _ := seed.FromObject(map[string]any{"meta_data": map[string]any{"uuid": "mine", "hostname": "h"}}, seed.Input{UUID: nodeUUID, Name: "node-1"})
+	if m := decode(t, s, seed.MetaData); fmt.Sprint(m) != "map[availability_zone:<nil> dedicated_cpus:[] devices:[] hostname:h launch_index:0 name:node-1 uuid:mine]" {
 		t.Errorf("given meta data is kept: %v", m)
 	}
 }
@@ -194,11 +195,21 @@ func TestAnotherReader(t *testing.T) {
 		t.Errorf("label = %q", label)
 	}
 	for _, version := range seed.Versions {
-		for _, name := range s.Names() {
-			want, _ := s.File(name)
-			if got, err := readFile(fs, "/openstack/"+version+"/"+name); err != nil || !bytes.Equal(got, want) {
+		for _, name := range strings.Fields(get(t, s, "/openstack/"+version)) {
+			want := get(t, s, "/openstack/"+version+"/"+name)
+			if got, err := readFile(fs, "/openstack/"+version+"/"+name); err != nil || string(got) != want {
 				t.Errorf("%s/%s: %q, %v", version, name, got, err)
 			}
+		}
+	}
+	for _, version := range []string{"2009-04-04", "latest"} {
+		if got, err := readFile(fs, "/ec2/"+version+"/user-data"); err != nil || string(got) != get(t, s, "/latest/user-data") {
+			t.Errorf("ec2/%s/user-data: %q, %v", version, got, err)
+		}
+		var doc map[string]any
+		got, err := readFile(fs, "/ec2/"+version+"/meta-data.json")
+		if err != nil || json.Unmarshal(got, &doc) != nil || doc["hostname"] != "web1.example" || strings.Contains(string(got), "_name") {
+			t.Errorf("ec2/%s/meta-data.json: %s, %v", version, got, err)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func TestDebianInEveryForm(t *testing.T) {
 // writeForm is the child: the agent's code and nothing else.
 func writeForm(t *testing.T, job []string) {
 	debug.SetMemoryLimit(memoryLimit)
-	s, err := seed.FromObject(map[string]any{"meta_data": map[string]any{"name": "forms"}}, "6f1a6e0e-2f5b-4c2c-9a55-0c1f4d8f2f10", "forms")
+	s, err := seed.FromObject(map[string]any{"meta_data": map[string]any{"name": "forms"}}, seed.Input{UUID: "6f1a6e0e-2f5b-4c2c-9a55-0c1f4d8f2f10", Name: "forms"})
 	if err != nil {
 		t.Fatal(err)
 	}
