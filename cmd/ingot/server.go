@@ -26,6 +26,7 @@ import (
 	"ingot/internal/peer"
 	"ingot/internal/secret"
 	"ingot/internal/store"
+	"ingot/internal/vendordata"
 )
 
 // server is the rooms of one process, while they are put together and while they run.
@@ -55,6 +56,7 @@ type server struct {
 	bootFiles   metal.Finding        // whether machines can fetch by HTTP what it tells them to boot
 	images      *images              // nil without a conductor
 	origins     *origin.Resolver     // where images come from
+	vendordata  *vendordata.Service
 	agents      tls.Certificate      // of the agents' door
 	agentCA     string               // PEM
 
@@ -130,6 +132,9 @@ func (s *server) build(ctx context.Context) (err error) {
 	}
 	s.service = ops.New(s.db, oc, s.log)
 	if s.watch, err = s.newWatch(ctx); err != nil {
+		return err
+	}
+	if err := s.openVendordata(); err != nil {
 		return err
 	}
 	if s.doors, err = openDoors(s.f, s.c, s.roles); err != nil {

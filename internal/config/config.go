@@ -7,6 +7,7 @@ import (
 	"ingot/internal/driver/vswitch"
 	"ingot/internal/identity"
 	"ingot/internal/origin"
+	"ingot/internal/vendordata"
 )
 
 // Config is everything an operator can set. The section tag is the section's name in the file; two fields
@@ -49,6 +50,8 @@ type Config struct {
 	ChecksumFiles origin.ChecksumFiles `section:"conductor"`
 	Registries    origin.Registries    `section:"oci"`
 	Glance        origin.GlanceConfig  `section:"glance"`
+
+	Vendordata vendordata.Config `section:"api"`
 
 	Fake    Fake    `section:"fake"`
 	Metrics Metrics `section:"metrics"`
@@ -254,12 +257,13 @@ func Defaults() Config {
 		Default: Default{EnabledHardwareTypes: []string{"redfish", "fake-hardware"}, LogLevel: "info"},
 		API: API{HostIP: "127.0.0.1", Port: 6385, MaxLimit: 1000, DisallowCleanSteps: []string{"vendor.send_raw"},
 			DisallowDeploySteps: []string{"vendor.send_raw"}, DisallowServiceSteps: []string{"vendor.send_raw"}, EnableRamdiskEndpoints: true, RamdiskHeartbeatTimeout: 300 * time.Second},
-		Database: Database{KeyCommandTimeout: 30 * time.Second},
-		Access:   access(),
-		AgentTLS: AgentTLS{TLSMinimumVersion: "1.3"},
-		Keystone: identity.DefaultKeystone(),
-		VSwitch:  vswitch.Defaults(),
-		Neutron:  neutron.Defaults(),
+		Database:   Database{KeyCommandTimeout: 30 * time.Second},
+		Access:     access(),
+		AgentTLS:   AgentTLS{TLSMinimumVersion: "1.3"},
+		Keystone:   identity.DefaultKeystone(),
+		VSwitch:    vswitch.Defaults(),
+		Neutron:    neutron.Defaults(),
+		Vendordata: vendordata.Defaults(),
 		Conductor: Conductor{AutomatedClean: true, FirmwareDrift: "event", DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute, RescueCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute, RescuePasswordHashAlgorithm: "sha512"},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ingot/internal/secret"
+	"ingot/internal/vendordata"
 )
 
 // parse puts text into the option's field. The error says what would have been right; it does not repeat
@@ -52,6 +53,8 @@ func (o *option) parse(text string) error {
 		}
 		*p = d
 	case *[]string:
+		*p = splitList(text)
+	case *vendordata.TargetList:
 		*p = splitList(text)
 	case *map[string]int:
 		m := map[string]int{}
@@ -138,7 +141,7 @@ func (o *option) checkText(text string) error {
 	return nil
 }
 
-// text is the option's value as parse would read it; a secret is masked.
+// text is the option's value as parse would read it; a secret is masked, also one that is a part of a value.
 func (o *option) text() string {
 	switch v := o.value.Interface().(type) {
 	case secret.Secret:
@@ -150,6 +153,8 @@ func (o *option) text() string {
 		return timeText(v)
 	case []string:
 		return strings.Join(v, ",")
+	case vendordata.TargetList:
+		return v.Shown()
 	case map[string]int:
 		items := make([]string, 0, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
@@ -182,7 +187,7 @@ func (o *option) kind() string {
 		return "number"
 	case time.Duration:
 		return "time"
-	case []string:
+	case []string, vendordata.TargetList:
 		return "list"
 	case map[string]int:
 		return "list of name:number"

@@ -4,8 +4,8 @@
 // The other rooms do not import it: they have hooks of a line or two (api.Options.Watch, conductor.Watcher,
 // store's Watch), and cmd puts ours in. Without it they run as well. It is for numbers and spans, not for logs,
 // and decides nothing. No label and no attribute is a name, an address or a text of a stranger: routes are
-// templates, steps and plans are the program's own words, results are kinds of faults; so the number of series
-// is bounded by the program, not by its nodes, and nothing here can be a secret.
+// templates, steps and plans are the program's own words, results are kinds of faults, and vendordata targets have the
+// names of the configuration; so the number of series is bounded by both, not by nodes, and nothing here can be a secret.
 //
 // It never fails a request: a collector that is down costs spans and a line in the log.
 package telemetry

@@ -30,6 +30,7 @@ type Metrics struct {
 	pollLag    prometheus.Histogram
 	bmc        *prometheus.HistogramVec // driver, call, result
 	txs        *prometheus.HistogramVec // kind, result
+	vendordata *prometheus.HistogramVec // target, outcome
 }
 
 // latency is for what should take milliseconds, work for what takes seconds to hours.
@@ -70,11 +71,12 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 		takeovers:  counter("ingot_operation_takeovers_total", "Claims of operations whose holder had stopped answering."),
 		fenced:     counter("ingot_operation_fenced_total", "Writes refused because another holder has the operation."),
 		bmc:        histogram("ingot_bmc_call_seconds", "Calls of BMCs, by kind of failure.", latency, "driver", "call", "result"),
+		vendordata: histogram("ingot_vendordata_target_seconds", "Answers of vendordata targets: asked, unchanged, kept (nobody was asked), stale, or how the target failed.", latency, "target", "outcome"),
 		txs:        histogram("ingot_store_transaction_seconds", "Transactions of the store.", latency, "kind", "result"),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ingot_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.steps, m.claims, m.takeovers, m.fenced, m.polls, m.pollLag, m.bmc, m.txs, build,
+	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.steps, m.claims, m.takeovers, m.fenced, m.polls, m.pollLag, m.bmc, m.txs, m.vendordata, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&asked{log: log, gauges: []gauge{
 			{desc("ingot_operations_live", "Live operations.", "plan", "state"), g.Operations},
@@ -156,6 +158,11 @@ func (m *Metrics) Polled(outcome string, late time.Duration) {
 // BMC counts one call of a BMC; result is "ok" or a kind of fault.
 func (m *Metrics) BMC(driver, call, result string, took time.Duration) {
 	m.bmc.WithLabelValues(driver, call, result).Observe(took.Seconds())
+}
+
+// Vendordata counts an answer of a vendordata target. Targets are named by the configuration, which bounds them.
+func (m *Metrics) Vendordata(target, outcome string, took time.Duration) {
+	m.vendordata.WithLabelValues(target, outcome).Observe(took.Seconds())
 }
 
 // Netboot counts one packet or request of the boot services; both words are of a few.
