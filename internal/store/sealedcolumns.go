@@ -31,6 +31,7 @@ var sealedColumns = []sealedColumn{
 	{what: "seeds of instances", table: "instances", column: "seed", id: "node_id", row: "n.uuid", field: "'" + seedField + "'", ofNode: true},
 	{what: "vendordata of instances", table: "instances", column: "answers", id: "node_id", row: "n.uuid", field: "'" + answersField + "'", ofNode: true},
 	{what: "vendordata requests of instances", table: "instances", column: "request", id: "node_id", row: "n.uuid", field: "'" + requestField + "'", ofNode: true},
+	{what: "passwords of instances", table: "instance_passwords", column: "sealed", id: "node_id", row: "n.uuid", field: "'instance password ' || t.deploy", ofNode: true},
 	{what: "inspection rules", table: "inspection_rules", column: "body", id: "id", row: "t.uuid", field: "'rule'"},
 	{what: "steps of deploy templates", table: "deploy_templates", column: "steps", id: "id", row: "t.uuid", field: "'steps'"},
 	{what: "properties of volume targets", table: "volume_targets", column: "properties", id: "id", row: "t.uuid", field: "'properties'"},
