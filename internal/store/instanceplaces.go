@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"ingot/internal/metal"
 )
 
 // Where the addresses of instances are from.
@@ -73,8 +75,10 @@ func (t *Tx) InstanceAddresses(nodeID int64) ([]InstanceAddress, error) {
 }
 
 // refSelect finds instances that are served.
-const refSelect = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault
-	FROM instances i JOIN nodes n ON n.id = i.node_id WHERE i.served = 1 AND `
+const refSelect = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault,
+	COALESCE(o.plan, ''), COALESCE(o.step_name, ''), COALESCE(o.undoing, 0)
+	FROM instances i JOIN nodes n ON n.id = i.node_id LEFT JOIN operations o ON o.node_id = i.node_id AND o.status = 'live' AND o.exclusive = 1
+	WHERE i.served = 1 AND `
 
 // atAddress is the condition that an instance is known by an address: its own, or one that our DHCP servers leased to one of
 // its node's NICs or bonds.
@@ -109,9 +113,13 @@ func (t *Tx) instanceRefs(query string, args ...any) ([]InstanceRef, error) {
 	var out []InstanceRef
 	for rows.Next() {
 		var r InstanceRef
-		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault); err != nil {
+		var plan metal.Plan
+		var step string
+		var undoing int
+		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault, &plan, &step, &undoing); err != nil {
 			return nil, err
 		}
+		r.Runs = metal.InstanceRuns(r.State, plan, step, undoing != 0)
 		out = append(out, r)
 	}
 	return out, rows.Err()

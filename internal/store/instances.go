@@ -40,6 +40,7 @@ type InstanceRef struct {
 	Deploy     string
 	Generation string
 	Fault      string
+	Runs       bool // the node's machine runs it now, and no ramdisk
 }
 
 // The fields that an instance's sealed values are bound to.
