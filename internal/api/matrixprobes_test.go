@@ -94,6 +94,7 @@ var nodeProbes = []probe{
 	{"node:set_provision_state", put, aNode + "/states/provision", `{"target": "abort"}`, nil},
 	{"node:set_provision_state:clean_steps", put, aNode + "/states/provision", `{"target": "clean", "clean_steps": [{"interface": "deploy", "step": "x"}]}`, nil},
 	{"node:set_provision_state:service_steps", put, aNode + "/states/provision", `{"target": "service", "service_steps": [{"interface": "deploy", "step": "x"}]}`, nil},
+	{"ingot:node:boot_roles", put, aNode + "/states/provision", `{"target": "active", "boot_roles": ["member"]}`, nil},
 	{"node:set_boot_mode", put, aNode + "/states/boot_mode", `{"target": "uefi"}`, nil},
 	{"node:set_secure_boot", put, aNode + "/states/secure_boot", `{"target": true}`, nil},
 	{"node:set_maintenance", put, aNode + "/maintenance", `{"reason": "x"}`, nil},

@@ -91,6 +91,7 @@ var parameters = []parameter{
 	{name: "disable_ramdisk", kind: "bool", min: 70, late: true, says: "Run only steps that need no ramdisk; with the verb service from 1.108."},
 	{name: "runbook", min: 92, late: true, says: "Run the steps of this runbook."},
 	{name: "secrets", kind: "object", says: "Secret values that steps name; kept in memory only. Not in Ironic."},
+	{name: "boot_roles", kind: "list", says: "With the verb active: the roles of the user for whom a service deploys, in place of its own. They are told to vendordata targets. Not in Ironic."},
 	{name: "reason", says: "Why."},
 	{name: "boot_device", need: true, says: "The device to boot from."},
 	{name: "persistent", kind: "bool", says: "From now on, not only once."},

@@ -28,6 +28,7 @@ type request struct {
 	badPassword                           error // why the password cannot be one
 	meant                                 bool  // the verb was another, and means this one for the node
 	secrets                               map[string]secret.Secret
+	bootRoles                             []string // nil: none were given
 }
 
 func (c *call) setProvision() (answer, error) {
@@ -53,7 +54,7 @@ func (c *call) setProvision() (answer, error) {
 
 // asked is the request as ops takes it: with its steps, or those of the runbook.
 func (rq *request) asked() (p ops.Provision, err error) {
-	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets, Rescue: rq.rescue}
+	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets, Rescue: rq.rescue, BootRoles: rq.bootRoles}
 	if rq.book != nil {
 		return p, rq.useRunbook(&p)
 	}
@@ -72,6 +73,7 @@ func (rq *request) asked() (p ops.Provision, err error) {
 var provisionChecks = []func(*request) error{
 	(*request).checkVersion,
 	(*request).checkStepRights,
+	(*request).checkBootRights,
 	(*request).checkKnown,
 	(*request).checkMaintenance,
 	(*request).checkState,
@@ -80,6 +82,7 @@ var provisionChecks = []func(*request) error{
 	(*request).checkRunbook,
 	(*request).checkRamdisk,
 	(*request).checkSteps,
+	(*request).checkBootRoles,
 	(*request).checkRescue,
 	(*request).checkAbort,
 	(*request).checkService,
@@ -122,6 +125,9 @@ func (c *call) readProvision() (*request, error) {
 		return nil, err
 	}
 	if rq.secrets, err = readSecrets(args["secrets"]); err != nil {
+		return nil, err
+	}
+	if rq.bootRoles, err = readBootRoles(args["boot_roles"]); err != nil {
 		return nil, err
 	}
 	switch d := args["configdrive"].(type) {

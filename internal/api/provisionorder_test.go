@@ -27,6 +27,7 @@ var twoFaults = []struct {
 		"step:execute:bios.secret; Access was denied to the following resource: baremetal:step:execute:raid.secret"},
 	{"3 rights of steps, before their shape", metal.Manageable, false, 80, `{"target": "clean", "clean_steps": [5, {"interface": "bios", "step": "secret"}]}`, 403, "bios.secret"},
 	{"3 rights of steps, before the state", metal.Enroll, false, 87, `{"target": "manage", "service_steps": [{"interface": "bios", "step": "x"}]}`, 403, "set_provision_state:service_steps"},
+	{"3 rights of boot roles, before maintenance", metal.Available, true, 80, `{"target": "active", "boot_roles": ["member"]}`, 403, "ingot:node:boot_roles"},
 	{"4 maintenance, before the state", metal.Enroll, true, 80, `{"target": "active"}`, 400, "maintenance mode"},
 	{"4 maintenance, of rebuild", metal.Enroll, true, 80, `{"target": "rebuild"}`, 400, "maintenance mode"},
 	{"5 state, before the maintenance of deploy", metal.Enroll, true, 80, `{"target": "deploy"}`, 400, "can not be performed"},
@@ -41,6 +42,8 @@ var twoFaults = []struct {
 	{"9 clean_steps, before deploy_steps", metal.Manageable, false, 68, `{"target": "provide", "clean_steps": [{"interface": "bios", "step": "x"}], "deploy_steps": [5]}`, 400, "clean_steps is only valid"},
 	{"10 deploy_steps: version, before the target", metal.Manageable, false, 68, `{"target": "provide", "deploy_steps": [5], "rescue_password": "x"}`, 406, "1.69"},
 	{"10 deploy_steps: target, before the password", metal.Manageable, false, 69, `{"target": "provide", "deploy_steps": [5], "rescue_password": "x"}`, 400, "deploy_steps is only valid"},
+	{"10 boot_roles: target, before the password", metal.Active, false, 80, `{"target": "rebuild", "boot_roles": ["member"], "rescue_password": "x"}`, 400, "boot_roles is only valid"},
+	{"10 boot_roles: their form, before the password", metal.Available, false, 80, `{"target": "active", "boot_roles": ["a,admin"], "rescue_password": "x"}`, 400, "role 1 has a comma"},
 	{"11 password, before the version of abort", metal.InspectWait, false, 40, `{"target": "abort", "rescue_password": "x"}`, 400, "rescue_password is only valid"},
 	{"11 password, before clean without steps", metal.Manageable, false, 80, `{"target": "clean", "rescue_password": "x"}`, 400, "rescue_password is only valid"},
 	{"12 abort: version, before service_steps", metal.InspectWait, false, 40, `{"target": "abort", "service_steps": [5]}`, 406, "1.41"},
@@ -63,6 +66,7 @@ func TestOrderOfChecks(t *testing.T) {
 "baremetal:node:set_provision_state:service_steps": "!"
 "baremetal:step:execute:bios.secret": "!"
 "baremetal:step:execute:raid.secret": "!"
+"ingot:node:boot_roles": "!"
 `)})
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ const portFilters = "node node_uuid address portgroup shard description_contains
 
 const portgroupFilters = "node address shard conductor_groups"
 
-const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password rescue_ssh_keys rescue_callback_timeout disable_ramdisk runbook secrets"
+const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password rescue_ssh_keys rescue_callback_timeout disable_ramdisk runbook secrets boot_roles"
 
 // discovery is what both doors have.
 var discovery = []route{

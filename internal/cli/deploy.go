@@ -24,6 +24,8 @@ type deployment struct {
 	keys, meta                   []string
 	hostname, userData, networks string
 	drive                        string
+	noDrive                      bool
+	bootRoles                    []string
 	rootGB, swapMB               int
 	rebuild                      bool // the node is deployed already: what the flags do not say stays as it is
 	steps                        stepFlags
@@ -90,6 +92,10 @@ func (d *deployment) describe(c *cobra.Command) {
 	f.StringArrayVar(&d.meta, "meta", nil, "KEY=VALUE in the instance's metadata; repeatable")
 	f.StringVar(&d.networks, "network-data", "", "JSON or YAML file with the instance's network_data")
 	f.StringVar(&d.drive, "config-drive", "", "file or URL of a ready config drive, instead of all the above about the instance")
+	f.BoolVar(&d.noDrive, "no-config-drive", false, "write no config drive: what it would hold is served to the instance only, by the metadata service")
+	if !d.rebuild {
+		f.StringSliceVar(&d.bootRoles, "boot-roles", nil, "for services: the roles of the user for whom this deploys, in place of the caller's; vendordata targets are told them")
+	}
 	d.flags(c)
 }
 
@@ -135,21 +141,39 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 	if object, ok := drive.(map[string]any); ok {
 		name(object, d.hostname, node)
 	}
-	if image != "" {
-		info, err := a.imageInfo(cmd, image, d.checksum)
-		if err != nil {
-			return err
-		}
-		if d.rootGB != 0 {
-			info["image_type"], info["root_gb"], info["swap_mb"] = "partition", strconv.Itoa(d.rootGB), strconv.Itoa(d.swapMB)
-		}
-		if _, err := c.UpdateNode(ctx, ident, imageChanges(node, info), false); err != nil {
+	changes, err := d.changes(a, cmd, image, node)
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		if _, err := c.UpdateNode(ctx, ident, changes, false); err != nil {
 			return err
 		}
 	}
 	return a.start(cmd, c, ident, cmd.Name(), d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
-		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: withArgs(steps), Secrets: values})
+		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: withArgs(steps), Secrets: values, BootRoles: d.bootRoles})
 	})
+}
+
+// changes is what instance_info is to say before the machine is asked for.
+func (d *deployment) changes(a *app, cmd *cobra.Command, image string, node *client.Node) (out []wire.PatchOp, err error) {
+	if image != "" {
+		info, err := a.imageInfo(cmd, image, d.checksum)
+		if err != nil {
+			return nil, err
+		}
+		if d.rootGB != 0 {
+			info["image_type"], info["root_gb"], info["swap_mb"] = "partition", strconv.Itoa(d.rootGB), strconv.Itoa(d.swapMB)
+		}
+		out = imageChanges(node, info)
+	}
+	switch _, says := node.InstanceInfo["config_drive"]; {
+	case d.noDrive:
+		out = append(out, client.Set("/instance_info/config_drive", "false"))
+	case says && (!d.rebuild || d.drive != ""): // of an earlier deployment
+		out = append(out, client.Unset("/instance_info/config_drive"))
+	}
+	return out, nil
 }
 
 // toAvailable says how a node comes from where it is to where it can be deployed to.
@@ -251,6 +275,9 @@ func imageChanges(n *client.Node, info map[string]string) []wire.PatchOp {
 
 // configDrive is what the flags say about the instance: an object, or what --config-drive names.
 func (d *deployment) configDrive(cmd *cobra.Command) (any, error) {
+	if d.drive != "" && d.noDrive {
+		return nil, usagef("--config-drive is a ready drive, and --no-config-drive wants none")
+	}
 	if d.drive != "" {
 		if d.hostname+d.userData+d.networks != "" || len(d.keys)+len(d.meta) > 0 {
 			return nil, usagef("--config-drive replaces --ssh-key, --hostname, --user-data, --meta and --network-data")

@@ -175,6 +175,8 @@ type Provision struct {
 	Runbook string
 	// NoRamdisk has clean and service steps run without the ramdisk.
 	NoRamdisk bool
+	// BootRoles are those of the user for whom a service deploys (metal.VerbActive); nil: the caller's own.
+	BootRoles []string
 	// Secrets are the values that arguments of the steps name as {"secret": "NAME"}.
 	Secrets map[string]secret.Secret
 	// RescuePassword and RescueKeys (lines of authorized_keys) are of the user of a rescued machine; one of them is needed for
@@ -207,6 +209,9 @@ func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) er
 	}
 	if p.NoRamdisk {
 		body["disable_ramdisk"] = true
+	}
+	if p.BootRoles != nil {
+		body["boot_roles"] = p.BootRoles
 	}
 	if len(p.Secrets) > 0 {
 		values := map[string]string{}

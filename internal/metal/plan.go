@@ -87,9 +87,11 @@ type Ask struct {
 	Restore bool `json:"restore,omitempty"`
 	// NoInstance: the machine ran none when it was asked to be rebuilt (its deploy had failed), so that it is on no tenant's network if
 	// this fails, too.
-	NoInstance bool   `json:"no_instance,omitempty"`
-	BootMode   string `json:"boot_mode,omitempty"`
-	SecureBoot *bool  `json:"secure_boot,omitempty"`
+	NoInstance bool `json:"no_instance,omitempty"`
+	// BootFor is for whom a deployment is; of a rebuild it counts only where nothing is known of the deployment.
+	BootFor    *BootFor `json:"boot_for,omitempty"`
+	BootMode   string   `json:"boot_mode,omitempty"`
+	SecureBoot *bool    `json:"secure_boot,omitempty"`
 
 	Medium     *Medium     `json:"medium,omitempty"`      // to put into a virtual drive
 	MediaKinds []string    `json:"media_kinds,omitempty"` // drives to empty; none: all

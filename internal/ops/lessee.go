@@ -19,6 +19,12 @@ func (rq *request) checkNewDeploy() error {
 	if err := rq.checkDeploy(); err != nil {
 		return err
 	}
+	rq.lend()
+	return rq.bootFor()
+}
+
+// lend notes the lessee.
+func (rq *request) lend() {
 	n, project := rq.node, ""
 	switch rq.config.LesseeFrom {
 	case LesseeFromInstance:
@@ -27,13 +33,12 @@ func (rq *request) checkNewDeploy() error {
 		project = rq.by.Rights.Who().ProjectID
 	}
 	if n.Lessee != "" || project == "" || len(project) > maxProject {
-		return nil
+		return
 	}
 	info := map[string]any{}
 	maps.Copy(info, n.InternalInfo)
 	info[metal.AutomaticLessee] = true
 	n.Lessee, n.InternalInfo = project, info
-	return nil
 }
 
 // maxProject is the longest lessee, as for one that a caller gives.

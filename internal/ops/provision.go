@@ -31,6 +31,8 @@ type Provision struct {
 	Runbook *metal.Runbook
 	// Secrets are the values that arguments of the steps name; they are never written anywhere.
 	Secrets map[string]secret.Secret
+	// BootRoles are those for whom the instance is deployed, where they are not the caller's; nil: they are.
+	BootRoles []string
 	// Rescue is what the verb rescue is told.
 	Rescue Rescue
 }
@@ -46,6 +48,8 @@ type request struct {
 	plan metal.Plan // what follows; a check may choose another than the table says
 	ask  metal.Ask
 	id   string // of the operation, if one is written
+
+	history []string // lines about what was asked, beside the one that says that it was
 }
 
 // accepts says, for each verb that begins work or moves the node at once, which plan follows, and checks what must
@@ -146,6 +150,9 @@ func (s *Service) judge(tx *store.Tx, c Caller, ident string, p Provision) (rq *
 		return nil, "", err
 	}
 	if err := c.MayStep(n, p); err != nil {
+		return nil, "", err
+	}
+	if err := c.MayBootFor(n, p); err != nil {
 		return nil, "", err
 	}
 	rq = &request{Service: s, tx: tx, node: n, by: c, Provision: p}
@@ -251,6 +258,16 @@ func (rq *request) begin(info metal.VerbInfo, to metal.State) error {
 			return err
 		}
 	}
+	for _, why := range rq.history {
+		if err := tx.AppendEvent(n.ID, metal.HistoryEvent{Operation: id, Kind: "request", Who: rq.by.who(), Verb: string(rq.Verb), Why: why}); err != nil {
+			return err
+		}
+	}
+	if info.Event == metal.EventDelete { // from now on nobody is served as what runs there
+		if err := tx.DropInstance(n.ID); err != nil {
+			return err
+		}
+	}
 	rq.log.Info("verb accepted", "node", n.UUID, "verb", string(rq.Verb), "op", id, "request", rq.by.RequestID)
 	return tx.SaveNode(n)
 }
@@ -284,7 +301,10 @@ func (rq *request) checkRebuild() error {
 		return err
 	}
 	rq.ask.NoInstance = rq.node.ProvisionState != metal.Active
-	return rq.checkDeploy()
+	if err := rq.checkDeploy(); err != nil {
+		return err
+	}
+	return rq.bootFor()
 }
 
 func (rq *request) checkDeploy() error {
@@ -311,6 +331,9 @@ func prepareDeploy(n *metal.Node, drive any, rules image.Rules, images source.Op
 		return fault.New(fault.Invalid, "configdrive must be a string or an object.")
 	}
 	n.InstanceInfo = secret.NewMap(info)
+	if err := checkDrive(n); err != nil {
+		return err
+	}
 	switch wish, err := metal.WishOf(n); {
 	case err != nil:
 		return fault.New(fault.Invalid, "Cannot deploy node %s: %s.", n.UUID, err)

@@ -45,7 +45,7 @@ func (t *Tx) SaveInstanceAddresses(nodeID int64, source string, all []InstanceAd
 	if err != nil || slices.Equal(before, after) {
 		return err
 	}
-	_, err = t.exec("UPDATE instances SET generation = ?, updated_at = {{now}} WHERE node_id = ?", uuid.NewString(), nodeID)
+	_, err = t.exec("UPDATE instances SET generation = ?, updated_at = "+forward+" WHERE node_id = ?", uuid.NewString(), nodeID)
 	return err
 }
 
@@ -75,7 +75,7 @@ func (t *Tx) InstanceAddresses(nodeID int64) ([]InstanceAddress, error) {
 }
 
 // refSelect finds instances that are served.
-const refSelect = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault,
+const refSelect = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault, i.updated_at,
 	COALESCE(o.plan, ''), COALESCE(o.step_name, ''), COALESCE(o.undoing, 0)
 	FROM instances i JOIN nodes n ON n.id = i.node_id LEFT JOIN operations o ON o.node_id = i.node_id AND o.status = 'live' AND o.exclusive = 1
 	WHERE i.served = 1 AND `
@@ -116,9 +116,11 @@ func (t *Tx) instanceRefs(query string, args ...any) ([]InstanceRef, error) {
 		var plan metal.Plan
 		var step string
 		var undoing int
-		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault, &plan, &step, &undoing); err != nil {
+		var at int64
+		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault, &at, &plan, &step, &undoing); err != nil {
 			return nil, err
 		}
+		r.UpdatedAt = fromMicros(at)
 		r.Runs = metal.InstanceRuns(r.State, plan, step, undoing != 0)
 		out = append(out, r)
 	}

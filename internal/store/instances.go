@@ -40,8 +40,12 @@ type InstanceRef struct {
 	Deploy     string
 	Generation string
 	Fault      string
-	Runs       bool // the node's machine runs it now, and no ramdisk
+	Runs       bool      // the node's machine runs it now, and no ramdisk
+	UpdatedAt  time.Time // it moves forward whenever Generation changes
 }
+
+// forward is the time of a change: of two the later is the greater, whatever the clock says.
+const forward = "CASE WHEN {{now}} > instances.updated_at THEN {{now}} ELSE instances.updated_at + 1 END"
 
 // The fields that an instance's sealed values are bound to.
 const (
@@ -57,16 +61,19 @@ func (t *Tx) SaveInstance(n *metal.Node, i *Instance) error {
 	if err != nil {
 		return err
 	}
-	i.ID, i.Generation, i.UpdatedAt = strings.ToLower(i.ID), uuid.NewString(), now
+	i.ID, i.Generation = strings.ToLower(i.ID), uuid.NewString()
 	seal := func(s secret.Secret, field string) []byte { return t.db.key.seal([]byte(s.Expose()), n.UUID, field) }
-	_, err = t.exec(`INSERT INTO instances (node_id, served, instance, project, deploy, seed, answers, request, fault, generation, updated_at)
+	var at int64
+	err = t.returned(&at, `INSERT INTO instances (node_id, served, instance, project, deploy, seed, answers, request, fault, generation, updated_at)
 		VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET served = 1, instance = excluded.instance, project = excluded.project,
 			deploy = excluded.deploy, seed = excluded.seed, answers = excluded.answers, request = excluded.request, fault = excluded.fault,
-			generation = excluded.generation, updated_at = excluded.updated_at`,
+			generation = excluded.generation, updated_at = `+forward+`
+		RETURNING updated_at`,
 		n.ID, i.ID, i.Project, i.Deploy, seal(i.Seed, seedField), seal(i.Answers, answersField), seal(i.Request, requestField), i.Fault, i.Generation, micros(now))
 	if err != nil {
 		return err
 	}
+	i.UpdatedAt = fromMicros(at)
 	_, err = t.exec("DELETE FROM instance_addresses WHERE node_id = ?", n.ID)
 	return err
 }
@@ -124,7 +131,7 @@ func (t *Tx) RetireInstance(n *metal.Node) error {
 	if _, err := t.exec("DELETE FROM instance_addresses WHERE node_id = ?", n.ID); err != nil {
 		return err
 	}
-	_, err := t.exec("UPDATE instances SET served = 0, seed = ?, answers = ?, fault = '', generation = ?, updated_at = {{now}} WHERE node_id = ?",
+	_, err := t.exec("UPDATE instances SET served = 0, seed = ?, answers = ?, fault = '', generation = ?, updated_at = "+forward+" WHERE node_id = ?",
 		t.db.key.seal(nil, n.UUID, seedField), t.db.key.seal(nil, n.UUID, answersField), uuid.NewString(), n.ID)
 	return err
 }

@@ -55,7 +55,7 @@ func testInstances(t *testing.T, open opener) {
 		t.Errorf("with a fault: %+v", got)
 	}
 	write(t, db, func(tx *Tx) error { return tx.SaveInstance(n, anInstance("two")) })
-	if got := instanceOf(t, db, n); got.Seed.Expose() != "seed of two" || got.Fault != "" || got.Generation == want.Generation {
+	if got := instanceOf(t, db, n); got.Seed.Expose() != "seed of two" || got.Fault != "" || got.Generation == want.Generation || !got.UpdatedAt.After(want.UpdatedAt) {
 		t.Errorf("another in its place: %+v", got)
 	}
 	fault("target roles: 500", true)
@@ -188,6 +188,14 @@ func testInstancesAreFoundByLease(t *testing.T, open opener) {
 	}
 	list := func(after int64) int {
 		return len(read(t, db, func(tx *Tx) ([]InstanceRef, error) { return tx.Instances(after, 10) }))
+	}
+	far := time.Now().Add(time.Hour) // a clock that was put back
+	write(t, db, func(tx *Tx) error { _, err := tx.exec("UPDATE instances SET updated_at = ?", micros(far)); return err })
+	write(t, db, func(tx *Tx) error {
+		return tx.SaveInstanceAddresses(n.ID, FromNetworkData, []InstanceAddress{{Address: netip.MustParseAddr("192.0.2.9")}})
+	})
+	if got := byID("instance of one"); !got[0].UpdatedAt.After(far.Truncate(time.Microsecond)) {
+		t.Errorf("changed at %v, after %v", got[0].UpdatedAt, far)
 	}
 	if list(0) != 1 || list(n.ID) != 0 {
 		t.Errorf("listed: %d, %d", list(0), list(n.ID))
