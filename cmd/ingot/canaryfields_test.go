@@ -23,8 +23,7 @@ func secretOptions() (all [][2]string) {
 	v := reflect.TypeFor[config.Config]()
 	for i := range v.NumField() {
 		room, section := v.Field(i).Type, v.Field(i).Tag.Get("section")
-		for j := range room.NumField() {
-			f := room.Field(j)
+		for _, f := range reflect.VisibleFields(room) {
 			if f.Type != reflect.TypeFor[secret.Secret]() || f.Tag.Get("key") == "" {
 				continue
 			}

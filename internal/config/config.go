@@ -14,7 +14,8 @@ import (
 // may have the same. A field of a section takes part if it has a key tag, which names the option. Further
 // tags: min and max bound an int, or a time in seconds; oneof lists the words a string may be, divided by
 // commas; is names a form a string that is not empty must have: "url" (http or https, with a host), "ip" or
-// "path" (absolute).
+// "path" (absolute). The options of an embedded struct are the section's; a tag of the embedded field with an
+// option's name is a sentence that docs/config.md adds to what it says of it.
 type Config struct {
 	Default   Default   `section:"DEFAULT"`
 	Services  Services  `section:"DEFAULT"`

@@ -205,6 +205,7 @@ Times are seconds, or a number with a unit such as ` + "`30m`" + `. Lists are di
 		if meaning == "" {
 			t.Errorf("%s has no comment", o.name())
 		}
+		meaning = strings.TrimSpace(meaning + " " + o.more)
 		value := o.text()
 		if value != "" {
 			value = "`" + value + "`"

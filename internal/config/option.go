@@ -13,6 +13,7 @@ type option struct {
 	value   reflect.Value // settable; of the Config the options were listed from
 	field   reflect.StructField
 	room    reflect.Type // the struct the field is in: its source has the comment
+	more    string       // what the section says of it beyond that comment
 }
 
 // name is how people write an option: "[api] port".
@@ -39,13 +40,16 @@ func options(c *Config) []*option {
 			panic("config: field " + v.Type().Field(i).Name + " has no section")
 		}
 		room := v.Field(i)
-		for j := range room.NumField() {
-			f := room.Type().Field(j)
+		for _, f := range reflect.VisibleFields(room.Type()) {
 			key := f.Tag.Get("key")
 			if key == "" || key == "-" {
 				continue
 			}
-			o := &option{section: section, key: key, value: room.Field(j), field: f, room: room.Type()}
+			o := &option{section: section, key: key, value: room.FieldByIndex(f.Index), field: f, room: room.Type()}
+			if last := len(f.Index) - 1; last > 0 { // of a struct that is embedded, and may say more of it
+				from := room.Type().FieldByIndex(f.Index[:last])
+				o.room, o.more = from.Type, from.Tag.Get(key)
+			}
 			if elsewhere := f.Tag.Get("section"); elsewhere != "" {
 				o.section = elsewhere // upstream keeps what one room reads in several sections
 			}

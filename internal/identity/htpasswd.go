@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"ingot/internal/policy"
+	"ingot/internal/watched"
 )
 
 const htpasswdLimit = 4 << 20 // bytes of a file: 40,000 users
@@ -22,13 +23,13 @@ type entries struct {
 
 // Htpasswd is the door of http_basic: whoever is in the file may do everything. Source: RBAC reference §1.
 type Htpasswd struct {
-	file    *watched[entries]
+	file    *watched.Files[entries]
 	checker *checker
 }
 
 // NewHtpasswd reads the file; log is told when it changes.
 func NewHtpasswd(path string, log *slog.Logger) (*Htpasswd, error) {
-	f, err := watch(path, htpasswdLimit, log, parseHtpasswd)
+	f, err := watched.Open(path, htpasswdLimit, log, parseHtpasswd)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (h *Htpasswd) Identify(ctx context.Context, r *http.Request) (policy.Caller
 	if err != nil {
 		return policy.Caller{}, err
 	}
-	in := h.file.get()
+	in := h.file.Get()
 	hash, known := in.hashes[user]
 	if !known {
 		hash = in.decoy

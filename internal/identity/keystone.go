@@ -3,18 +3,16 @@ package identity
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
-	"github.com/gophercloud/gophercloud/v2/openstack"
 	"golang.org/x/sync/singleflight"
 
 	"ingot/internal/fault"
+	"ingot/internal/keystone"
 	"ingot/internal/policy"
 )
 
@@ -31,7 +29,7 @@ const (
 // Keystone is the door of OpenStack: who asks is what Keystone says of the token.
 type Keystone struct {
 	config KeystoneConfig
-	http   *http.Client
+	login  *keystone.Client
 	log    *slog.Logger
 	clock  func() time.Time
 
@@ -41,24 +39,18 @@ type Keystone struct {
 	flights singleflight.Group
 	slots   chan struct{} // held by who asks Keystone
 	queue   chan struct{} // held by who asks or waits to
-
-	logins  singleflight.Group
-	service atomic.Pointer[gophercloud.ServiceClient] // this server, logged in; nil: not yet
 }
 
 // NewKeystone makes the door. It does not ask Keystone yet: a server may start before it.
 func NewKeystone(c KeystoneConfig, log *slog.Logger) (*Keystone, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	h, err := c.client()
-	if err != nil {
-		return nil, err
-	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keystone{config: c, http: h, log: log, clock: time.Now, digests: newDigester(), good: newMemory[token](tokensKept), bad: newMemory[struct{}](badKept),
+	login, err := c.client(log)
+	if err != nil {
+		return nil, err
+	}
+	return &Keystone{config: c, login: login, log: log, clock: time.Now, digests: newDigester(), good: newMemory[token](tokensKept), bad: newMemory[struct{}](badKept),
 		slots: make(chan struct{}, atOnce), queue: make(chan struct{}, atOnce+mayWait)}, nil
 }
 
@@ -171,10 +163,11 @@ func (k *Keystone) ask(ctx context.Context, text string, expired bool) (token, e
 }
 
 func (k *Keystone) once(ctx context.Context, text string, expired bool) (token, error) {
-	c, err := k.login(ctx)
+	p, err := k.login.Provider(ctx)
 	if err != nil {
 		return token{}, k.away(err)
 	}
+	c := &gophercloud.ServiceClient{ProviderClient: p, Endpoint: k.config.V3()}
 	at := c.Endpoint + "auth/tokens?nocatalog=1"
 	if expired {
 		at += "&allow_expired=1"
@@ -203,29 +196,6 @@ func (k *Keystone) once(ctx context.Context, text string, expired bool) (token, 
 	return t, nil
 }
 
-// login gives this server's own session, which gophercloud renews. Who comes while another logs in waits for the same.
-func (k *Keystone) login(ctx context.Context) (*gophercloud.ServiceClient, error) {
-	if c := k.service.Load(); c != nil {
-		return c, nil
-	}
-	got, err, _ := k.logins.Do("", func() (any, error) {
-		p, err := openstack.NewClient(k.config.endpoint())
-		if err != nil {
-			return nil, err
-		}
-		p.HTTPClient = *k.http
-		p.UseTokenLock()
-		if err := openstack.AuthenticateV3(ctx, p, k.config.login(), gophercloud.EndpointOpts{}); err != nil {
-			return nil, err
-		}
-		c := &gophercloud.ServiceClient{ProviderClient: p, Endpoint: k.config.endpoint()}
-		k.service.Store(c)
-		return c, nil
-	})
-	c, _ := got.(*gophercloud.ServiceClient)
-	return c, err
-}
-
 // away is the answer while nobody can say whether a token is good. The log has the reason, without what was sent.
 func (k *Keystone) away(err error) error {
 	reason := err.Error()
@@ -238,18 +208,4 @@ func (k *Keystone) away(err error) error {
 	}
 	k.log.Warn("keystone does not say who asks", "reason", reason)
 	return fault.Wrap(fault.Unavailable, errors.New(reason), "The identity service cannot be asked who you are; try again later.")
-}
-
-// short bounds the answers of a server.
-type short struct{ http.RoundTripper }
-
-func (s short) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := s.RoundTripper.RoundTrip(r)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, answerSize), resp.Body}
-	}
-	return resp, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/policy"
+	"ingot/internal/watched"
 )
 
 // ScopeHeader chooses what a user of the local file acts for: a project, or System. The user name of HTTP Basic can do the
@@ -20,13 +21,13 @@ const System = "system"
 
 // Local is the door of the local identity file: users, roles, projects and the system scope without Keystone.
 type Local struct {
-	file    *watched[*people]
+	file    *watched.Files[*people]
 	checker *checker
 }
 
 // NewLocal reads the file; log is told when it changes.
 func NewLocal(path string, log *slog.Logger) (*Local, error) {
-	f, err := watch(path, localLimit, log, parseLocal)
+	f, err := watched.Open(path, localLimit, log, parseLocal)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,7 @@ func (l *Local) Identify(ctx context.Context, r *http.Request) (policy.Caller, e
 	if err != nil {
 		return policy.Caller{}, err
 	}
-	in := l.file.get()
+	in := l.file.Get()
 	u, scope := in.find(name)
 	if h := r.Header.Get(ScopeHeader); h != "" {
 		scope = h
@@ -109,7 +110,7 @@ func clip(s string) string {
 // Named is a user of the file without being asked for a password, for whoever explains rights. A scope may follow the
 // name, as in a log-in.
 func (l *Local) Named(name string) (policy.Caller, error) {
-	u, scope := l.file.get().find(name)
+	u, scope := l.file.Get().find(name)
 	if u == nil {
 		return policy.Caller{}, fault.New(fault.NotFound, "User %s could not be found.", clip(name))
 	}

@@ -1,14 +1,10 @@
 package neutron
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2"
-
+	"ingot/internal/keystone"
 	"ingot/internal/metal"
-	"ingot/internal/secret"
 )
 
 // Config is the section [neutron].
@@ -53,86 +49,26 @@ type Config struct {
 	// the networks of several phases.
 	AllowDisablingPowerOff bool `key:"allow_disabling_power_off"`
 
-	// AuthType is what this server logs in with. None needs endpoint_override.
-	AuthType string `key:"auth_type" oneof:"password,v3password,v3applicationcredential,none"`
-	// AuthURL is Keystone's URL, with or without /v3. The network interfaces flat and neutron work once it is set.
-	AuthURL string `key:"auth_url" is:"url"`
-	// Username is this server's user. It needs what Neutron allows to its service users: ports with any MAC address and
-	// binding, on networks of any project.
-	Username string `key:"username"`
-	// Password is that user's password.
-	Password secret.Secret `key:"password"`
-	// UserDomainName is the domain of that user.
-	UserDomainName string `key:"user_domain_name"`
-	// UserDomainID is the domain of that user by id. Empty means by name.
-	UserDomainID string `key:"user_domain_id"`
-	// ProjectName is the project this server logs in to. Its ports belong to it.
-	ProjectName string `key:"project_name"`
-	// ProjectDomainName is the domain of that project.
-	ProjectDomainName string `key:"project_domain_name"`
-	// ProjectDomainID is the domain of that project by id. Empty means by name.
-	ProjectDomainID string `key:"project_domain_id"`
-	// ApplicationCredentialID is the application credential of auth_type v3applicationcredential.
-	ApplicationCredentialID string `key:"application_credential_id"`
-	// ApplicationCredentialSecret is that credential's secret.
-	ApplicationCredentialSecret secret.Secret `key:"application_credential_secret"`
-	// RegionName is the region whose Neutron is used. Empty means the only one.
-	RegionName string `key:"region_name"`
-	// ValidInterfaces are the kinds of endpoint that are looked for in Keystone's catalogue, the best first.
-	ValidInterfaces []string `key:"valid_interfaces"`
-	// EndpointOverride is Neutron's URL, in place of the catalogue's.
-	EndpointOverride string `key:"endpoint_override" is:"url"`
-	// CAFile has the certificates that those of Keystone and Neutron are checked with. Empty means this host's.
-	CAFile string `key:"cafile" is:"path"`
-	// Insecure does not check certificates. For trials only: whoever is between can be anybody.
-	Insecure bool `key:"insecure"`
+	keystone.Login `auth_url:"The network interfaces flat and neutron work once it is set." username:"It needs what Neutron allows to its service users: ports with any MAC address and binding, on networks of any project." project_name:"Its ports belong to it."`
+	keystone.Endpoint
 }
 
 // Defaults is the only place with default values. They are upstream's, except that domains and project have a name.
 func Defaults() Config {
 	return Config{RequestTimeout: 45 * time.Second, Retries: 3, FailOnPortBindingFailure: true, DHCPv6StatefulAddressCount: 4,
-		AuthType: "password", UserDomainName: "Default", ProjectName: "service", ProjectDomainName: "Default",
-		ValidInterfaces: []string{"internal", "public"}}
+		Login: keystone.Defaults(), Endpoint: keystone.EndpointDefaults()}
 }
 
 // Configured tells whether there is a Neutron to speak to.
-func (c Config) Configured() bool {
-	return c.AuthURL != "" || c.AuthType == "none" && c.EndpointOverride != ""
-}
+func (c Config) Configured() bool { return c.Endpoint.Configured(c.Login) }
 
 // Check says what is missing to log in.
 func (c Config) Check() error {
-	var missing []string
-	need := func(name string, empty bool) {
-		if empty {
-			missing = append(missing, name)
-		}
+	if err := c.Login.Check("neutron"); err != nil {
+		return err
 	}
-	switch c.AuthType {
-	case "none":
-		need("endpoint_override", c.EndpointOverride == "")
-	case "v3applicationcredential":
-		need("application_credential_id", c.ApplicationCredentialID == "")
-		need("application_credential_secret", c.ApplicationCredentialSecret.Empty())
-	default:
-		need("username", c.Username == "")
-		need("password", c.Password.Empty())
-	}
-	for _, kind := range c.ValidInterfaces {
-		if _, known := kinds[kind]; !known {
-			return fmt.Errorf("[neutron] valid_interfaces: %q is not one of internal, public, admin", kind)
-		}
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("[neutron] %s: not set, and auth_type = %s needs it", strings.Join(missing, ", "), c.AuthType)
-	}
-	return nil
+	return c.Endpoint.Check("neutron", c.Login)
 }
-
-// kinds are the kinds of endpoint as the library calls them.
-var kinds = map[string]gophercloud.Availability{"internal": gophercloud.AvailabilityInternal, "internalURL": gophercloud.AvailabilityInternal,
-	"public": gophercloud.AvailabilityPublic, "publicURL": gophercloud.AvailabilityPublic,
-	"admin": gophercloud.AvailabilityAdmin, "adminURL": gophercloud.AvailabilityAdmin}
 
 // Names are the operator's networks.
 func (c Config) Names() metal.NetworkNames {
@@ -154,29 +90,6 @@ func (c Config) securityGroups(role metal.NetworkRole) []string {
 		return c.ServicingNetworkSecurityGroups
 	}
 	return nil
-}
-
-// login is how this server logs in.
-func (c Config) login() gophercloud.AuthOptions {
-	o := gophercloud.AuthOptions{IdentityEndpoint: c.keystone(), AllowReauth: true}
-	if c.AuthType == "v3applicationcredential" {
-		o.ApplicationCredentialID, o.ApplicationCredentialSecret = c.ApplicationCredentialID, c.ApplicationCredentialSecret.Expose()
-		return o
-	}
-	o.Username, o.Password = c.Username, c.Password.Expose()
-	if o.DomainID = c.UserDomainID; o.DomainID == "" {
-		o.DomainName = c.UserDomainName
-	}
-	o.Scope = &gophercloud.AuthScope{ProjectName: c.ProjectName, DomainID: c.ProjectDomainID}
-	if c.ProjectDomainID == "" {
-		o.Scope.DomainName = c.ProjectDomainName
-	}
-	return o
-}
-
-// keystone is auth_url with /v3/ at its end.
-func (c Config) keystone() string {
-	return strings.TrimSuffix(strings.TrimRight(c.AuthURL, "/"), "/v3") + "/v3/"
 }
 
 // Fields are what driver_info may say for the network interfaces flat and neutron.

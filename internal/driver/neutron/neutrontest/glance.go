@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"ingot/internal/keystone/keystonetest"
 )
 
 //go:embed glance.py
@@ -15,7 +17,7 @@ var glanceProgram string
 
 // GlanceInstalled tells whether Glance and Keystone are.
 func GlanceInstalled() bool {
-	return exec.Command(python, "-c", "import importlib.util as u, sys; sys.exit(not (u.find_spec('glance') and u.find_spec('keystone')))").Run() == nil
+	return exec.Command(keystonetest.Python, "-c", "import importlib.util as u, sys; sys.exit(not (u.find_spec('glance') and u.find_spec('keystone')))").Run() == nil
 }
 
 // Glance is a Glance and its Keystone.
@@ -81,50 +83,38 @@ func StartGlance(t *testing.T) *Glance {
 	if !GlanceInstalled() {
 		t.Skip("Glance or Keystone is not installed: scripts/prepare.sh installs them")
 	}
-	g := &Glance{Cloud: &Cloud{t: t, dir: t.TempDir(), User: "ingot"}}
-	g.keystone()
-	port := g.freePort()
+	g := &Glance{Cloud: start(t)}
+	port := g.FreePort()
 	g.At = "http://127.0.0.1:" + port
-	g.write("glance/glance-api.conf", fmt.Sprintf(glanceConf, g.dir, g.AuthURL, g.User, Password))
-	g.write("glance/glance-api-paste.ini", glancePaste)
-	g.database("glance.db")
-	g.serve("glance", g.At+"/", nil, "-c", glanceProgram, port, filepath.Join(g.dir, "glance"), "sqlite:///"+filepath.Join(g.dir, "glance.db"))
+	g.Write("glance/glance-api.conf", fmt.Sprintf(glanceConf, g.Dir, g.AuthURL, g.User, Password))
+	g.Write("glance/glance-api-paste.ini", glancePaste)
+	g.Database("glance.db")
+	g.Serve("glance", g.At+"/", nil, "-c", glanceProgram, port, filepath.Join(g.Dir, "glance"), "sqlite:///"+filepath.Join(g.Dir, "glance.db"))
 	g.Publish("image", "glance", g.At)
 	return g
 }
 
 // Image makes an image with content, nil for one that is not active yet, and gives its id. what is its fields.
 func (g *Glance) Image(what map[string]any, content []byte) string {
-	g.t.Helper()
+	g.T.Helper()
 	var made struct{ ID string }
 	g.call(http.MethodPost, g.At+"/v2/images", what, &made)
 	if content == nil {
 		return made.ID
 	}
-	r, err := http.NewRequestWithContext(g.t.Context(), http.MethodPut, g.At+"/v2/images/"+made.ID+"/file", bytes.NewReader(content))
+	r, err := http.NewRequestWithContext(g.T.Context(), http.MethodPut, g.At+"/v2/images/"+made.ID+"/file", bytes.NewReader(content))
 	if err != nil {
-		g.t.Fatal(err)
+		g.T.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/octet-stream")
-	r.Header.Set("X-Auth-Token", g.token)
+	r.Header.Set("X-Auth-Token", g.AdminToken())
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
-		g.t.Fatal(err)
+		g.T.Fatal(err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusNoContent {
-		g.t.Fatalf("Glance took no content: %s\n%s", answer.Status, g.said("glance"))
+		g.T.Fatalf("Glance took no content: %s\n%s", answer.Status, g.Said("glance"))
 	}
 	return made.ID
-}
-
-// Project is the id of a project by name.
-func (g *Glance) Project(name string) string {
-	g.t.Helper()
-	var found struct{ Projects []struct{ ID string } }
-	g.call(http.MethodGet, g.AuthURL+"/v3/projects?name="+name, nil, &found)
-	if len(found.Projects) != 1 {
-		g.t.Fatalf("there are %d projects %s", len(found.Projects), name)
-	}
-	return found.Projects[0].ID
 }
