@@ -24,15 +24,16 @@ var floors = map[string]int{
 	"cmd/ingot":       8,
 	"cmd/ingot-agent": 8,
 
-	"lab":          7, // machines, networks, their command line
-	"lab/bmc":      7, // emulated BMCs: nothing of ours
-	"lab/vswitch":  7, // the lab's switch: nothing of ours
-	"lab/simulate": 7, // many machines that are only structs
-	"lab/guest":    7, // the operating system image that the lab deploys
-	"lab/demo":     7, // the main job, narrated
-	"lab/bench":    7, // programs that measure us beside other tools
-	"lab/oracle":   7, // the same requests to Debian's Ironic and to us: answers are compared, not speed
-	"lab/e2e":      7, // end-to-end tests; nothing but tests
+	"lab":            7, // machines, networks, their command line
+	"lab/bmc":        7, // emulated BMCs: nothing of ours
+	"lab/vswitch":    7, // the lab's switch: nothing of ours
+	"lab/vendordata": 7, // a vendordata target to copy: nothing of ours
+	"lab/simulate":   7, // many machines that are only structs
+	"lab/guest":      7, // the operating system image that the lab deploys
+	"lab/demo":       7, // the main job, narrated
+	"lab/bench":      7, // programs that measure us beside other tools
+	"lab/oracle":     7, // the same requests to Debian's Ironic and to us: answers are compared, not speed
+	"lab/e2e":        7, // end-to-end tests; nothing but tests
 
 	// Debian's Ironic and ours as programs on loopback. The oracle and the benches share it, and are on one floor.
 	"lab/beside": 6,
@@ -234,7 +235,7 @@ func forbidden(dir, from, to string) string {
 	if to != target && !(target == "agent" && (from == "cmd/ingot-agent" || from == "lab/bench")) {
 		return "it is an inner room of " + target
 	}
-	if from == "lab/bmc" || from == "lab/vswitch" {
+	if from == "lab/bmc" || from == "lab/vswitch" || from == "lab/vendordata" {
 		return "an emulator that shares code with the driver shares its mistakes"
 	}
 	if from == "examples" {
@@ -290,6 +291,7 @@ func TestTheRuleItself(t *testing.T) {
 		{"lab", "lab/bmc", true},                                 //
 		{"lab/bmc", "internal/fault", false},                     //
 		{"lab/vswitch", "internal/driver/vswitch", false},        //
+		{"lab/vendordata", "internal/vendordata", false},         //
 		{"examples/firmware-check", "internal/fault", false},     //
 		{"lab/demo", "lab/guest", false},                         // sideways
 		{"cmd/ingot", "internal/store/storetest", false},         // a test's cupboard

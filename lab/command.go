@@ -22,7 +22,7 @@ import (
 // Command is `ingot lab`.
 func Command() *cobra.Command {
 	cmd := &cobra.Command{Use: "lab", Short: "Run emulated machines with BMCs to rehearse on (needs root)"}
-	cmd.AddCommand(upCommand(), lsCommand(), consoleCommand(), faultCommand(), downCommand(), daemonCommand())
+	cmd.AddCommand(upCommand(), lsCommand(), consoleCommand(), faultCommand(), downCommand(), daemonCommand(), vendordataCommand())
 	return cmd
 }
 
