@@ -63,7 +63,7 @@ func TestEveryDoor(t *testing.T) {
 func everyDoor(t *testing.T) (*running, []door, string) {
 	t.Helper()
 	dir := t.TempDir()
-	var at [7]string
+	var at [8]string
 	for i := range at {
 		var err error
 		if at[i], err = free(); err != nil {
@@ -102,7 +102,7 @@ func everyDoor(t *testing.T) (*running, []door, string) {
 		t.Fatalf("peer init: %v\n%s", err, out)
 	}
 	r := begin(t, dir, []string{"INGOT_DEFAULT__HOST=one"}, "serve", "--config", "ingot.conf", "--listen", at[0], "--agent-listen", at[1], "--boot-listen", at[2],
-		"--peer-listen", at[3], "--peer-url", "https://"+at[3])
+		"--peer-listen", at[3], "--peer-url", "https://"+at[3], "--metadata-listen", at[7])
 	r.url = "https://" + at[0]
 	c := insecure(0)
 	patiently(t, "the server's answer", func() bool {
@@ -149,6 +149,9 @@ func everyDoor(t *testing.T) (*running, []door, string) {
 		{name: "metrics", at: at[4], tls: tls.VersionTLS13, answers: map[string][]int{
 			"GET /metrics": {200}, "GET /healthz": {200}, "GET /readyz": {200, 503}, "GET /v1/nodes": gone, "GET /debug/pprof/": gone, "POST /metrics": {404, 405}}},
 		{name: "peer", at: at[3], tls: tls.VersionTLS13, client: true},
+		{name: "metadata", at: at[7], answers: map[string][]int{
+			"GET /": {200}, "GET /openstack": {404}, "GET /openstack/latest/meta_data.json": {404}, "GET /latest/meta-data/hostname": {404}, "GET /healthz": {404}, "GET /metrics": {404},
+			"GET /v1/nodes": {404}, "GET /debug/pprof/": {404}, "POST /openstack/latest/password": {404}, "POST /": {405}, "GET /openstack/latest/..%2f..%2f..%2fingot.key": {404}, "GET /ingot.key": {404}}},
 		{name: "netboot", at: at[5], file: true, answers: map[string][]int{
 			"GET /": gone, "GET /grub/grub.cfg": gone, "GET /netboot/" + strings.Repeat("A", 43) + "/script.ipxe": gone, "GET /../ingot.key": {400, 403, 404}, "GET /healthz": gone}},
 	}, at[6]

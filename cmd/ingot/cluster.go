@@ -230,7 +230,7 @@ func (s *server) openPeer(ctx context.Context) error {
 		return err
 	}
 	for _, one := range s.roles {
-		if one != roleNetboot && !p.Identity().Is(peer.Role(one)) { // no other server lets it do more for serving boot files
+		if one != roleNetboot && one != roleMetadata && !p.Identity().Is(peer.Role(one)) { // no other server lets it do more for serving machines
 			return cli.Hint(fmt.Errorf("this server's certificate does not give it the role %s", one),
 				"invite it again with the roles it needs, and let it join anew (remove %s first)", s.peerFolder())
 		}

@@ -22,6 +22,7 @@ import (
 // doors are the listeners of one server, those its roles need, and how they are reached.
 type doors struct {
 	api, agent, boot, peer, metrics       net.Listener // nil: not this server's
+	metadata                              []net.Listener
 	agentHost, agentURL, bootURL, peerURL string
 }
 
@@ -33,6 +34,9 @@ func openDoors(f serveFlags, c config.Config, r roles) (*doors, error) {
 		open(r.has(roleConductor) || r.has(roleBoot), "--boot-listen", f.bootListen, &d.boot),
 		open(f.peerListen != "", "--peer-listen", f.peerListen, &d.peer),
 		open(f.metricsListen != "", "--metrics-listen", f.metricsListen, &d.metrics))
+	if err == nil && r.has(roleMetadata) {
+		err = d.openMetadata(c.Metadata.Listen)
+	}
 	if err == nil {
 		err = d.name(f, c)
 	}
@@ -128,7 +132,7 @@ func notListening(flag, at string, err error) error {
 }
 
 func (d *doors) close() {
-	for _, l := range []net.Listener{d.api, d.agent, d.boot, d.peer, d.metrics} {
+	for _, l := range append([]net.Listener{d.api, d.agent, d.boot, d.peer, d.metrics}, d.metadata...) {
 		if l != nil {
 			l.Close()
 		}

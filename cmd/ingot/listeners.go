@@ -14,6 +14,9 @@ import (
 // which has its own rules.
 func (d *doors) secure(c config.Config, log *slog.Logger) error {
 	a := c.Access
+	for i := range d.metadata { // without TLS: instances speak none there
+		d.metadata[i] = api.Crowd(d.metadata[i], a.MaxConnections)
+	}
 	for _, one := range []struct {
 		l         *net.Listener
 		section   string

@@ -18,7 +18,7 @@ const (
 	roleAgentAPI  role = "agent-api" // the agents' door
 	roleBoot      role = "boot"      // serves what conductors push to it; no database
 	roleNetboot   role = "netboot"   // answers machines that boot from the network
-	roleMetadata  role = "metadata"
+	roleMetadata  role = "metadata"  // answers instances that ask for their metadata
 )
 
 // roles are those of one process.
@@ -39,7 +39,7 @@ func (r roles) names() []string {
 }
 
 // everyRole is what a server does unless it is told otherwise. Its boot listener is the conductor's. A server whose
-// configuration has networks to serve has the role netboot, too.
+// configuration has networks to serve has the role netboot, too, and one that is told where instances ask the role metadata.
 var everyRole = roles{roleAPI, roleConductor, roleAgentAPI}
 
 // parseRoles reads --roles.
@@ -51,10 +51,8 @@ func parseRoles(text string) (roles, error) {
 	for _, word := range strings.Split(text, ",") {
 		one := role(strings.TrimSpace(word))
 		switch {
-		case one == roleMetadata:
-			return nil, fmt.Errorf("--roles: the role %s is not built yet; there are api, conductor, agent-api and netboot, and boot", one)
-		case one != roleBoot && one != roleNetboot && !slices.Contains(everyRole, one):
-			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor, agent-api and netboot, divided by commas, or all, or boot alone")
+		case one != roleBoot && one != roleNetboot && one != roleMetadata && !slices.Contains(everyRole, one):
+			return nil, cli.Hint(fmt.Errorf("--roles: there is no role %q", one), "the roles are api, conductor, agent-api, netboot and metadata, divided by commas, or all, or boot alone")
 		case !out.has(one):
 			out = append(out, one)
 		}

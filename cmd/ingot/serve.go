@@ -22,6 +22,7 @@ type serveFlags struct {
 	data, database, keyFile, config, roles                     string
 	listen, agentListen, bootListen, peerListen, metricsListen string
 	agentURL, bootURL, peerURL, join, joinToken, auth          string
+	metadataListen                                             string
 }
 
 func serveCommand() *cobra.Command {
@@ -58,9 +59,10 @@ in; to listen elsewhere it must know who asks: --auth, and docs/guides/authentic
 	fl.StringVar(&f.agentListen, "agent-listen", "127.0.0.1:6386", "address of the agents' door")
 	fl.StringVar(&f.bootListen, "boot-listen", "127.0.0.1:6387", "address that serves boot media and images")
 	fl.StringVar(&f.metricsListen, "metrics-listen", "", "address that serves /metrics, /healthz and /readyz (default [metrics] listen: none)")
+	fl.StringVar(&f.metadataListen, "metadata-listen", "", "addresses at which instances ask for their metadata, divided by commas, such as 169.254.169.254:80 (default [metadata] listen: none)")
 	fl.StringVar(&f.bootURL, "boot-url", "", "URL at which BMCs and machines reach --boot-listen (default http://<boot-listen>)")
 	fl.StringVar(&f.agentURL, "agent-url", "", "URL at which machines reach --agent-listen (default: the host of the boot URL)")
-	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, netboot, divided by commas; or boot: serve what conductors push, without a database")
+	fl.StringVar(&f.roles, "roles", "all", "what this process does: api, conductor, agent-api, netboot, metadata, divided by commas; or boot: serve what conductors push, without a database")
 	fl.StringVar(&f.peerListen, "peer-listen", "", "address at which this server serves other servers of ours (default: none)")
 	fl.StringVar(&f.peerURL, "peer-url", "", "URL at which other servers reach --peer-listen (default https://<peer-listen>)")
 	fl.StringVar(&f.joinToken, "join-token-file", "", "file with a token of \"ingot peer invite\"; - for standard input; used if this server has not joined yet")
@@ -79,6 +81,9 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 	if err != nil {
 		return err
 	}
+	if err := metadataAt(&c.Metadata, f.metadataListen, r); err != nil {
+		return err
+	}
 	if r.has(roleBoot) {
 		return serveBootHost(ctx, f, c, log)
 	}
@@ -86,6 +91,9 @@ func serve(ctx context.Context, f serveFlags, c config.Config, out io.Writer) er
 		r = withoutDoor(r, c)
 		if c.Netboot.NetworksFile != "" {
 			r = append(slices.Clone(r), roleNetboot)
+		}
+		if len(c.Metadata.Listen) > 0 {
+			r = append(slices.Clone(r), roleMetadata)
 		}
 	}
 	if !r.hasAll(withoutDoor(everyRole, c)) && database(f, c).Empty() {

@@ -19,6 +19,7 @@ import (
 	"ingot/internal/courier"
 	"ingot/internal/depot"
 	"ingot/internal/identity"
+	"ingot/internal/metadata"
 	"ingot/internal/metal"
 	"ingot/internal/netboot"
 	"ingot/internal/ops"
@@ -53,6 +54,7 @@ type server struct {
 	loaders     *depot.Loaders       // for the network; nil until somebody needs them
 	hosts       *bootHosts           // nil: machines fetch from here
 	netboot     *netboot.Service     // nil without the role
+	metadata    *metadata.Service    // nil without the role
 	bootFiles   metal.Finding        // whether machines can fetch by HTTP what it tells them to boot
 	images      *images              // nil without a conductor
 	origins     *origin.Resolver     // where images come from
@@ -164,6 +166,11 @@ func (s *server) build(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if s.roles.has(roleMetadata) {
+		if err := s.buildMetadata(); err != nil {
+			return err
+		}
+	}
 	if s.roles.has(roleNetboot) {
 		return s.buildNetboot()
 	}
@@ -199,6 +206,10 @@ func (s *server) run(ctx context.Context) error {
 	}
 	if s.netboot != nil {
 		g.Go(func() error { return s.netboot.Run(ctx) })
+	}
+	if s.metadata != nil {
+		serveMetadata(ctx, g, s.doors.metadata, s.metadata, s.log)
+		facts = append(facts, "metadata", s.c.Metadata.Listen)
 	}
 	if s.peer != nil {
 		g.Go(func() error { return s.peer.Run(ctx) })

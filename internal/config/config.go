@@ -6,6 +6,7 @@ import (
 	"ingot/internal/driver/neutron"
 	"ingot/internal/driver/vswitch"
 	"ingot/internal/identity"
+	"ingot/internal/metadata"
 	"ingot/internal/origin"
 	"ingot/internal/vendordata"
 )
@@ -57,6 +58,9 @@ type Config struct {
 	Fake    Fake    `section:"fake"`
 	Metrics Metrics `section:"metrics"`
 	Netboot Netboot `section:"netboot"`
+
+	Metadata metadata.Config `section:"metadata"`
+
 	Tracing Tracing `section:"tracing"`
 
 	Access     Access                  `section:"api"`
@@ -281,6 +285,7 @@ func Defaults() Config {
 		Choices:   choices(),
 		Fake:      fakeDefaults(),
 		Netboot:   netbootDefaults(),
+		Metadata:  metadata.Defaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, CleanUEFIVariablesPriority: 5, DiskErasureConcurrency: 4,

@@ -11,9 +11,9 @@ import (
 	"ingot/internal/metal"
 )
 
-// neighbor asks the kernel which MAC an address of a neighbour has; "" if it knows none. A link-local address is of the
+// Neighbor asks the kernel which MAC an address of a neighbour has; "" if it knows none. A link-local address is of the
 // link of its zone: another link may have the same.
-func neighbor(a netip.Addr) string {
+func Neighbor(a netip.Addr) string {
 	family := netlink.FAMILY_V4
 	if a.Is6() {
 		family = netlink.FAMILY_V6

@@ -77,7 +77,7 @@ func newService(o Options, p ports) *Service {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Service{o: o, networks: slices.Clone(o.Networks), ports: p, log: o.Log, gate: make(chan struct{}, maxTransfers),
-		packets: make(chan struct{}, maxAnswers), now: time.Now, neighbor: neighbor,
+		packets: make(chan struct{}, maxAnswers), now: time.Now, neighbor: Neighbor,
 		duid: &dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}}
 }
 

@@ -23,6 +23,7 @@ type Metrics struct {
 	heartbeats *prometheus.CounterVec   // result
 	steps      *prometheus.HistogramVec // plan, step, outcome
 	netboot    *prometheus.CounterVec   // service, outcome
+	metadata   *prometheus.HistogramVec // asked, status
 	claims     prometheus.Counter
 	takeovers  prometheus.Counter
 	fenced     prometheus.Counter
@@ -63,6 +64,7 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 		registry:   prometheus.NewRegistry(),
 		requests:   histogram("ingot_api_request_seconds", "Requests answered, by route template.", latency, "route", "method", "status"),
 		netboot:    counters("ingot_netboot_requests_total", "Packets and requests of machines that boot from the network, by what became of them.", "service", "outcome"),
+		metadata:   histogram("ingot_metadata_request_seconds", "Requests of instances for their metadata, by what they asked for: root, page, vendor_data2, password.", latency, "asked", "status"),
 		heartbeats: counters("ingot_agent_heartbeats_total", "Heartbeats of agents.", "result"),
 		polls:      counters("ingot_agent_polls_total", "Agents asked that are only polled, by what came of it: met, answered, running, unreachable, refused.", "outcome"),
 		pollLag:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ingot_agent_poll_lag_seconds", Help: "How late an agent was asked after it was due.", Buckets: latency}),
@@ -76,7 +78,7 @@ func New(version string, g Gauges, log *slog.Logger) *Metrics {
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ingot_build_info", Help: "The version that runs."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.steps, m.claims, m.takeovers, m.fenced, m.polls, m.pollLag, m.bmc, m.txs, m.vendordata, build,
+	m.registry.MustRegister(m.requests, m.heartbeats, m.netboot, m.metadata, m.steps, m.claims, m.takeovers, m.fenced, m.polls, m.pollLag, m.bmc, m.txs, m.vendordata, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&asked{log: log, gauges: []gauge{
 			{desc("ingot_operations_live", "Live operations.", "plan", "state"), g.Operations},
@@ -167,6 +169,11 @@ func (m *Metrics) Vendordata(target, outcome string, took time.Duration) {
 
 // Netboot counts one packet or request of the boot services; both words are of a few.
 func (m *Metrics) Netboot(service, outcome string) { m.netboot.WithLabelValues(service, outcome).Inc() }
+
+// Metadata counts a request of an instance for its metadata, or of somebody who is none.
+func (m *Metrics) Metadata(asked string, status int, took time.Duration) {
+	m.metadata.WithLabelValues(asked, strconv.Itoa(status)).Observe(took.Seconds())
+}
 
 // Transaction counts one of the store's; kind is "read" or "write".
 func (m *Metrics) Transaction(kind string, took time.Duration, err error) {
