@@ -76,8 +76,8 @@ func TestTreeIsFilled(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"/etc/fstab":                          "UUID=" + r.id("root") + " / ext4",
-		"/boot/grub/grub.cfg":                 "console=ttyS0,115200",
-		"/etc/cloud/cloud.cfg.d/90_ingot.cfg": "datasource_list: [ConfigDrive, None]",
+		"/boot/grub/grub.cfg":                 `console=ttyS0,115200 no_timer_check product_name="OpenStack Nova"`,
+		"/etc/cloud/cloud.cfg.d/90_ingot.cfg": "datasource_list: [ConfigDrive, OpenStack, None]",
 	} {
 		if !strings.Contains(seen[name], want) {
 			t.Errorf("%s has no %q", name, want)

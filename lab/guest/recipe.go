@@ -19,12 +19,13 @@ const recipeVersion = "1"
 // packages is what is asked of apt; recommendations are left out, so each line is here for a reason.
 var packages = []string{
 	"ca-certificates",       // https from user data
-	"cloud-init",            // reads the config drive
+	"cloud-init",            // reads the config drive, or asks the metadata service
 	"dbus",                  // hostnamectl, systemctl from a login
 	"grub-efi-amd64-signed", // second boot loader, signed by Debian
 	"initramfs-tools",       // finds the root file system on whatever disk it is
 	"iproute2",              // cloud-init calls ip; so do people
 	"iputils-ping",          // the first thing typed on a new machine
+	"isc-dhcp-client",       // cloud-init asks a metadata service over a lease of its own, before the network is configured
 	"openssh-server",        //
 	"shim-signed",           // first boot loader, signed by Microsoft's UEFI CA
 	"sudo",                  // the debian user
