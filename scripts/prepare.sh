@@ -8,9 +8,10 @@ packages=(
 	cpio                  # looking into an initramfs from outside our own code
 	dnsmasq-base          # a site's own DHCP server as the guide has it, and a DHCP relay, in tests; starts nothing by itself
 	docker-registry       # a registry of images that is not ours, for the test of image sources; its service stays masked
-	dosfstools            # mkfs.vfat: EFI system partitions
+	dosfstools            # mkfs.vfat: EFI system partitions; config drives of others, in tests
 	e2fsprogs             # mke2fs -d: root file systems without a mount
 	gdisk                 # sgdisk: partition tables
+	genisoimage           # config drives as Nova makes them, and isoinfo, in tests
 	git                   # the build stamps the commit
 	grub-efi-amd64-signed # signed boot loader of the boot ISO
 	iproute2              # network namespaces of the lab

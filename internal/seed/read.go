@@ -12,12 +12,9 @@ import (
 	"ingot/internal/fault"
 )
 
-// maxNetworkData bounds a network_data.json that is read from a drive. It is a few KiB as a rule.
-const maxNetworkData = 1 << 20
-
-// NetworkDataOf is the network data of a config drive as Ironic's API takes one: an object, or base64 of an ISO that may be
+// NetworkDataOf is the network data of a config drive as Ironic's API takes one: an object, or base64 of an image that may be
 // gzipped. nil: the drive has none, or there is no drive. The object form without network_data was rendered with the node's
-// own, given here. A drive by URL, one with another file system and a broken one are fault.Invalid. What is read is a
+// own, given here. A drive by URL, one with another file system than ISO 9660 and vfat, and a broken one are fault.Invalid. What is read is a
 // stranger's: it is bounded, and checked as what FromObject takes.
 func NetworkDataOf(drive any, node map[string]any) (json.RawMessage, error) {
 	switch d := drive.(type) {
@@ -30,42 +27,12 @@ func NetworkDataOf(drive any, node map[string]any) (json.RawMessage, error) {
 		}
 		return marshal(data)
 	case string:
-		return networkOnISO(d)
+		if d == "" {
+			return nil, nil
+		}
+		return networkOn(d)
 	}
 	return nil, fault.New(fault.Invalid, "The config drive is neither an object nor a string.")
-}
-
-func networkJSON(data map[string]any) (json.RawMessage, error) {
-	full, err := checkNetwork(data)
-	if err != nil || full == nil {
-		return nil, err
-	}
-	return marshal(full)
-}
-
-func networkOnISO(text string) (json.RawMessage, error) {
-	if text == "" {
-		return nil, nil
-	}
-	if strings.Contains(text, "://") {
-		return nil, fault.New(fault.Invalid, "The config drive is at a URL, which is not read here.")
-	}
-	image, err := unpacked(text)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := readISO(image, "openstack", "latest", NetworkData)
-	if raw == nil || err != nil {
-		return nil, err
-	}
-	if len(raw) > maxNetworkData {
-		return nil, fault.New(fault.TooLarge, "The config drive's network_data.json has %d bytes; at most %d are read.", len(raw), maxNetworkData)
-	}
-	var data map[string]any
-	if err := json.Unmarshal(raw, &data); err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "The config drive's network_data.json is not a JSON object.")
-	}
-	return networkJSON(data)
 }
 
 // unpacked is the image that a drive's text is: base64, with a gzip inside or not.

@@ -195,9 +195,9 @@ func TestVendorDataWins(t *testing.T) {
 func TestEC2Tree(t *testing.T) {
 	s := whole(t)
 	want := map[string]string{
-		"/latest":           "meta-data/\nuser-data",
-		"/latest/meta-data": "ami-id\nami-launch-index\nami-manifest-path\nhostname\ninstance-action\ninstance-id\ninstance-type\nlocal-hostname\nlocal-ipv4\nplacement/\npublic-hostname\npublic-keys/\nreservation-id",
-		"/latest/meta-data/placement":                   "availability-zone",
+		"/latest":                     "meta-data/\nuser-data",
+		"/latest/meta-data":           "ami-id\nami-launch-index\nami-manifest-path\nhostname\ninstance-action\ninstance-id\ninstance-type\nlocal-hostname\nlocal-ipv4\nplacement/\npublic-hostname\npublic-keys/\nreservation-id",
+		"/latest/meta-data/placement": "availability-zone",
 		"/latest/meta-data/placement/availability-zone": "rack-7",
 		"/latest/meta-data/public-keys":                 "0=a\n1=b",
 		"/latest/meta-data/public-keys/1":               "openssh-key",
@@ -393,4 +393,3 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
-
