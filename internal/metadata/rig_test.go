@@ -186,7 +186,9 @@ func (w *world) askAt(url, from, method, path, body string, headers ...string) r
 		r.Header.Add(name, value)
 	}
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, at string) (net.Conn, error) { return d.DialContext(ctx, network, at) }, DisableKeepAlives: true}}
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, at string) (net.Conn, error) {
+		return d.DialContext(ctx, network, at)
+	}, DisableKeepAlives: true}}
 	res, err := c.Do(r)
 	if err != nil {
 		w.t.Fatalf("%s %s from %s: %v", method, path, from, err)

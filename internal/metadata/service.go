@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -88,9 +89,10 @@ func (s *Service) find(ctx context.Context, a asker) (*Instance, error) {
 			return nil, errNobody
 		}
 		i, err := s.cache.get(ctx, m, func(ctx context.Context) (*Instance, error) { return s.o.Instances.Open(ctx, m) })
-		switch {
-		case err == ErrChanged && try < tries: //nolint:errorlint // it is never wrapped
-		case err != nil:
+		if errors.Is(err, ErrChanged) && try < tries {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		now := *i

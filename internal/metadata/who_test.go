@@ -240,7 +240,9 @@ func TestARamdiskIsNoInstance(t *testing.T) {
 	})
 }
 
-func storetestID(i int) string { return "00000000-0000-4000-a000-" + strings.Repeat("0", 10) + string(rune('0'+i/10)) + string(rune('0'+i%10)) }
+func storetestID(i int) string {
+	return "00000000-0000-4000-a000-" + strings.Repeat("0", 10) + string(rune('0'+i/10)) + string(rune('0'+i%10))
+}
 
 // TestOtherSourcesOfAddresses: they are asked about addresses that the database does not know, and what they say is not kept.
 func TestOtherSourcesOfAddresses(t *testing.T) {
