@@ -143,7 +143,10 @@ func (c *caller) once(ctx context.Context, at *url.URL, body []byte, conditions 
 	}
 	defer func() { _ = resp.Body.Close() }()
 	r := reply{status: resp.StatusCode, head: resp.Header}
-	if r.body, err = c.read(resp.Body, cancel); err != nil {
+	if r.body, err = c.read(resp.Body, cancel); err == nil {
+		err = ctx.Err() // our end of the connection may have made the target end its answer early, and well formed
+	}
+	if err != nil {
 		return r, c.explain(ctx, err)
 	}
 	if len(r.body) > c.max {

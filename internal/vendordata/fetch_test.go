@@ -80,8 +80,8 @@ func TestWhatATargetIsSent(t *testing.T) {
 	}
 }
 
-// TestRequirement06And07Failures: a target that fails is {} or the end, the others are there in any case.
-func TestRequirement06And07Failures(t *testing.T) {
+// TestRequirement07FailuresOrTheEnd: a target that fails is {} or the end (requirement 6), the others are there in any case.
+func TestRequirement07FailuresOrTheEnd(t *testing.T) {
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"ok": true}`) }))
 	defer good.Close()
 	for _, c := range []struct {

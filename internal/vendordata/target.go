@@ -65,6 +65,9 @@ func parseTarget(entry string) (target, error) {
 		return target{}, fmt.Errorf("target %q: its URL has no host", name)
 	}
 	u.Fragment, u.RawFragment = "", ""
+	if _, err := url.Parse(u.String()); err != nil { // some zones of addresses can be read and not written
+		return target{}, fmt.Errorf("target %q: its URL cannot be parsed", name)
+	}
 	return target{name, u}, nil
 }
 
