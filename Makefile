@@ -41,7 +41,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 gen: ## write the generated documents anew
 	scripts/gen.sh
 
-bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents (or those of BENCH)
+bench: build ## image writing against dd and qemu-img; requests per second of the API; 10,000 polled agents; 10,000 instances that ask for metadata (or those of BENCH)
 	scripts/bench.sh $(BENCH)
 
 check: ## formatting, vet, golangci-lint, fresh documents, who imports whom, known vulnerabilities
