@@ -24,13 +24,31 @@ var errTooLarge = fault.New(fault.TooLarge, "The config drive would be larger th
 // drive is about as large as the seed. Over MaxDrive it is fault.TooLarge.
 func (s *Seed) ISO() ([]byte, error) { return writeISO(s.tree().drive(), Label) }
 
+// The formats of a config drive, as Nova's option config_drive_format names them.
+const (
+	FormatISO  = "iso9660"
+	FormatVFAT = "vfat"
+)
+
 // Drive gives the config drive in the form agents take it in write_image: base64 of gzip of ISO.
-func (s *Seed) Drive() (string, error) {
-	iso, err := s.ISO()
+func (s *Seed) Drive() (string, error) { return s.DriveAs(FormatISO) }
+
+// DriveAs is Drive in a format; "" is ISO 9660.
+func (s *Seed) DriveAs(format string) (string, error) {
+	var image []byte
+	var err error
+	switch format {
+	case FormatISO, "":
+		image, err = s.ISO()
+	case FormatVFAT:
+		image, err = s.VFAT()
+	default:
+		err = fault.New(fault.Invalid, "There is no format %.40q of config drives: %s and %s are known.", format, FormatISO, FormatVFAT)
+	}
 	if err != nil {
 		return "", err
 	}
-	return Pack(iso)
+	return Pack(image)
 }
 
 // Pack gives an image of a config drive in the form agents take it in write_image: base64 of gzip.

@@ -309,6 +309,43 @@ func FuzzFromImage(f *testing.F) {
 	})
 }
 
+// FuzzReadFAT lays a stranger's bytes over the beginning of a vfat image and over its directories.
+func FuzzReadFAT(f *testing.F) {
+	s, err := FromObject(map[string]any{"network_data": staticNetwork, "user_data": "x"}, Input{UUID: "u", Name: "n"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	image, err := s.VFAT()
+	if err != nil {
+		f.Fatal(err)
+	}
+	const head, data = 512, (1 + 2*24 + 32) * 512 // the boot sector; behind two tables and the root
+	f.Add(image[:head], image[512:1024], image[data:data+1024])
+	f.Add(image[:head], []byte{0xf8, 0xff, 0xff, 0xff, 2, 0}, image[data:data+64])
+	f.Add([]byte("\xeb\x3c\x90mkfs.fat\x00\x02\x01\x01\x00\x02\x40\x00\xff\x00\xf8\x01"), []byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, boot, table, dirs []byte) {
+		b := bytes.Clone(image)
+		copy(b[:510], boot)
+		copy(b[512:], table)
+		copy(b[data:], dirs)
+		s, err := fromImage(b)
+		if err != nil {
+			if kind := fault.KindOf(err); kind != fault.Invalid && kind != fault.TooLarge {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		if n := s.Size(); n > maxServed+1<<20 {
+			t.Errorf("%d bytes", n)
+		}
+		for _, name := range s.Names() {
+			if !fits(name) {
+				t.Errorf("a file is called %q", name)
+			}
+		}
+	})
+}
+
 // FuzzFromDrive: any text is refused in words or is a seed.
 func FuzzFromDrive(f *testing.F) {
 	s, err := FromObject(map[string]any{"user_data": "x"}, Input{UUID: "u", Name: "n"})
