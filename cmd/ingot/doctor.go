@@ -56,6 +56,7 @@ func examineHost(ctx context.Context, data, file string, serving bool) []metal.F
 	out = append(out, examineUsers(data, loaded.Config)...)
 	out = append(out, examinePolling(loaded.Config)...)
 	out = append(out, examineNetworks(loaded.Config.Netboot)...)
+	out = append(out, examineVendordata(loaded.Config)...)
 	out = append(append(out, examineRamdisks(data, loaded.Config)...), examineClock())
 	if !serving {
 		out = append(out, examinePorts(loaded.Config)...)

@@ -59,8 +59,8 @@ type server struct {
 	images      *images              // nil without a conductor
 	origins     *origin.Resolver     // where images come from
 	vendordata  *vendordata.Service
-	agents      tls.Certificate      // of the agents' door
-	agentCA     string               // PEM
+	agents      tls.Certificate // of the agents' door
+	agentCA     string          // PEM
 
 	agentTLS *tls.Config   // of the agents' door
 	callers  identity.Door // who may use the API; nil: whoever reaches it
