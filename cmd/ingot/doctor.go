@@ -57,6 +57,7 @@ func examineHost(ctx context.Context, data, file string, serving bool) []metal.F
 	out = append(out, examinePolling(loaded.Config)...)
 	out = append(out, examineNetworks(loaded.Config.Netboot)...)
 	out = append(out, examineVendordata(loaded.Config)...)
+	out = append(out, examineMetadata(loaded.Config.Metadata, serving)...)
 	out = append(append(out, examineRamdisks(data, loaded.Config)...), examineClock())
 	if !serving {
 		out = append(out, examinePorts(loaded.Config)...)
@@ -188,7 +189,7 @@ func examinePorts(c config.Config) []metal.Finding {
 
 // examine is what only the running server can tell of itself.
 func (s *server) examine(ctx context.Context) []metal.Finding {
-	out := append(examineData(s.f.data), examineClock(), s.rules.examine())
+	out := append(examineData(s.f.data), examineClock(), s.rules.examine(), s.examineInstances(ctx))
 	if s.worker != nil {
 		out = append(append(out, examineRamdisks(s.f.data, s.c)...), s.examineBootURL(ctx))
 		out = append(out, s.examineBootHosts(ctx)...)
