@@ -51,6 +51,7 @@ var floors = map[string]int{
 	"internal/seed":     1,
 	"internal/courier":  1,
 	"internal/watched":  1, // files that are read again when they change: identity's users, keystone's certificates, vendordata's keys
+	"internal/osdef":    1, // OS definitions: what their files and parameters are; images, seeds and rules have none of it
 	"internal/signing":  1, // of EFI programs: bytes in, bytes out; no room of images has to do with boot loaders
 
 	"internal/store":    2,
