@@ -125,3 +125,26 @@ func TestRequirement07FailuresOrTheEnd(t *testing.T) {
 		bad.Close()
 	}
 }
+
+// Requests whose bodies differ have different digests, and only they.
+func TestDigest(t *testing.T) {
+	seen := map[string]int{example.digest(): -1}
+	for i, change := range []func(*Request){
+		func(r *Request) { r.ProjectID = "" }, func(r *Request) { r.InstanceID = "i2" }, func(r *Request) { r.ImageID += "x" }, func(r *Request) { r.Hostname = "" },
+		func(r *Request) { r.UserData = secret.Secret{} }, func(r *Request) { r.Metadata = nil }, func(r *Request) { r.Metadata = map[string]string{"kv": ""} },
+		func(r *Request) { r.BootRoles = nil }, func(r *Request) { r.BootRoles = []string{"reader", "member"} },
+		func(r *Request) { r.ProjectID, r.InstanceID = "p", "1i1" },
+	} {
+		r := example
+		change(&r)
+		if other, known := seen[r.digest()]; known {
+			t.Errorf("change %d has the digest of %d", i, other)
+		}
+		seen[r.digest()] = i
+	}
+	same := example
+	same.BootRoles = []string{"member", "reader"} // the odd one is not sent
+	if same.digest() != example.digest() {
+		t.Error("the same body has another digest")
+	}
+}

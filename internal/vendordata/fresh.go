@@ -3,7 +3,6 @@ package vendordata
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -15,13 +14,10 @@ func (s *Service) Fresh(ctx context.Context, instance string, r Request, start A
 	if s == nil || len(s.targets) == 0 {
 		return Answers{id: start.id}, nil
 	}
-	body, err := r.body()
-	if err != nil {
-		return Answers{}, fmt.Errorf("make the body of a vendordata request: %w", err)
-	}
-	v := view{instance: instance, start: start, body: body, hash: digest(body)}
+	v := view{instance: instance, start: start, request: r, hash: r.digest()}
 	now, due, any := s.look(v)
 	if any {
+		var err error
 		if now, err = s.flights.join(ctx, v.key(), instance, func(ctx context.Context, land func(func())) ([]answer, error) {
 			return s.refresh(ctx, v, land)
 		}); err != nil {
@@ -49,7 +45,7 @@ func (s *Service) Forget(instance string) {
 type view struct {
 	instance string
 	start    Answers
-	body     []byte
+	request  Request
 	hash     string
 }
 
@@ -94,7 +90,7 @@ func (s *Service) refresh(ctx context.Context, v view, land func(func())) ([]ans
 	if !any {
 		return now, nil
 	}
-	now, err := s.askAll(ctx, v.body, now, due)
+	now, err := s.askAll(ctx, v.request, v.hash, now, due)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,11 @@ package vendordata
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,8 +39,7 @@ type posted struct {
 	BootRoles  string            `json:"boot-roles"` // divided by commas
 }
 
-// body is the document that is sent; the same Request gives the same bytes. A role with a comma in its name cannot be
-// told apart from two roles, of which one may be worth more than the caller had: it is left out.
+// body is the document that is sent; the same Request gives the same bytes.
 func (r Request) body() ([]byte, error) {
 	p := posted{ProjectID: r.ProjectID, InstanceID: r.InstanceID, ImageID: r.ImageID, Hostname: r.Hostname, Metadata: r.Metadata}
 	if p.Metadata == nil {
@@ -48,14 +49,31 @@ func (r Request) body() ([]byte, error) {
 		text := base64.StdEncoding.EncodeToString([]byte(r.UserData.Expose()))
 		p.UserData = &text
 	}
-	p.BootRoles = strings.Join(slices.DeleteFunc(slices.Clone(r.BootRoles), func(role string) bool { return strings.Contains(role, ",") }), ",")
+	p.BootRoles = strings.Join(r.sent(), ",")
 	return json.Marshal(p)
 }
 
-// digest tells requests apart.
-func digest(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
+// digest tells requests apart whose bodies differ. It is made for every question of the metadata service, and so not of the body.
+func (r Request) digest() string {
+	h := sha256.New()
+	add := func(s string) {
+		h.Write(binary.AppendUvarint(nil, uint64(len(s))))
+		h.Write([]byte(s))
+	}
+	for _, s := range []string{r.ProjectID, r.InstanceID, r.ImageID, r.UserData.Expose(), r.Hostname, strings.Join(r.sent(), ",")} {
+		add(s)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Metadata)) {
+		add(k)
+		add(r.Metadata[k])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// sent are the roles that are sent. One with a comma in its name cannot be told apart from two, of which one may be worth more
+// than the caller had: it is left out.
+func (r Request) sent() []string {
+	return slices.DeleteFunc(slices.Clone(r.BootRoles), func(role string) bool { return strings.Contains(role, ",") })
 }
 
 // kept is a Request as it is sealed with an instance.

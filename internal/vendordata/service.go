@@ -130,13 +130,10 @@ func (s *Service) Fetch(ctx context.Context, r Request) (Answers, error) {
 	if s == nil || len(s.targets) == 0 {
 		return a, nil
 	}
-	body, err := r.body()
-	if err != nil {
-		return Answers{}, fmt.Errorf("make the body of a vendordata request: %w", err)
-	}
 	limited, cancel := context.WithTimeoutCause(ctx, s.config.VendordataDynamicTotalTimeout, errTotal)
 	defer cancel()
-	if a.list, err = s.askAll(limited, body, make([]answer, len(s.targets)), slices.Repeat([]bool{true}, len(s.targets))); err != nil {
+	var err error
+	if a.list, err = s.askAll(limited, r, r.digest(), make([]answer, len(s.targets)), slices.Repeat([]bool{true}, len(s.targets))); err != nil {
 		return Answers{}, err
 	}
 	return a, s.verdict(a)
@@ -152,9 +149,12 @@ func (s *Service) verdict(a Answers) error {
 
 // askAll asks those targets that are due, with the answers that are there to ask by, and gives all answers. Its error is
 // that of a context that ended for another reason than the time of all targets.
-func (s *Service) askAll(ctx context.Context, body []byte, now []answer, due []bool) ([]answer, error) {
+func (s *Service) askAll(ctx context.Context, r Request, hash string, now []answer, due []bool) ([]answer, error) {
 	out := slices.Clone(now)
-	hash := digest(body)
+	body, err := r.body()
+	if err != nil {
+		return nil, fmt.Errorf("make the body of a vendordata request: %w", err)
+	}
 	var all sync.WaitGroup
 	for i, t := range s.targets {
 		if due[i] {
