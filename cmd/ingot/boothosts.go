@@ -22,6 +22,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
+	"ingot/internal/store"
 )
 
 // bootHosts are the boot hosts that a conductor pushes boot ISOs to.
@@ -31,6 +32,8 @@ type bootHosts struct {
 	files *depot.Depot
 	net   *depot.NetFiles // of boots from the network
 	key   secret.Secret   // names what is pushed
+	db    *store.DB       // has what instances read
+	group string          // of the nodes that this conductor serves
 }
 
 // bootHosts are those that the configuration names; nil if there are none.
@@ -47,7 +50,8 @@ func (s *server) bootHosts() (*bootHosts, error) {
 			"\"ingot peer init\" makes the first server's; the others join with a token of \"ingot peer invite\"")
 	}
 	net, err := s.pushedFiles()
-	return &bootHosts{peer: s.peer, all: all, files: s.files, net: net, key: s.key.Derive("names of pushed files")}, err
+	return &bootHosts{peer: s.peer, all: all, files: s.files, net: net, key: s.key.Derive("names of pushed files"),
+		db: s.db, group: s.c.Conductor.ConductorGroup}, err
 }
 
 func parseBootHosts(lines []string) ([]peer.Server, error) {

@@ -76,6 +76,7 @@ var readingExamples = []example{
 	{route: "GET /ingot/v1/servers", shape: true}, {route: "GET /ingot/v1/nodes/{node}/why"}, {route: "GET /ingot/v1/nodes/{node}/security"}, {route: "GET /ingot/v1/nodes/{node}/events", path: "/ingot/v1/nodes/{child}/events"},
 	{route: "GET /v1/nodes/{node}/operation", shape: true}, {route: "GET /v1/operations", shape: true}, {route: "GET /v1/events", path: "/v1/events?node={child}"},
 	{route: "GET /v1/doctor", shape: true}, {route: "GET /ingot/v1/debug/{dump}", path: "/ingot/v1/debug/nothing"},
+	{route: "GET /ingot/v1/nodes/{node}/metadata"}, {route: "GET /ingot/v1/nodes/{node}/metadata/page", path: "/ingot/v1/nodes/{node}/metadata/page?path=/openstack/latest/meta_data.json"},
 	{route: "GET /ingot/v1/nodes/{node}/erasure"}, {route: "GET /ingot/v1/nodes/{node}/baseline"}, {route: "GET /ingot/v1/erasure/keys", shape: true},
 	{route: "GET /ingot/v1/nodes/{node}/logs"}, {route: "GET /ingot/v1/nodes/{node}/logs/{name}", path: "/ingot/v1/nodes/{node}/logs/nothing"},
 }
@@ -120,6 +121,7 @@ var writingExamples = []example{
 	{route: "POST /v1/nodes/{node}/portgroups", body: `{}`},
 	{route: "POST /v1/nodes/{node}/volume/connectors", body: `{}`},
 	{route: "POST /v1/nodes/{node}/volume/targets", body: `{}`},
+	{route: "POST /ingot/v1/nodes/{node}/vendordata/test", body: `{"fresh": true}`},
 	{route: "PUT /v1/nodes/{node}/traits", body: `{"traits": ["CUSTOM_A", "CUSTOM_B"]}`},
 	{route: "DELETE /v1/nodes/{node}/traits", first: []string{ownTrait}},
 	{route: "PUT /v1/nodes/{node}/traits/{trait}", path: "/v1/nodes/{node}/traits/CUSTOM_B"},

@@ -19,6 +19,7 @@ func (s *server) openVendordata() error {
 		return err
 	}
 	s.onClose(s.vendordata.Close)
+	s.service.AskVendordata(s.vendordata)
 	return nil
 }
 

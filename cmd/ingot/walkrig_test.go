@@ -131,7 +131,9 @@ func (walkPusher) PushNetBoot(context.Context, *metal.NetworkBoot) error { retur
 func (walkPusher) NetBootSeen(context.Context, string, string) (string, error) {
 	return "", nil
 }
-func (walkPusher) Withdraw(context.Context, string, string) error { return nil }
+func (walkPusher) PushMetadata(context.Context, string) error                { return nil }
+func (walkPusher) WithdrawMetadata(context.Context, string, time.Time) error { return nil }
+func (walkPusher) Withdraw(context.Context, string, string) error            { return nil }
 
 // walkDepot offers addresses that nobody fetches.
 type walkDepot struct{}

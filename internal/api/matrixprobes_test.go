@@ -45,6 +45,11 @@ func hides(text string) func(reply) bool {
 	return func(a reply) bool { return !strings.Contains(string(a.body), text) }
 }
 
+// says tells whether an answer, a refusal too, has text in it.
+func says(text string) func(reply) bool {
+	return func(a reply) bool { return strings.Contains(string(a.body), text) }
+}
+
 // listed is an object of others that a list shows to who may list all.
 func listed(name string) func(reply) bool { return shows(name) }
 
@@ -116,6 +121,9 @@ var nodeProbes = []probe{
 	{"ingot:node:security", get, "/ingot/v1/nodes/{node}/security", "", nil},
 	{"ingot:node:baseline", get, "/ingot/v1/nodes/{node}/baseline", "", nil},
 	{"ingot:node:baseline:accept", put, "/ingot/v1/nodes/{node}/baseline", "", nil},
+	{"ingot:node:metadata", get, "/ingot/v1/nodes/{node}/metadata", "", says("has no instance")},
+	{"ingot:node:metadata", get, "/ingot/v1/nodes/{node}/metadata/page", "", says("has no instance")},
+	{"ingot:vendordata:test", post, "/ingot/v1/nodes/{node}/vendordata/test", "", nil},
 	{"ingot:node:erasure", get, "/ingot/v1/nodes/{node}/erasure", "", nil},
 	{"ingot:node:events", get, "/ingot/v1/nodes/{node}/events", "", nil},
 	{"ingot:node:logs", get, "/ingot/v1/nodes/{node}/logs", "", nil},

@@ -117,6 +117,8 @@ var parameters = []parameter{
 	{name: "roles", on: "/ingot/v1/policy/explain", kind: "list", says: "Roles of a caller who is described."},
 	{name: "project", on: "/ingot/v1/policy/explain", says: "The project of that caller."},
 	{name: "system", on: "/ingot/v1/policy/explain", says: "all: that caller's roles are on the whole system."},
+	{name: "path", says: "What the instance asks the metadata service for; /openstack/latest without it."},
+	{name: "fresh", kind: "bool", says: "Ask every target, also one whose last answer may still be used."},
 	{name: "after", says: "The place in the feed to go on from, as next gave it."},
 	{name: "waiting_for", says: "Operations that wait for this event."},
 	{name: "holder", says: "Operations that this conductor holds."},

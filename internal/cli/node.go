@@ -23,7 +23,7 @@ func (a *app) node() *cobra.Command {
 		a.nodeCreate(), a.nodeList(), a.nodeShow(), a.nodeSet(), a.nodeUnset(), a.nodeDelete(),
 		a.nodeManage(), a.nodeProvide(), a.nodeDeploy(), a.nodeUndeploy(), a.nodePower(), a.nodeBootMode(), a.nodeSecureBoot(),
 		a.nodeInspect(), a.nodeInventory(), a.nodeAdopt(), a.nodeRebuild(), a.nodeClean(), a.nodeService(), a.nodeRescue(), a.nodeUnrescue(), a.nodeUnhold(), a.nodeAbort(), a.nodeTrait(), a.nodeVIF(),
-		a.nodeValidate(), a.nodeSecurity(), a.nodeEvents(), a.nodeWhy(), a.nodeLogs(), a.nodeErasure(), a.nodeBaseline()))
+		a.nodeValidate(), a.nodeSecurity(), a.nodeEvents(), a.nodeWhy(), a.nodeLogs(), a.nodeErasure(), a.nodeBaseline(), a.nodeMetadata()))
 }
 
 func (a *app) nodeList() *cobra.Command {
@@ -119,6 +119,7 @@ func (a *app) nodeShow() *cobra.Command {
 			return a.print(cmd, n.All, func(w io.Writer) {
 				fields(w, n.All, nodeLead, all)
 				warnUncleaned(w, n)
+				warnVendordata(w, n)
 			})
 		}),
 	}

@@ -59,6 +59,7 @@ var coreSteps = map[string][]step{
 	"tear_down_agent":          leaveAgent,
 	"switch_to_tenant_network": append(forRamdisk(leaveNetwork(metal.ProvisioningNetwork)), enterNetwork(metal.TenantNetwork)),
 	"boot_instance": {
+		pushMetadata,
 		{name: "switch secure boot on", class: checkable, run: (*runner).secureBootOn, undo: (*runner).secureBootBack, limit: 15 * time.Minute, skip: noSecureWish},
 		{name: "boot from disk", class: checkable, run: (*runner).bootFromDisk, limit: 5 * time.Minute, skip: noRamdisk},
 		{name: "start instance", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute},
@@ -71,6 +72,7 @@ var coreSteps = map[string][]step{
 func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
 	op.Rec.Direct = r.hw.Deploys == ByAgent
 	op.Rec.Ramdisk = op.Rec.Direct
+	op.Rec.BootHosts = r.c.pusher != nil
 	flow, err := offers{core: corePlaces, driver: r.driverSteps(op), final: !op.Rec.Direct}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
 	if err != nil {
 		return Outcome{}, err

@@ -47,6 +47,7 @@ type record struct {
 	MediaURL   string    `json:"media_url,omitempty"`  // of the boot ISO
 	BootBy     string    `json:"boot_by,omitempty"`    // the process that offers it; "": it is not ours
 	Pushing    bool      `json:"pushing,omitempty"`    // the boot has its identity and is to be pushed to a boot host
+	BootHosts  bool      `json:"boot_hosts,omitempty"` // there are some, which may serve metadata
 	Pushed     bool      `json:"pushed,omitempty"`     // the boot ISO is, or may be, on a boot host
 	Door       string    `json:"door,omitempty"`       // the agents' door that was written on it
 	AskedAt    time.Time `json:"asked_at,omitzero"`    // when the machine was last asked to do something slow

@@ -20,6 +20,11 @@ type Pusher interface {
 	PushNetBoot(ctx context.Context, b *metal.NetworkBoot) error
 	// NetBootSeen is what a machine fetched last of its boot from the network; "" for nothing.
 	NetBootSeen(ctx context.Context, node, boot string) (string, error)
+	// PushMetadata puts what a node's instance reads on every boot host that serves metadata. It is an error if there are such and
+	// none took it.
+	PushMetadata(ctx context.Context, node string) error
+	// WithdrawMetadata takes off what was made of it before a moment, for good.
+	WithdrawMetadata(ctx context.Context, node string, made time.Time) error
 	// Withdraw takes the ISO of a boot, or a boot from the network, off every boot host. One that is not there is no error.
 	Withdraw(ctx context.Context, node, boot string) error
 }

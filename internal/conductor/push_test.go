@@ -21,6 +21,9 @@ type bootHost struct {
 	down   bool
 	net    *metal.NetworkBoot // the last boot from the network
 	seen   string             // what its machine fetched last
+	seeds  map[string]int     // how often each node's metadata was pushed since it was withdrawn; nil: it serves none
+	full   bool               // it takes none
+	stuck  bool               // the machine cannot be switched on after a push
 	onPush func(agentapi.BootConfig)
 }
 
@@ -65,6 +68,30 @@ func (b *bootHost) NetBootSeen(context.Context, string, string) (string, error) 
 		return "", fault.New(fault.Unavailable, "the boot host is down")
 	}
 	return b.seen, nil
+}
+
+func (b *bootHost) PushMetadata(_ context.Context, node string) error {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if b.seeds == nil {
+		return nil
+	}
+	if b.down || b.full {
+		return fault.New(fault.TooLarge, "the boot host is full")
+	}
+	b.seeds[node]++
+	b.w.stuck = b.stuck
+	return nil
+}
+
+func (b *bootHost) WithdrawMetadata(_ context.Context, node string, made time.Time) error {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if b.down || made.IsZero() {
+		return fault.New(fault.Unavailable, "the boot host is down")
+	}
+	delete(b.seeds, node)
+	return nil
 }
 
 // pushing has every conductor of the world push to a boot host.

@@ -36,10 +36,11 @@ func (r *runner) ejectAll(ctx context.Context, op *Op) (Outcome, error) {
 	return o, err
 }
 
-func (r *runner) forgetInstance(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) forgetInstance(ctx context.Context, op *Op) (Outcome, error) {
 	if left := r.pause(op, "deploy"); left > 0 {
 		return again(left, "the tear down to have taken its time"), nil
 	}
+	r.withdrawMetadata(ctx, op)
 	op.Also(func(tx *store.Tx, n *metal.Node) error {
 		if n.InternalInfo[metal.AutomaticLessee] == true {
 			n.Lessee = ""

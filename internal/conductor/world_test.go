@@ -91,6 +91,8 @@ type world struct {
 
 	slotless bool // operations are asked for as a server does that knows of no slots
 
+	stuck bool // it cannot be switched on
+
 	byHand bool // whoever looks after the machine boots its ramdisk
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
@@ -318,6 +320,9 @@ func (w *world) SetPower(_ context.Context, _ *metal.Node, want metal.Power) err
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.count("power " + string(want))
+	if want == metal.PowerOn && w.stuck {
+		return fault.New(fault.Unavailable, "the machine does not start")
+	}
 	if w.on = want == metal.PowerOn; w.on {
 		w.firm.boot()
 	}

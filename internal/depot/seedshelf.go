@@ -19,8 +19,8 @@ import (
 type PushedSeed struct {
 	Node    string `json:"node"`    // UUID
 	Version string `json:"version"` // another for each change of what is served
-	// Made is when the control plane made it. What is older than something of the same node is refused, also when that was
-	// taken away: a push that was long on its way brings no former instance back.
+	// Made is when the control plane made it. What is older than something of the same node is refused, and what is older than its
+	// end: a push that was long on its way brings no former instance back.
 	Made      time.Time    `json:"made"`
 	Instance  string       `json:"instance"` // its id
 	Project   string       `json:"project,omitempty"`
@@ -79,7 +79,7 @@ type SeedShelf struct {
 	seeds     map[string]*HeldSeed    // guarded by mu: by node; what it points to is not changed
 	addresses map[netip.Addr][]string // guarded by mu: nodes that have an address
 	macs      map[string][]string     // guarded by mu: nodes that have a MAC
-	made      map[string]time.Time    // guarded by mu: of each node, of the newest that was put or taken away
+	made      map[string]time.Time    // guarded by mu: of each node, before when nothing is taken any more
 	used      int64                   // guarded by mu: bytes
 	heard     time.Time               // guarded by mu: when a conductor said last that all is there
 	full      chan struct{}           // closed when one has said so for the first time
@@ -132,10 +132,7 @@ func (s *SeedShelf) Put(raw []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	is := s.seeds[h.Node]
-	last := s.made[h.Node]
-	switch {
-	case is != nil && is.Version == h.Version && is.Made.Equal(h.Made):
-	case h.Made.Before(last) || is == nil && h.Made.Equal(last):
+	if h.Made.Before(s.made[h.Node]) {
 		return fault.New(fault.Conflict, "What instance %s reads was replaced, or taken away, since this was made.", h.Instance)
 	}
 	used := s.used + h.size()
@@ -183,7 +180,7 @@ func without[K comparable](m map[K][]string, key K, node string) {
 	}
 }
 
-// Remove takes away what was made for a node until then. None is no error.
+// Remove takes away what was made for a node until then, and refuses what was made before that. None is no error.
 func (s *SeedShelf) Remove(node string, made time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,4 +261,11 @@ func (s *SeedShelf) of(nodes []string) []*HeldSeed {
 		out[i] = s.seeds[n]
 	}
 	return out
+}
+
+// ByNode is the seed of a node's instance; nil: there is none.
+func (s *SeedShelf) ByNode(node string) *HeldSeed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seeds[node]
 }

@@ -80,6 +80,8 @@ func TestSeedsOfABootHost(t *testing.T) {
 	found("b=seed of b", s.ByAddress(at("192.0.2.9")))
 	s.Remove("00000000-0000-4000-8000-000000000001", t0.Add(time.Second))
 	found("", s.ByAddress(at("192.0.2.9")))
+	put(aSeed(1, "b", t0.Add(time.Second), nil), 0) // it was taken away for a while
+	s.Remove("00000000-0000-4000-8000-000000000001", t0.Add(time.Second+1))
 	put(aSeed(1, "b", t0.Add(time.Second), nil), fault.Conflict)
 	put(aSeed(1, "c", t0.Add(2*time.Second), nil), 0)
 

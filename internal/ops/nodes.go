@@ -67,8 +67,10 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 // Node finds a node by UUID or name and judges a rule on it; fault.NotFound if there is none.
 func (s *Service) Node(ctx context.Context, c Caller, ident string, rule policy.Rule) (n *metal.Node, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		n, err = c.node(tx, ident, rule)
-		return err
+		if n, err = c.node(tx, ident, rule); err != nil {
+			return err
+		}
+		return faulted(tx, n)
 	})
 	return n, err
 }

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/policy"
 	"ingot/internal/source"
 	"ingot/internal/store"
+	"ingot/internal/vendordata"
 )
 
 // Config is what ops reads from the configuration.
@@ -68,6 +69,8 @@ type Service struct {
 	config Config
 	log    *slog.Logger
 	keeper *Keeper // nil: secret values are not taken
+
+	vendordata *vendordata.Service // nil: there are no targets
 
 	hashing chan struct{} // holds one for each password that is being hashed: some hashes take 16 MiB each
 }

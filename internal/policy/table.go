@@ -196,6 +196,8 @@ var table = map[Rule]row{
 	"ingot:node:baseline":        {aNode, "", "SR SS SV OR OS", ""},
 	"ingot:node:baseline:accept": {aNode, "", "SM SV OM", ""},
 	"ingot:node:boot_roles":      {aNode, "", "SA SS SV", ""},
+	"ingot:node:metadata":        {aNode, "", "SA OA LG", ""},
+	"ingot:vendordata:test":      {aNode, "", "SM", ""},
 	"ingot:erasure:keys":         {nothing, "", "*R *S", ""},
 	"ingot:node:security":        {aNode, "", "SM SS SV OM OS", ""},
 	"ingot:node:operation":       {aNode, "", "SR SS SV OR OS", ""},

@@ -195,6 +195,12 @@ func (m *machines) PushNetBoot(context.Context, *metal.NetworkBoot) error {
 // NetBootSeen implements conductor.Pusher.
 func (m *machines) NetBootSeen(context.Context, string, string) (string, error) { return "", nil }
 
+// PushMetadata implements conductor.Pusher: these machines run no instance.
+func (m *machines) PushMetadata(context.Context, string) error { return nil }
+
+// WithdrawMetadata implements conductor.Pusher.
+func (m *machines) WithdrawMetadata(context.Context, string, time.Time) error { return nil }
+
 // Withdraw implements conductor.Pusher.
 func (m *machines) Withdraw(_ context.Context, node, boot string) error {
 	m.mu.Lock()

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ingot/internal/depot"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/peer"
+	"ingot/internal/store"
+)
+
+const (
+	// seedsInterval is how often boot hosts are compared with the database. One that was started again waits for it
+	// (depot.SeedOptions.Patience), and an instance that ended while a boot host was away is served no longer than this after.
+	seedsInterval = 5 * time.Second
+	// mostSeeds and mostSeedBytes bound one push, and what of it is in memory.
+	mostSeeds     = 200
+	mostSeedBytes = 8 << 20
+)
+
+// servesFrom are the states in which a boot host keeps an instance's seed. In others its machine may run a ramdisk, or be
+// somebody else's. It is pushed by the deployment, and later while the node is active.
+func servesFrom(s metal.State) bool {
+	return s == metal.Active || s == metal.Deploying || s == metal.DeployWait || s == metal.DeployHold
+}
+
+// pushSeeds keeps what instances read on the boot hosts that serve metadata, until ctx ends.
+func (b *bootHosts) pushSeeds(ctx context.Context, log *slog.Logger) {
+	var running sync.WaitGroup
+	for _, at := range b.all {
+		running.Go(func() {
+			tick := time.NewTicker(seedsInterval)
+			defer tick.Stop()
+			warned := ""
+			for {
+				said := ""
+				if err := b.compareSeeds(ctx, at); err != nil && ctx.Err() == nil {
+					if said = err.Error(); said != warned {
+						log.Warn("what instances read cannot be pushed to a boot host; to be tried again", "boot_host", at.Name, "error", err)
+					}
+				}
+				warned = said
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+// compareSeeds brings one boot host what it lacks, and takes away what is over. It is asked first, and the database then: what is not
+// there then is over.
+func (b *bootHosts) compareSeeds(ctx context.Context, at peer.Server) error {
+	hello, err := b.peer.Hello(ctx, at)
+	if err != nil || !hello.Metadata {
+		return err
+	}
+	has, err := b.peer.Seeds(ctx, at)
+	if err != nil {
+		return err
+	}
+	now, refs, err := b.instances(ctx)
+	if err != nil {
+		return err
+	}
+	there := map[string]string{}
+	for _, m := range has {
+		ref, known := refs[m.Node]
+		switch {
+		case !known:
+			err = b.peer.RemoveSeed(ctx, at, m.Node, now)
+		case !servesFrom(ref.State) || ref.Generation != m.Version:
+			err = b.peer.RemoveSeed(ctx, at, m.Node, m.Made)
+		default:
+			there[m.Node] = m.Version
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var lacks []string
+	for node, ref := range refs {
+		if ref.State == metal.Active && ref.Group == b.group && there[node] == "" {
+			lacks = append(lacks, node)
+		}
+	}
+	slices.Sort(lacks)
+	refused := b.bring(ctx, at, lacks)
+	if fault.KindOf(refused) == fault.Unavailable && refused != nil {
+		return refused
+	}
+	return errors.Join(b.peer.ToldSeeds(ctx, at), refused)
+}
+
+// instances are those that are served, by node.
+func (b *bootHosts) instances(ctx context.Context) (now time.Time, out map[string]store.InstanceRef, err error) {
+	out = map[string]store.InstanceRef{}
+	err = b.db.Read(ctx, func(tx *store.Tx) error {
+		if now, err = tx.Now(); err != nil {
+			return err
+		}
+		for after := int64(0); ; {
+			page, err := tx.Instances(after, 1000)
+			if err != nil || len(page) == 0 {
+				return err
+			}
+			for _, ref := range page {
+				out[ref.NodeUUID] = ref
+			}
+			after = page[len(page)-1].NodeID
+		}
+	})
+	return now, out, err
+}
+
+// bring pushes what instances of nodes read, a few at a time. One that a boot host does not take keeps no other from it.
+func (b *bootHosts) bring(ctx context.Context, at peer.Server, nodes []string) error {
+	var errs []error
+	var batch []json.RawMessage
+	size := 0
+	send := func() {
+		if len(batch) > 0 {
+			errs = append(errs, b.peer.PutSeeds(ctx, at, batch))
+		}
+		batch, size = nil, 0
+	}
+	for _, node := range nodes {
+		raw, err := b.seedOf(ctx, node)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if size+len(raw) > mostSeedBytes || len(batch) == mostSeeds {
+			send()
+		}
+		if raw != nil {
+			batch, size = append(batch, raw), size+len(raw)
+		}
+	}
+	send()
+	return errors.Join(errs...)
+}
+
+// seedOf is what is pushed of a node's instance; nil: it has none any more.
+func (b *bootHosts) seedOf(ctx context.Context, node string) (json.RawMessage, error) {
+	var p *depot.PushedSeed
+	err := b.db.Read(ctx, func(tx *store.Tx) error {
+		n, err := tx.Node(node)
+		if err != nil {
+			return err
+		}
+		i, err := tx.Instance(n)
+		if err != nil || i == nil {
+			return err
+		}
+		p = &depot.PushedSeed{Node: n.UUID, Version: i.Generation, Made: i.UpdatedAt, Instance: i.ID, Project: i.Project, Seed: []byte(i.Seed.Expose())}
+		return addressesOf(tx, n, p)
+	})
+	if fault.KindOf(err) == fault.NotFound || p == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(p)
+}
+
+// addressesOf adds from where an instance asks.
+func addressesOf(tx *store.Tx, n *metal.Node, p *depot.PushedSeed) error {
+	known, err := tx.InstanceAddresses(n.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range known {
+		p.Addresses = append(p.Addresses, a.Address)
+	}
+	ports, err := tx.PortsOf(n.ID)
+	if err != nil {
+		return err
+	}
+	for _, one := range ports {
+		p.MACs = append(p.MACs, strings.ToLower(one.Address))
+	}
+	groups, err := tx.Portgroups(store.PortgroupFilter{NodeID: n.ID}, store.Page{})
+	for _, one := range groups {
+		if one.Address != "" {
+			p.MACs = append(p.MACs, strings.ToLower(one.Address))
+		}
+	}
+	slices.Sort(p.MACs)
+	p.MACs = slices.Compact(p.MACs)
+	slices.SortFunc(p.Addresses, netip.Addr.Compare)
+	p.Addresses = slices.Compact(p.Addresses)
+	return err
+}
+
+// onSeedHosts does something with each boot host that serves metadata, with all at once. served tells whether there is one that
+// answers, and took whether it was done with one.
+func (b *bootHosts) onSeedHosts(ctx context.Context, do func(peer.Server) error) (served, took bool, err error) {
+	var mu sync.Mutex
+	var errs []error
+	var asked sync.WaitGroup
+	for _, at := range b.all {
+		asked.Go(func() {
+			hello, err := b.peer.Hello(ctx, at)
+			serves := err == nil && hello.Metadata
+			if serves {
+				err = do(at)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			served, took = served || serves, took || serves && err == nil
+		})
+	}
+	asked.Wait()
+	return served, took, errors.Join(errs...)
+}
+
+// PushMetadata puts what a node's instance reads on every boot host that serves metadata.
+func (b *bootHosts) PushMetadata(ctx context.Context, node string) error {
+	raw, err := b.seedOf(ctx, node)
+	if err != nil || raw == nil {
+		return err
+	}
+	served, took, err := b.onSeedHosts(ctx, func(at peer.Server) error { return b.peer.PutSeeds(ctx, at, []json.RawMessage{raw}) })
+	if took || !served {
+		return nil
+	}
+	return err
+}
+
+// WithdrawMetadata takes what a node's instance reads off the boot hosts, and sees that nothing that was made before comes back.
+func (b *bootHosts) WithdrawMetadata(ctx context.Context, node string, made time.Time) error {
+	_, _, err := b.onSeedHosts(ctx, func(at peer.Server) error { return b.peer.RemoveSeed(ctx, at, node, made) })
+	return err
+}
