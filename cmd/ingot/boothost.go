@@ -61,8 +61,12 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 		return err
 	}
 	defer service.Close()
+	meta, seeds, err := hostMetadata(c, leases, log)
+	if err != nil {
+		return err
+	}
 	p, err := openBootPeer(ctx, f, peer.Options{Config: peer.Defaults(), Dir: filepath.Join(f.data, "peer"), Log: log,
-		Shelf: pushed{shelf}, Boots: peerBoots{boots.NetShelf}, Leases: hostLeases{leases}, BootURL: doors.bootURL, Carried: true})
+		Shelf: pushed{shelf}, Boots: peerBoots{boots.NetShelf}, Leases: hostLeases{leases}, Seeds: seedsOf(seeds), BootURL: doors.bootURL, Carried: true})
 	if err != nil {
 		return err
 	}
@@ -73,9 +77,12 @@ func serveBootHost(ctx context.Context, f serveFlags, c config.Config, log *slog
 	g.Go(func() error { return p.Run(ctx) })
 	g.Go(func() error { return shelf.Run(ctx) })
 	g.Go(func() error { return boots.Run(ctx) })
+	if meta != nil {
+		serveMetadata(ctx, g, doors.metadata, meta, log)
+	}
 	g.Go(func() error { return (&server{log: log}).tell(ctx, func(context.Context) {}) })
 	log.Info("serving", "name", p.Identity().Name, "roles", roles{roleBoot}.names(), "data", f.data, "boot", doors.bootURL, "peer", doors.peerURL,
-		"certificate_until", p.Identity().Until)
+		"metadata", c.Metadata.Listen, "certificate_until", p.Identity().Until)
 	if err := g.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}

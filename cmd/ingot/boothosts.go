@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -134,8 +135,11 @@ func (b *bootHosts) Push(ctx context.Context, node, boot string, config agentapi
 // carryInterval is how often boot hosts are brought what they fetch from nobody.
 const carryInterval = 30 * time.Second
 
-// run brings the boot hosts the deny list and their renewals until ctx ends.
+// run brings the boot hosts the deny list and their renewals, and what instances read, until ctx ends.
 func (b *bootHosts) run(ctx context.Context, log *slog.Logger) error {
+	var seeds sync.WaitGroup
+	seeds.Go(func() { b.pushSeeds(ctx, log) })
+	defer seeds.Wait()
 	tick := time.NewTicker(carryInterval)
 	defer tick.Stop()
 	warned := ""

@@ -70,6 +70,7 @@ var secretHolders = map[string]string{
 	"internal/client.Options.Token":            "Keystone token",
 	"internal/client.Provision.RescuePassword": "rescue password",
 	"internal/client.Provision.Secrets":        "deploy step's argument",
+	"internal/depot.HeldSeed.Seed":             "elsewhere: TestBootHostServesMetadata",
 	"internal/depot.Options.Key":               "key for boot addresses",
 	"internal/driver/redfish.access.password":  "BMC password; wrong BMC password",
 	"internal/metal.NetworkBoot.Config":        "agent token of boot 1",

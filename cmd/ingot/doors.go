@@ -34,7 +34,7 @@ func openDoors(f serveFlags, c config.Config, r roles) (*doors, error) {
 		open(r.has(roleConductor) || r.has(roleBoot), "--boot-listen", f.bootListen, &d.boot),
 		open(f.peerListen != "", "--peer-listen", f.peerListen, &d.peer),
 		open(f.metricsListen != "", "--metrics-listen", f.metricsListen, &d.metrics))
-	if err == nil && r.has(roleMetadata) {
+	if err == nil && (r.has(roleMetadata) || r.has(roleBoot)) {
 		err = d.openMetadata(c.Metadata.Listen)
 	}
 	if err == nil {

@@ -27,10 +27,10 @@ const (
 	mostSeedBytes = 8 << 20
 )
 
-// servesFrom are the states in which a boot host keeps an instance's seed. In others its machine may run a ramdisk, or be
-// somebody else's. It is pushed by the deployment, and later while the node is active.
-func servesFrom(s metal.State) bool {
-	return s == metal.Active || s == metal.Deploying || s == metal.DeployWait || s == metal.DeployHold
+// kept tells whether a boot host keeps what an instance reads: while its machine runs it, and while it is deployed, which pushes it
+// just before the machine starts. Otherwise the machine may run a ramdisk, or be somebody else's.
+func kept(r store.InstanceRef) bool {
+	return r.Runs || r.State == metal.Deploying || r.State == metal.DeployWait || r.State == metal.DeployHold
 }
 
 // pushSeeds keeps what instances read on the boot hosts that serve metadata, until ctx ends.
@@ -81,7 +81,7 @@ func (b *bootHosts) compareSeeds(ctx context.Context, at peer.Server) error {
 		switch {
 		case !known:
 			err = b.peer.RemoveSeed(ctx, at, m.Node, now)
-		case !servesFrom(ref.State) || ref.Generation != m.Version:
+		case !kept(ref) || ref.Generation != m.Version:
 			err = b.peer.RemoveSeed(ctx, at, m.Node, m.Made)
 		default:
 			there[m.Node] = m.Version
@@ -92,7 +92,7 @@ func (b *bootHosts) compareSeeds(ctx context.Context, at peer.Server) error {
 	}
 	var lacks []string
 	for node, ref := range refs {
-		if ref.State == metal.Active && ref.Group == b.group && there[node] == "" {
+		if ref.Runs && ref.Group == b.group && there[node] == "" {
 			lacks = append(lacks, node)
 		}
 	}
