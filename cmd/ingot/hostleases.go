@@ -22,6 +22,18 @@ func (l hostLeases) Addresses(_ context.Context, mac string) ([]netip.Addr, erro
 	return l.LeaseFile.Addresses(mac, time.Now()), nil
 }
 
+// Holder is the MAC that has leased an address.
+func (l hostLeases) Holder(ctx context.Context, a netip.Addr) (string, error) {
+	if l.LeaseFile == nil {
+		return "", nil
+	}
+	lease, err := l.LeaseFile.Holder(ctx, a, time.Now())
+	if err != nil || lease == nil || lease.Declined {
+		return "", err
+	}
+	return lease.MAC, nil
+}
+
 // everyLease is the leases in the database and those of the boot hosts. It is what a conductor with boot hosts asks.
 type everyLease struct {
 	own   storeLeases

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"ingot/internal/metal"
 	"ingot/internal/netboot"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
@@ -62,6 +65,33 @@ func TestLeasesOfBootHosts(t *testing.T) {
 	if got, err := every.Addresses(ctx, mac); err != nil || fmt.Sprint(got) != "[198.51.100.7 192.0.2.7]" {
 		t.Errorf("%v, %v", got, err)
 	}
+	n := &metal.Node{UUID: "10000000-0000-4000-8000-000000000001", Driver: "fake", ProvisionState: metal.Active}
+	if err := db.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateNode(n); err != nil {
+			return err
+		}
+		if err := tx.CreatePort(&metal.Port{UUID: "10000000-0000-4000-9000-000000000001", NodeUUID: n.UUID, Address: mac}); err != nil {
+			return err
+		}
+		return tx.SaveInstance(n, &store.Instance{ID: n.UUID, Deploy: "d"})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	holders := bootHostLeases{one, every.hosts.all, db, slog.New(slog.DiscardHandler)}
+	whose := func(address, want string, fails bool) {
+		t.Helper()
+		got, err := holders.NodesAt(ctx, netip.MustParseAddr(address))
+		if (err != nil) != fails || strings.Join(got, " ") != want {
+			t.Errorf("%s is %q, %v, want %q", address, got, err, want)
+		}
+	}
+	whose("192.0.2.7", n.UUID, false)
+	whose("192.0.2.8", "", false)
+	declined := netboot.Lease{Network: "n", Address: netip.MustParseAddr("192.0.2.9"), MAC: mac, Until: now.Add(time.Hour), Declined: true}
+	if err := file.Hold(ctx, declined, now); err != nil {
+		t.Fatal(err)
+	}
+	whose("192.0.2.9", "", false)
 	nobody, err := free()
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +100,9 @@ func TestLeasesOfBootHosts(t *testing.T) {
 	if got, err := every.Addresses(ctx, mac); err == nil || fmt.Sprint(got) != "[198.51.100.7 192.0.2.7]" {
 		t.Errorf("with one that is away: %v, %v", got, err)
 	}
+	holders.all = every.hosts.all
+	whose("192.0.2.7", n.UUID, false) // another knows
+	whose("192.0.2.8", "", true)
 }
 
 var ofAuthority = secret.New("the key of a test's authority")

@@ -2,13 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 
+	"ingot/internal/cli"
 	"ingot/internal/driver/neutron"
 	"ingot/internal/fault"
 	"ingot/internal/metadata"
 	"ingot/internal/metal"
+	"ingot/internal/peer"
 	"ingot/internal/store"
 )
 
@@ -23,7 +28,59 @@ func (s *server) metadataSources() ([]metadata.Addresses, error) {
 		s.onClose(d.Close)
 		out = append(out, fixedIPs{d, s.db})
 	}
+	if s.c.Metadata.BootHostLeases && !s.c.Metadata.ServiceMetadataProxy {
+		all, err := parseBootHosts(s.c.Deploy.BootHosts)
+		if err != nil {
+			return nil, err
+		}
+		if s.peer == nil || len(all) == 0 || !s.peer.Identity().Is(peer.Metadata) && !s.peer.Identity().Is(peer.Conductor) {
+			return nil, cli.Hint(errors.New("[metadata] boot_host_leases needs [deploy] boot_hosts, and a certificate with the role metadata or conductor"),
+				"on the issuing server: ingot peer invite NAME --roles metadata")
+		}
+		out = append(out, bootHostLeases{s.peer, all, s.db, s.log})
+	}
 	return out, nil
+}
+
+// bootHostLeases are those that boot hosts gave out.
+type bootHostLeases struct {
+	peer *peer.Peer
+	all  []peer.Server
+	db   *store.DB
+	log  *slog.Logger
+}
+
+// NodesAt are the nodes of the NICs that have leased an address. One boot host that does not answer is left out if another knows.
+func (b bootHostLeases) NodesAt(ctx context.Context, a netip.Addr) ([]string, error) {
+	macs, errs := make([]string, len(b.all)), make([]error, len(b.all))
+	var asked sync.WaitGroup
+	for i, at := range b.all {
+		asked.Go(func() { macs[i], errs[i] = b.peer.LeaseHolder(ctx, at, a) })
+	}
+	asked.Wait()
+	var out []string
+	err := b.db.Read(ctx, func(tx *store.Tx) error {
+		for _, mac := range macs {
+			if mac == "" {
+				continue
+			}
+			found, err := tx.InstancesByMAC(mac)
+			if err != nil {
+				return err
+			}
+			for _, r := range found {
+				out = append(out, r.NodeUUID)
+			}
+		}
+		return nil
+	})
+	if failed := errors.Join(errs...); failed != nil && err == nil {
+		b.log.Debug("a boot host does not say whose an address is", "error", failed)
+		if len(out) == 0 {
+			err = failed
+		}
+	}
+	return out, err
 }
 
 // fixedIPs are those of Neutron's ports. The database has them as they were when a machine came to its user's networks.

@@ -171,7 +171,7 @@ authority's certificate, so the new server trusts nobody else. Run it on the iss
 			return err
 		},
 	}
-	c.Flags().StringVar(&given, "roles", "", "roles of the new server: api, conductor, agent-api, divided by commas, or boot alone")
+	c.Flags().StringVar(&given, "roles", "", "roles of the new server: api, conductor, agent-api, metadata, divided by commas, or boot alone")
 	c.Flags().StringVar(&url, "url", "", "URL of the issuing server's --peer-listen; without it the new server must be told with --join")
 	if err := c.MarkFlagRequired("roles"); err != nil {
 		panic(err) // a flag that was made a line above

@@ -19,6 +19,9 @@ type Config struct {
 	// alone: the last hop in it that is none of them is who asks. With service_metadata_proxy nobody else may sign requests; empty
 	// lets anybody try.
 	TrustedProxies []string `key:"trusted_proxies"`
+	// BootHostLeases has boot hosts asked whose an address is that nobody else knows, where they give addresses to instances. Whoever
+	// takes over a boot host can then read what any instance reads.
+	BootHostLeases bool `key:"boot_host_leases"`
 	// RateLimit is how many requests one instance may send in a second; more are answered with 429. 0 is without limit.
 	RateLimit int `key:"rate_limit" min:"0" max:"1000000"`
 	// RateLimitBurst is how many requests an instance that was silent may send at once.

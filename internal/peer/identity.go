@@ -20,11 +20,12 @@ const (
 	Conductor Role = "conductor"
 	AgentAPI  Role = "agent-api"
 	Boot      Role = "boot"
+	Metadata  Role = "metadata"
 	Issuer    Role = "issuer"
 )
 
 // Roles are those that an invitation may give.
-var Roles = []Role{API, Conductor, AgentAPI, Boot}
+var Roles = []Role{API, Conductor, AgentAPI, Boot, Metadata}
 
 // joining marks the certificate of an invitation: ingot://NAME/join/ROLE. It has no role, only the promise of one.
 const joining = "join"

@@ -15,6 +15,8 @@ import (
 type Leases interface {
 	// Addresses are those that a MAC, in lower case, has leased, the newest first; none is no error.
 	Addresses(ctx context.Context, mac string) ([]netip.Addr, error)
+	// Holder is the MAC, in lower case, that has leased an address; "" for none.
+	Holder(ctx context.Context, a netip.Addr) (mac string, err error)
 }
 
 const (
@@ -35,6 +37,30 @@ func (c *call) leases() (any, error) {
 		found = []netip.Addr{}
 	}
 	return found[:min(len(found), maxLeases)], err
+}
+
+// leaseHolder answers which MAC has an address.
+func (c *call) leaseHolder() (any, error) {
+	a, err := netip.ParseAddr(c.r.PathValue("address"))
+	if err != nil || a.Zone() != "" {
+		return nil, fault.New(fault.Invalid, "This is not an address.")
+	}
+	return c.o.Leases.Holder(c.r.Context(), a.Unmap())
+}
+
+// LeaseHolder asks a boot host which MAC, in lower case, has leased an address there; "" for none.
+func (p *Peer) LeaseHolder(ctx context.Context, at Server, a netip.Addr) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseLimit)
+	defer cancel()
+	var mac string
+	if err := p.ask(ctx, at, http.MethodGet, "/v1/lease-holders/"+a.Unmap().WithZone("").String(), nil, &mac); err != nil || mac == "" {
+		return "", err
+	}
+	hw, err := net.ParseMAC(mac)
+	if err != nil || len(hw) != 6 {
+		return "", fault.Wrap(fault.Unavailable, err, "Server %s gave an answer that cannot be read.", at.Name)
+	}
+	return hw.String(), nil
 }
 
 // Leases asks a boot host which addresses a MAC, in lower case, has leased there, the newest first.

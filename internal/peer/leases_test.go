@@ -17,6 +17,43 @@ type leased map[string][]netip.Addr
 
 func (l leased) Addresses(_ context.Context, mac string) ([]netip.Addr, error) { return l[mac], nil }
 
+func (l leased) Holder(_ context.Context, a netip.Addr) (string, error) {
+	for mac, all := range l {
+		if slices.Contains(all, a) {
+			return mac, nil
+		}
+	}
+	return "", nil
+}
+
+// TestWhoeverServesMetadataAsksForHolders: a conductor and a metadata service are told who has an address; nobody else is, and what
+// a boot host says that was taken over must be a MAC at least.
+func TestWhoeverServesMetadataAsksForHolders(t *testing.T) {
+	cl := newCluster(t)
+	v4, v6 := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")
+	host := cl.joined("boot1", Boot)
+	host.o.Leases = leased{"52:54:00:00:00:0a": {v4, v6}, "no MAC": {netip.MustParseAddr("192.0.2.8")}, "52:54:00:00:00:0a:00:01": {netip.MustParseAddr("192.0.2.9")}}
+	at := Server{"boot1", cl.serve(host)}
+	for _, who := range []*Peer{cl.joined("two", Conductor), cl.joined("three", Metadata)} {
+		for a, want := range map[string]string{"192.0.2.7": "52:54:00:00:00:0a", "::ffff:192.0.2.7": "52:54:00:00:00:0a", "2001:db8::7": "52:54:00:00:00:0a", "192.0.2.1": ""} {
+			if got, err := who.LeaseHolder(t.Context(), at, netip.MustParseAddr(a)); err != nil || got != want {
+				t.Errorf("%s: %q, %v", a, got, err)
+			}
+		}
+		for _, bad := range []string{"192.0.2.8", "192.0.2.9"} {
+			if got, err := who.LeaseHolder(t.Context(), at, netip.MustParseAddr(bad)); fault.KindOf(err) != fault.Unavailable {
+				t.Errorf("%s: %q, %v", bad, got, err)
+			}
+		}
+	}
+	if _, err := cl.joined("four", API, AgentAPI).LeaseHolder(t.Context(), at, v4); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("an API asks: %v", err)
+	}
+	if _, err := cl.joined("five", Metadata).Leases(t.Context(), at, "52:54:00:00:00:0a"); fault.KindOf(err) != fault.Forbidden {
+		t.Errorf("a metadata service asks what is a conductor's: %v", err)
+	}
+}
+
 // TestConductorsAskForLeases: a conductor is told where a machine is; nobody else is.
 func TestConductorsAskForLeases(t *testing.T) {
 	cl := newCluster(t)

@@ -31,9 +31,10 @@ type route struct {
 	do      func(*call) (any, error)
 }
 
-func anyone(id Identity) bool  { return !id.Joins }
-func joiner(id Identity) bool  { return id.Joins }
-func conducts(i Identity) bool { return i.Is(Conductor) }
+func anyone(id Identity) bool    { return !id.Joins }
+func joiner(id Identity) bool    { return id.Joins }
+func conducts(i Identity) bool   { return i.Is(Conductor) }
+func identifies(i Identity) bool { return i.Is(Conductor) || i.Is(Metadata) }
 
 // routes is everything that is served to other servers.
 func (p *Peer) routes() []route {
@@ -55,7 +56,7 @@ func (p *Peer) routes() []route {
 			route{"DELETE /v1/boots/{holder}/{generation}", conducts, (*call).removeBoot})
 	}
 	if p.o.Leases != nil {
-		all = append(all, route{"GET /v1/leases/{mac}", conducts, (*call).leases})
+		all = append(all, route{"GET /v1/leases/{mac}", conducts, (*call).leases}, route{"GET /v1/lease-holders/{address}", identifies, (*call).leaseHolder})
 	}
 	if p.o.Seeds != nil {
 		all = append(all, route{"PUT /v1/seeds", conducts, (*call).putSeeds}, route{"GET /v1/seeds", conducts, (*call).listSeeds},
