@@ -31,6 +31,7 @@ packages=(
 	python3-ironicclient  # the baremetal command: a client that is not ours; brings openstack with it
 	python3-glance        # the image service that images by id are tested with; a library, no daemon
 	python3-keystone      # the identity service that tests log in with; a library and two programs, no daemon
+	python3-keystonemiddleware # what checks tokens in front of OpenStack's services, here of a vendordata target; a library
 	python3-neutron       # the network service that the network interfaces flat and neutron are tested with; a library, no daemon
 	qemu-system-x86       # machines
 	qemu-utils            # qemu-img, to compare with

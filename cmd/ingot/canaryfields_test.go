@@ -92,6 +92,7 @@ var secretHolders = map[string]string{
 	"internal/source.Options.Password":         "credentials in the image's URL",
 	"internal/store.Agent.AgentKey":            "elsewhere: TestPolledMachines of lab/e2e",
 	"internal/store.Agent.Token":               "agent token of boot 1",
+	"internal/vendordata.signingKey.secret":    "elsewhere: TestSignedRequests of lab/vendordata",
 	"internal/store.Instance.Answers":          "elsewhere: TestInstancesAreSealed of internal/store",
 	"internal/store.Instance.Request":          "user data",
 	"internal/store.Instance.Seed":             "user data",

@@ -53,7 +53,9 @@ type Config struct {
 	Registries    origin.Registries    `section:"oci"`
 	Glance        origin.GlanceConfig  `section:"glance"`
 
-	Vendordata vendordata.Config `section:"api"`
+	Vendordata      vendordata.Config      `section:"api"`
+	VendordataProof vendordata.ProofConfig `section:"api"`
+	VendordataAuth  vendordata.AuthConfig  `section:"vendordata_dynamic_auth"`
 
 	Fake    Fake    `section:"fake"`
 	Metrics Metrics `section:"metrics"`
@@ -268,7 +270,7 @@ func Defaults() Config {
 		Keystone:   identity.DefaultKeystone(),
 		VSwitch:    vswitch.Defaults(),
 		Neutron:    neutron.Defaults(),
-		Vendordata: vendordata.Defaults(),
+		Vendordata: vendordata.Defaults(), VendordataAuth: vendordata.AuthDefaults(),
 		Conductor: Conductor{AutomatedClean: true, FirmwareDrift: "event", DeployCallbackTimeout: 30 * time.Minute, CleanCallbackTimeout: 30 * time.Minute, ServiceCallbackTimeout: 30 * time.Minute, RescueCallbackTimeout: 30 * time.Minute,
 			CleanStepTimeout: 24 * time.Hour, DeployStepTimeout: 4 * time.Hour, ServiceStepTimeout: 4 * time.Hour, AbandonedOperationTimeout: time.Hour,
 			PowerStateChangeTimeout: time.Minute, RescuePasswordHashAlgorithm: "sha512"},

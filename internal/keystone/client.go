@@ -23,6 +23,8 @@ const (
 	renewAhead = 5 * time.Minute
 	// renewAgain is the pause after a renewal ahead of time that failed.
 	renewAgain = 30 * time.Second
+	// renewPause is how often a token is replaced because somebody refused it.
+	renewPause = 5 * time.Second
 )
 
 // Options are how a section's user speaks to Keystone and to its service.
@@ -52,6 +54,7 @@ type Client struct {
 	flights singleflight.Group
 	now     atomic.Pointer[gophercloud.ProviderClient] // nil: not logged in yet
 	renew   atomic.Int64                               // nanoseconds since 1970: when the token is renewed; 0: nobody knows
+	forced  atomic.Int64                               // nanoseconds since 1970: the last Renew
 	service atomic.Pointer[gophercloud.ServiceClient]  // nil: not looked for yet
 }
 
@@ -103,7 +106,8 @@ func (c *Client) Token(ctx context.Context) (string, error) {
 	return p.Token(), nil
 }
 
-// Renew gets another token in place of one that was refused. Nothing happens if that is done already.
+// Renew gets another token in place of one that was refused. Nothing happens if that is done already. It fails at once within a few
+// seconds of the last time: who refuses a new token refuses the next one, too.
 func (c *Client) Renew(ctx context.Context, refused string) error {
 	if c.login.None() {
 		return fault.New(fault.Unavailable, "This server does not log in: [%s] auth_type is none.", c.o.Section)
@@ -116,6 +120,11 @@ func (c *Client) Renew(ctx context.Context, refused string) error {
 		if p.Token() != refused {
 			return nil
 		}
+		now := c.clock()
+		if now.Sub(time.Unix(0, c.forced.Load())) < renewPause {
+			return fault.New(fault.Unavailable, "A new token of this server's was refused, too: see the roles of its user in [%s].", c.o.Section)
+		}
+		c.forced.Store(now.UnixNano())
 		return p.Reauthenticate(ctx, refused)
 	})
 	return err
@@ -152,6 +161,9 @@ func (c *Client) logIn(ctx context.Context) error {
 	began := c.clock()
 	if err := openstack.AuthenticateV3(ctx, p, c.login.options(), gophercloud.EndpointOpts{}); err != nil {
 		return c.refused(err)
+	}
+	if p.Token() == "" {
+		return c.refused(errors.New("keystone's answer has no token"))
 	}
 	c.note(p, began)
 	again := p.ReauthFunc

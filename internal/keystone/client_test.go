@@ -214,6 +214,12 @@ func refusedToken(t *testing.T, c *cloud) {
 	if n := c.logins.Load() - before; n != 1 {
 		t.Errorf("%d log-ins for one refused token", n)
 	}
+	if err := k.Renew(t.Context(), token(t, k)); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("a new token that is refused at once: %v", err)
+	}
+	if n := c.logins.Load() - before; n != 1 {
+		t.Errorf("%d log-ins where every token is refused", n)
+	}
 	// The library's own requests do the same by themselves.
 	p, err := k.Provider(t.Context())
 	if err != nil {
@@ -243,6 +249,10 @@ func wrong(t *testing.T, c *cloud) {
 			b := new(bytes.Buffer)
 			_, _ = b.ReadFrom(r.Body)
 			_, _ = w.Write(b.Bytes())
+		},
+		"no token": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusCreated)
+			_, _ = w.Write([]byte(`{"token":{"catalog":[]}}`))
 		},
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, c.front.URL+r.URL.Path, http.StatusTemporaryRedirect)

@@ -73,11 +73,11 @@ type reply struct {
 func (c *caller) ask(ctx context.Context, t target, body []byte, conditions http.Header) (reply, *failure) {
 	at, renewed := t.url, false
 	for hops := 0; ; {
-		r, wrong := c.once(ctx, at, body, conditions)
+		r, req, wrong := c.once(ctx, at, body, conditions)
 		switch {
 		case wrong != nil:
 			return r, wrong
-		case r.status == http.StatusUnauthorized && !renewed && c.signer != nil && c.signer.Renew(ctx):
+		case r.status == http.StatusUnauthorized && !renewed && c.signer != nil && c.signer.Renew(ctx, req):
 			renewed = true
 		case redirects(r.status) && r.head.Get("Location") != "":
 			if hops++; hops > maxRedirects {
@@ -114,13 +114,13 @@ func follow(from *url.URL, location string) (*url.URL, *failure) {
 	return to, nil
 }
 
-// once sends one request and reads the whole reply.
-func (c *caller) once(ctx context.Context, at *url.URL, body []byte, conditions http.Header) (reply, *failure) {
+// once sends one request and reads the whole reply. It gives the request, too, as it was signed.
+func (c *caller) once(ctx context.Context, at *url.URL, body []byte, conditions http.Header) (reply, *http.Request, *failure) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.String(), bytes.NewReader(body))
 	if err != nil {
-		return reply{}, failed(Redirected, "has a URL that cannot be asked")
+		return reply{}, nil, failed(Redirected, "has a URL that cannot be asked")
 	}
 	for name, values := range conditions {
 		req.Header[name] = values
@@ -134,12 +134,12 @@ func (c *caller) once(ctx context.Context, at *url.URL, body []byte, conditions 
 			if !ok {
 				said = "See the log."
 			}
-			return reply{}, failed(Unsigned, "was not asked, since this server cannot show who it is: %s", said)
+			return reply{}, req, failed(Unsigned, "was not asked, since this server cannot show who it is: %s", said)
 		}
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return reply{}, c.explain(ctx, err)
+		return reply{}, req, c.explain(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	r := reply{status: resp.StatusCode, head: resp.Header}
@@ -147,12 +147,12 @@ func (c *caller) once(ctx context.Context, at *url.URL, body []byte, conditions 
 		err = ctx.Err() // our end of the connection may have made the target end its answer early, and well formed
 	}
 	if err != nil {
-		return r, c.explain(ctx, err)
+		return r, req, c.explain(ctx, err)
 	}
 	if len(r.body) > c.max {
-		return reply{status: r.status}, failed(TooLarge, "gave an answer larger than %d KiB ([api] vendordata_dynamic_max_size)", c.max>>10)
+		return reply{status: r.status}, req, failed(TooLarge, "gave an answer larger than %d KiB ([api] vendordata_dynamic_max_size)", c.max>>10)
 	}
-	return r, nil
+	return r, req, nil
 }
 
 // read takes a body to its end or to one byte more than it may have. cancel ends the request when no byte came for too long.

@@ -27,7 +27,7 @@ func (k *keys) Sign(_ context.Context, r *http.Request, _ []byte) error {
 	return nil
 }
 
-func (k *keys) Renew(context.Context) bool {
+func (k *keys) Renew(context.Context, *http.Request) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.renewed++

@@ -22,8 +22,8 @@ type Signer interface {
 	// Sign adds to a request what shows it, such as a token. body is what the request sends. It is the last before the
 	// request is sent, and is asked anew for every one. Its error fails the target; a fault's sentence is shown.
 	Sign(ctx context.Context, r *http.Request, body []byte) error
-	// Renew is told that a target answered 401. True: signing again gives something else, and the request is worth sending once more.
-	Renew(ctx context.Context) bool
+	// Renew is told that a target answered 401 to a request. True: signing again gives something else, and it is worth sending once more.
+	Renew(ctx context.Context, refused *http.Request) bool
 }
 
 // Options are what a Service is given by others.
