@@ -295,3 +295,19 @@ func TestOtherKinds(t *testing.T) {
 		}
 	}
 }
+
+// What the URL of a vendordata target keeps secret is not shown, and is in force.
+func TestTargetsAreShownMasked(t *testing.T) {
+	l, err := Load("", []string{"INGOT_API__VENDORDATA_DYNAMIC_TARGETS=a@https://user:canary@v.example.org/x?token=canary, b@http://192.0.2.1/, broken:canary"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := l.Config.Vendordata.VendordataDynamicTargets; len(got) != 3 || got[0] != "a@https://user:canary@v.example.org/x?token=canary" {
+		t.Errorf("in force: %d", len(got))
+	}
+	for _, s := range l.Settings() {
+		if s.Option == "vendordata_dynamic_targets" && s.Value != "a@https://******@v.example.org/x?******,b@http://192.0.2.1/,******" || strings.Contains(s.Value, "canary") {
+			t.Errorf("shown: %s", s.Value)
+		}
+	}
+}

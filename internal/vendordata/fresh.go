@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"ingot/internal/fault"
 )
 
 // Fresh gives what the targets say of an instance now: of those sealed with it (start) and those in memory the newer, as
@@ -123,7 +125,8 @@ type flight struct {
 	err      error
 }
 
-var errClosed = errors.New("this server is ending")
+// errClosed is what those get who still wait when the server ends.
+var errClosed = fault.New(fault.Unavailable, "This server is ending: ask another, or again later.")
 
 // join waits for the flight of a key, and begins it where there is none. ctx ends the waiting only.
 func (f *flights) join(ctx context.Context, key, instance string, run func(context.Context, func(func())) ([]answer, error)) ([]answer, error) {
@@ -145,6 +148,9 @@ func (f *flights) join(ctx context.Context, key, instance string, run func(conte
 	f.mu.Unlock()
 	select {
 	case <-one.done:
+		if errors.Is(one.err, context.Canceled) { // a flight has no other reason to be: nobody's target failed
+			return nil, errClosed
+		}
 		return one.answers, one.err
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -21,6 +21,7 @@ type static struct {
 	mu       sync.Mutex // guards what follows
 	document json.RawMessage
 	seen     stamp
+	bad      bool // what was seen is not what is served
 	troubled bool // the file cannot be read now, and that was logged
 }
 
@@ -65,7 +66,7 @@ func (s *static) read() error {
 	if err != nil {
 		return err
 	}
-	s.seen = stamp{info.Size(), info.ModTime(), info}
+	s.seen, s.bad = stamp{info.Size(), info.ModTime(), info}, true
 	if len(text) > s.max {
 		return fmt.Errorf("%s is larger than %d KiB ([api] vendordata_dynamic_max_size)", s.path, s.max>>10)
 	}
@@ -73,7 +74,7 @@ func (s *static) read() error {
 	if err != nil {
 		return fmt.Errorf("%s %w", s.path, err)
 	}
-	s.document = document
+	s.document, s.bad = document, false
 	return nil
 }
 
@@ -86,6 +87,7 @@ func (s *static) get() json.RawMessage {
 	defer s.mu.Unlock()
 	info, err := os.Stat(s.path)
 	if err == nil && s.seen.same(info) {
+		s.troubled = s.bad
 		return s.document
 	}
 	if err == nil {
