@@ -23,6 +23,7 @@ func lifeConfig(cc *conductor.Config, c config.Config) (err error) {
 	}
 	cc.ValidateImages = c.ImageRules.ConductorAlwaysValidatesImages
 	cc.Slots = slotLimits(c.Slots)
+	cc.ForceConfigDrive, cc.DriveFormat = c.Deploy.ForceConfigDrive, c.Deploy.ConfigDriveFormat
 	cc.Memory = conductor.MemoryConfig{Required: int64(c.Memory.MinimumRequiredMemory) << 20, Wait: c.Memory.MinimumMemoryWaitTime,
 		Retries: c.Memory.MinimumMemoryWaitRetries, WarnOnly: c.Memory.MinimumMemoryWarningOnly}
 	cc.RefuseSharedRescue = c.Conductor.RefuseSharedRescuingNetwork

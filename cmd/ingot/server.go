@@ -278,6 +278,7 @@ func (s *server) buildConductor(ctx context.Context) error {
 	}
 	s.worker.BringImages(s.images)
 	s.worker.FindImages(s.origins)
+	s.worker.UseVendordata(s.vendordata)
 	return s.worker.Register(ctx) // before the first request, which may need its hardware
 }
 

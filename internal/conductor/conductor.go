@@ -19,6 +19,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/origin"
 	"ingot/internal/store"
+	"ingot/internal/vendordata"
 )
 
 // Config is what the conductor reads from the configuration.
@@ -128,6 +129,10 @@ type Config struct {
 	// PollWorkers is how many agents may be asked at a time, PollSlowWorkers how many more that work or do not answer.
 	// Defaults 256 and 10000.
 	PollWorkers, PollSlowWorkers int
+	// ForceConfigDrive gives every instance a config drive whose node does not say that it wants none. Default false.
+	ForceConfigDrive bool
+	// DriveFormat is seed.FormatISO (the default) or seed.FormatVFAT.
+	DriveFormat string
 	// SignedIPXE says that the operator's iPXE is signed by a key that machines trust.
 	SignedIPXE bool
 }
@@ -170,13 +175,15 @@ type Conductor struct {
 	pusher   Pusher           // nil: machines fetch their boot ISOs from the depot
 	leases   Leases           // nil: no DHCP server of ours is known
 	secrets  Secrets          // nil: this server keeps none
-	log      *slog.Logger
-	lanes    lanes
-	memory   spareMemory
-	process  string                   // this one among all of its name, those before it too
-	crash    func(where string) error // tests kill the runner here; nil otherwise
-	watch    Watcher
-	tamper   func([]step) // tests break steps here; nil otherwise
+
+	vendordata *vendordata.Service // nil: there are no targets
+	log        *slog.Logger
+	lanes      lanes
+	memory     spareMemory
+	process    string                   // this one among all of its name, those before it too
+	crash      func(where string) error // tests kill the runner here; nil otherwise
+	watch      Watcher
+	tamper     func([]step) // tests break steps here; nil otherwise
 }
 
 // New makes a conductor for the hardware types given by driver name.

@@ -6,15 +6,12 @@ import (
 	"errors"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/image"
 	"ingot/internal/metal"
-	"ingot/internal/seed"
-	"ingot/internal/store"
 )
 
 // deployPlan is the order of work behind "active". Its middle is composed: the core steps, with those of the caller,
@@ -27,6 +24,7 @@ var deployPlan = plan{
 		{name: "check boot settings", class: repeatable, run: (*runner).checkFirmware, limit: 5 * time.Minute},
 		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
 		{name: "bring image", class: repeatable, run: (*runner).bringImage, undo: (*runner).dropImageUndo, limitOf: writeLimit, skip: noBring},
+		{name: "prepare metadata", class: repeatable, run: (*runner).prepareMetadata, limitOf: metadataLimit},
 		{name: "build config drive", class: repeatable, run: (*runner).configDrive, limitOf: driveLimit, skip: noRamdisk},
 		{flow: true},
 		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
@@ -103,36 +101,32 @@ func bootMode(op *Op) string {
 
 var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/=\s]*$`)
 
-// buildConfigDrive renders what the instance reads at first boot, once. Without network_data of its own it
-// gets the node's.
+// buildConfigDrive makes the drive of what was kept for the instance, where it is to have one: a ready one is there already.
 func (r *runner) buildConfigDrive(ctx context.Context, op *Op) (Outcome, error) {
-	var given any
-	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
-		given, err = tx.ConfigDrive(op.Node)
-		return err
-	})
+	want, err := r.wantsDrive(op)
+	if err != nil || !want || op.Rec.ConfigDrive != "" {
+		return done, err
+	}
+	s, err := r.instanceSeed(ctx, op)
 	if err != nil {
 		return Outcome{}, err
 	}
-	switch d := given.(type) {
-	case string:
-		if !strings.Contains(d, "://") && !base64Text.MatchString(d) {
-			return Outcome{}, fault.New(fault.Invalid, "the config drive is neither a URL nor base64")
-		}
-		if op.Rec.PollOnly && strings.Contains(d, "://") {
-			return r.fetchDrive(ctx, op, d)
-		}
-		op.Rec.ConfigDrive = d
-	case map[string]any:
-		s, err := seed.FromObject(d, seed.Input{UUID: op.Node.UUID, Name: op.Node.Name, NetworkData: op.Node.NetworkData})
-		if err != nil {
-			return Outcome{}, err
-		}
-		if op.Rec.ConfigDrive, err = s.Drive(); err != nil {
-			return Outcome{}, err
-		}
+	if s == nil {
+		return Outcome{}, fault.New(fault.NotSupported, "a defect of this server: nothing was kept of the instance")
 	}
-	return done, nil
+	op.Rec.ConfigDrive, err = s.DriveAs(r.c.config.DriveFormat)
+	return done, err
+}
+
+// wantsDrive tells whether the instance gets a config drive: where one was given, unless the node or the operator says otherwise.
+func (r *runner) wantsDrive(op *Op) (bool, error) {
+	info := op.Node.InstanceInfo.Expose()
+	want, err := metal.WantsDrive(info)
+	if err != nil || want != nil {
+		return want != nil && *want, err
+	}
+	given := info["configdrive"]
+	return r.c.config.ForceConfigDrive || given != nil && given != "", nil
 }
 
 // getDeploySteps asks what the agent can do, and composes for good. What was already run stays as it is: the steps

@@ -32,7 +32,7 @@ func (r *runner) configDrive(ctx context.Context, op *Op) (Outcome, error) {
 	return r.withMemory(op, "building the config drive", driveCopies*size, func() (Outcome, error) { return r.buildConfigDrive(ctx, op) })
 }
 
-// fetchDrive gets a config drive that is at a URL, for a machine that must not.
+// fetchDrive gets a config drive that is at a URL, once: what the machine is given and what is served are of one answer.
 func (r *runner) fetchDrive(ctx context.Context, op *Op, at string) (Outcome, error) {
 	body, err := source.Open(ctx, []string{at}, r.c.origins.Rules())
 	if err != nil {
@@ -44,13 +44,16 @@ func (r *runner) fetchDrive(ctx context.Context, op *Op, at string) (Outcome, er
 		size = agentapi.MaxConfigDrive
 	}
 	return r.withMemory(op, "fetching the config drive", driveCopies*size, func() (Outcome, error) {
-		op.Rec.ConfigDrive, err = readDrive(body)
-		return done, err
+		text, err := driveText(body)
+		if err != nil {
+			return Outcome{}, err
+		}
+		return r.prepareInstance(ctx, op, text)
 	})
 }
 
-// readDrive gives a config drive as base64, which it is already, or as a file system.
-func readDrive(body *source.Body) (string, error) {
+// driveText gives a config drive as base64, which it is already, or as a file system.
+func driveText(body *source.Body) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(body, agentapi.MaxConfigDrive+1))
 	if err != nil {
 		return "", err

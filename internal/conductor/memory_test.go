@@ -141,7 +141,7 @@ func TestConfigDriveWaitsForMemory(t *testing.T) {
 		w.ask(metal.PlanDeploy, metal.EventDeploy, "{}")
 		w.run(c)
 		n, _ := w.state()
-		if !strings.Contains(waited, "building the config drive needs 7 MiB, and server c1 has 1 MiB available") {
+		if !strings.Contains(waited, "preparing the instance's metadata needs 7 MiB, and server c1 has 1 MiB available") {
 			t.Errorf("it waited for %q", waited)
 		}
 		switch {

@@ -84,6 +84,9 @@ func (r *runner) enterNetwork(ctx context.Context, op *Op, role metal.NetworkRol
 	if err == nil && waiting != "" {
 		return again(r.c.config.Poll, "the %s network: %s", role, waiting), nil
 	}
+	if err == nil && role == metal.TenantNetwork {
+		err = r.notePlaces(ctx, op, "")
+	}
 	return done, err
 }
 

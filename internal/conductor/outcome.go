@@ -216,6 +216,11 @@ func (r *runner) end(ctx context.Context, op *Op, cause error) error {
 			if err := r.leaveNothing(tx, op, n); err != nil {
 				return err
 			}
+			if row.Plan == string(metal.PlanDeploy) { // nothing is served of an instance that may not be what it says
+				if err := tx.RetireInstance(n); err != nil {
+					return err
+				}
+			}
 			return r.moveFailed(tx, n, op)
 		}
 		event := r.plan.done

@@ -99,24 +99,26 @@ func TestConfigDrivesAreFetched(t *testing.T) {
 	}))
 	defer s.Close()
 	for path, want := range map[string]string{"/raw": text, "/text": text} {
-		if got, err := fetched(t.Context(), s.URL+path); err != nil || strings.TrimSpace(got) != want {
+		if got, err := fetched(t, t.Context(), s.URL+path); err != nil || strings.TrimSpace(got) != want {
 			t.Errorf("%s: %d bytes, %v", path, len(got), err)
 		}
 	}
 	for path, want := range map[string]fault.Kind{"/large": fault.TooLarge, "/none": fault.Invalid} {
-		if got, err := fetched(t.Context(), s.URL+path); fault.KindOf(err) != want {
+		if got, err := fetched(t, t.Context(), s.URL+path); fault.KindOf(err) != want {
 			t.Errorf("%s: %d bytes, %v", path, len(got), err)
 		}
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := fetched(gone, s.URL+"/raw"); err == nil {
+	if _, err := fetched(t, gone, s.URL+"/raw"); err == nil {
 		t.Error("a step that was ended fetched on")
 	}
 }
 
-func fetched(ctx context.Context, at string) (string, error) {
-	r, op := &runner{c: New(nil, Defaults(), nil, nil, slog.New(slog.DiscardHandler))}, &Op{}
+func fetched(t *testing.T, ctx context.Context, at string) (string, error) {
+	t.Helper()
+	w := newWorld(t)
+	r, op := &runner{c: w.conductor("c1", nil), log: slog.New(slog.DiscardHandler)}, &Op{row: liveRow(), Node: w.node, Rec: record{Ramdisk: true}}
 	_, err := r.fetchDrive(ctx, op, at)
 	return op.Rec.ConfigDrive, err
 }

@@ -54,6 +54,9 @@ func (r *runner) forgetInstance(ctx context.Context, op *Op) (Outcome, error) {
 		if err := detachVIFs(tx, n); err != nil {
 			return err
 		}
+		if err := tx.DropInstance(n.ID); err != nil { // a server before this one may have taken the request
+			return err
+		}
 		return tx.DeleteAllocationOf(n)
 	})
 	return done, nil

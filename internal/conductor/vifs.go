@@ -55,7 +55,7 @@ func (r *runner) attachVIF(ctx context.Context, op *Op) (Outcome, error) {
 	notes.Note(uuid, metal.TenantNetwork.VIFKey(), v.ID)
 	keepNotes(op, notes)
 	r.event(op, "step", "INFO", fmt.Sprintf("The VIF %s is attached to %s %s.", v.ID, what, uuid))
-	return done, nil
+	return done, r.movePlaces(ctx, op, "")
 }
 
 // detachVIF tells the network service that a VIF is not this node's any more, and forgets it here.
@@ -83,7 +83,30 @@ func (r *runner) detachVIF(ctx context.Context, op *Op) (Outcome, error) {
 		return forgetVIF(tx, n, w, v.ID)
 	})
 	r.event(op, "step", "INFO", fmt.Sprintf("The VIF %s is detached.", v.ID))
-	return done, nil
+	return done, r.movePlaces(ctx, op, macOf(w, v.ID))
+}
+
+// movePlaces notes the addresses of an instance that runs and got a network, or lost that of a MAC.
+func (r *runner) movePlaces(ctx context.Context, op *Op, but string) error {
+	if op.Node.ProvisionState != metal.Active {
+		return nil
+	}
+	return r.notePlaces(ctx, op, but)
+}
+
+// macOf is the MAC of the port or the port group that has a VIF.
+func macOf(w metal.Wiring, vif string) string {
+	for _, p := range w.Ports {
+		if metal.VIFOf(p.InternalInfo, p.Extra) == vif {
+			return p.Address
+		}
+	}
+	for _, g := range w.Groups {
+		if metal.VIFOf(g.InternalInfo, g.Extra) == vif {
+			return g.Address
+		}
+	}
+	return ""
 }
 
 func wantedVIF(op *Op) (metal.VIF, error) {

@@ -30,6 +30,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/store"
+	"ingot/internal/vendordata"
 )
 
 // world is one machine with a BMC and, while it runs from boot media, an agent that serves real TLS. It
@@ -88,6 +89,9 @@ type world struct {
 	button     bool                // its power is switched by pressing a button
 
 	saysErased string // what the agent says that it erased; "": its disk
+
+	vendor *vendordata.Service // nil: nobody asks targets
+	drive  string              // the config drive that the agent was given
 
 	slotless bool // operations are asked for as a server does that knows of no slots
 
@@ -200,6 +204,7 @@ func (w *world) conductor(host string, crash func(string) error) *Conductor {
 	if w.images != nil {
 		cond.BringImages(w.images)
 	}
+	cond.UseVendordata(w.vendor)
 	return cond
 }
 
@@ -518,6 +523,7 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 				return
 			}
 			w.wrote = fmt.Sprint(info["urls"])
+			w.drive, _ = p.Step.Args["configdrive"].(string)
 			w.disk = fmt.Sprint("image ", info["os_hash_value"])
 		case "tune":
 			w.disk = "serviced"

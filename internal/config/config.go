@@ -185,6 +185,11 @@ type Deploy struct {
 	// BootHosts are servers with the role boot, each as NAME=https://HOST:PORT of its peer listener. Boot ISOs are pushed to
 	// one of them, and machines fetch them there. Empty means that they fetch them from this server.
 	BootHosts []string `key:"boot_hosts"`
+	// ForceConfigDrive gives every instance a config drive, also where none was asked for, unless instance_info config_drive
+	// says otherwise. What is on it is served to the instance, too.
+	ForceConfigDrive bool `key:"force_config_drive"`
+	// ConfigDriveFormat is the file system of config drives that this server makes.
+	ConfigDriveFormat string `key:"config_drive_format" oneof:"iso9660,vfat"`
 	// EraseDevicesPriority is where in cleaning disks are erased whole. 0 leaves that out.
 	EraseDevicesPriority int `key:"erase_devices_priority" min:"0"`
 	// EraseDevicesMetadataPriority is where in cleaning partition tables and signatures are erased. 0 leaves
@@ -290,7 +295,7 @@ func Defaults() Config {
 		Metadata:  metadata.Defaults(),
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
-		Deploy: Deploy{EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, CleanUEFIVariablesPriority: 5, DiskErasureConcurrency: 4,
+		Deploy: Deploy{ConfigDriveFormat: "iso9660", EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, CleanUEFIVariablesPriority: 5, DiskErasureConcurrency: 4,
 			ShredRandomOverwriteIterations: 1, ShredFinalOverwriteWithZeros: true, EnableATASecureErase: true, EnableNVMeSecureErase: true},
 		Agent: Agent{DeployLogsCollect: "on_failure", ImageDownloadSource: "http", PollPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}, BootHost: bootHost(), ImageCache: ImageCache{ImageCacheSize: 20480}, ImageRules: imageRules(),
 		Redfish: Redfish{BootModeConfigTimeout: 15 * time.Minute, ReadTimeout: 20 * time.Second, ActTimeout: time.Minute,

@@ -50,8 +50,8 @@ const (
 // with a reason: its step numbers mean something else.
 func (p Plan) Version() int {
 	switch p {
-	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan; 4: networks, and images that are brought
-		return 4
+	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan; 4: networks, and images that are brought; 5: metadata is prepared
+		return 5
 	case PlanVerify: // 2: settings are read
 		return 2
 	case PlanClean: // as tear down; 4: firmware is compared, and cleaning that is skipped is told
