@@ -134,10 +134,31 @@ func (c *Cloud) Good(token string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// Roles are those that a token has now.
+func (c *Cloud) Roles(token string) (out []string) {
+	c.T.Helper()
+	var is struct {
+		Token struct{ Roles []struct{ Name string } }
+	}
+	if err := json.Unmarshal(c.about(http.MethodGet, token, http.StatusOK), &is); err != nil {
+		c.T.Fatal(err)
+	}
+	for _, r := range is.Token.Roles {
+		out = append(out, r.Name)
+	}
+	return out
+}
+
 // Revoke makes one token worthless.
 func (c *Cloud) Revoke(token string) {
 	c.T.Helper()
-	r, err := http.NewRequestWithContext(c.T.Context(), http.MethodDelete, c.URL+"/v3/auth/tokens", nil)
+	c.about(http.MethodDelete, token, http.StatusNoContent)
+}
+
+// about asks Keystone about a token.
+func (c *Cloud) about(method, token string, want int) []byte {
+	c.T.Helper()
+	r, err := http.NewRequestWithContext(c.T.Context(), method, c.URL+"/v3/auth/tokens", nil)
 	if err != nil {
 		c.T.Fatal(err)
 	}
@@ -147,10 +168,12 @@ func (c *Cloud) Revoke(token string) {
 	if err != nil {
 		c.T.Fatal(err)
 	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		c.T.Fatalf("revoke: %s", resp.Status)
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != want {
+		c.T.Fatalf("%s of a token: %s", method, resp.Status)
 	}
+	return text
 }
 
 // RevokeAll makes every token of Admin's worthless, those of others who use it too; the calls below log in again.
@@ -248,7 +271,7 @@ func (c *Cloud) Grant(user, scope string, roles ...string) {
 	}
 }
 
-// Deny takes a role away from a user. Keystone revokes the tokens that it had of this project.
+// Deny takes a role away from a user.
 func (c *Cloud) Deny(user, scope, role string) {
 	c.T.Helper()
 	c.Call(http.MethodDelete, c.grant(user, scope, role), nil, nil)
