@@ -34,6 +34,8 @@ type playedMachine struct {
 	state func() string
 	// write is what its agent does with an image; nil: it says that it has written it.
 	write func(agentapi.ImageInfo) error
+	// drive is told the config drive that came with an image; nil: nobody is.
+	drive func(text string)
 	// found is told when an agent has found its node, in which state.
 	found func(state string)
 
@@ -166,6 +168,9 @@ func (g *playedMachine) obey(cmd agentapi.Command, key string) agentapi.Result {
 	res := agentapi.Result{ID: fmt.Sprint(len(g.done)), CommandName: short, CommandStatus: agentapi.Succeeded, Key: key}
 	var p agentapi.StepParams
 	_ = json.Unmarshal(cmd.Params, &p) // a command of another kind has none
+	if text, is := p.Step.Args["configdrive"].(string); is && g.drive != nil {
+		g.drive(text)
+	}
 	switch kind := strings.TrimSuffix(strings.TrimPrefix(short, "execute_"), "_step"); {
 	case offered[short] != "":
 		res.CommandResult = json.RawMessage(offered[short])
