@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -80,7 +82,7 @@ func TestGuides(t *testing.T) {
 			return err == nil, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "until": until, "accepts": accepts, "boots": boots, "certified": certified,
+			"up": up, "until": until, "accepts": accepts, "served": served, "boots": boots, "certified": certified,
 			"guide": func(ts *testscript.TestScript, neg bool, args []string) {
 				if len(args) < 1 || len(args) > 2 || neg && len(args) == 2 {
 					ts.Fatalf("usage: guide 'how the command begins' [FILE]")
@@ -143,6 +145,21 @@ func accepts(ts *testscript.TestScript, neg bool, args []string) {
 		case <-look.C:
 		}
 	}
+}
+
+// served URL FILE: asks for it, and puts what is answered into FILE. With ! it only sees that there is nothing.
+func served(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: served URL FILE")
+	}
+	res, err := http.Get(args[0])
+	ts.Check(err)
+	text, err := io.ReadAll(res.Body)
+	ts.Check(errors.Join(err, res.Body.Close()))
+	if neg != (res.StatusCode != http.StatusOK) {
+		ts.Fatalf("%s: %s: %s", args[0], res.Status, text)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
 }
 
 // guide is what stands indented in a guide, or between fences.

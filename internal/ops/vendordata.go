@@ -3,11 +3,13 @@ package ops
 import (
 	"cmp"
 	"context"
+	"strings"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
 	"ingot/internal/secret"
+	"ingot/internal/source"
 	"ingot/internal/store"
 	"ingot/internal/vendordata"
 )
@@ -86,7 +88,10 @@ func (s *Service) vendordataQuestion(ctx context.Context, c Caller, ident string
 		return &q, err
 	}
 	who := c.Rights.Who()
-	image, _ := q.node.InstanceInfo.Expose()["image_source"].(string)
+	image := q.node.InstanceInfo.Public("image_source")
+	if strings.Contains(image, "://") {
+		image = source.Safe(image)
+	}
 	q.ask = vendordata.Request{ProjectID: cmp.Or(q.node.Lessee, q.node.Owner, who.ProjectID), InstanceID: cmp.Or(q.node.InstanceUUID, q.node.UUID), ImageID: image,
 		Hostname: q.node.Name, BootRoles: who.Roles}
 	return &q, nil
