@@ -56,6 +56,9 @@ func (s *server) examineInstances(ctx context.Context) metal.Finding {
 	if err != nil {
 		return wrong(metal.Warn, checkMetadata, "The instances cannot be counted.", "See the server's log.")
 	}
+	if s.c.Deploy.ForceConfigDrive { // there is one all the same
+		without = 0
+	}
 	return examineServed(without, slices.ContainsFunc(all, func(o store.Server) bool { return o.Alive && o.Has(string(roleMetadata)) }), s.hosts != nil)
 }
 

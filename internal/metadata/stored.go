@@ -103,7 +103,7 @@ func (s *Stored) Open(ctx context.Context, m Mark) (*Instance, error) {
 	if i.answers, err = vendordata.DecodeAnswers([]byte(row.Answers.Expose())); err != nil {
 		return nil, err
 	}
-	if row.Request.Empty() { // nobody was asked about it: all that it reads was given, down to the vendor data
+	if row.Answers.Empty() || row.Request.Empty() { // nobody was asked about it: all that it reads was given, down to the vendor data
 		i.frozen = true
 		return i, nil
 	}

@@ -249,10 +249,12 @@ func TestAGivenDriveIsServedAsItIs(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t)(), Defaults(), v, nil)
 	n := w.node()
 	i := w.deploy(n, "one", "p1", "127.0.0.11")
-	i.Request, i.Answers = secret.Secret{}, secret.Secret{}
-	w.save(n, i, "127.0.0.11")
-	if got := w.get("127.0.0.11", vendor2, 200); got.body != `{"static":{}}` {
-		t.Errorf("it is %s", got.body)
+	for _, request := range []secret.Secret{i.Request, {}} { // the roles of the deployment may be kept for a rebuild
+		i.Request, i.Answers = request, secret.Secret{}
+		w.save(n, i, "127.0.0.11")
+		if got := w.get("127.0.0.11", vendor2, 200); got.body != `{"static":{}}` {
+			t.Errorf("it is %s", got.body)
+		}
 	}
 	if len(s.asked) != 0 {
 		t.Errorf("the target was asked: %v", s.asked)
