@@ -63,6 +63,9 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			s.cache.sweep()
+			if stored, ok := s.o.Instances.(*Stored); ok {
+				stored.sweep(ctx)
+			}
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (s *Stored) VendorData2(ctx context.Context, i *Instance) (json.RawMessage,
 	if s.Vendor == nil || i.frozen {
 		return nil, nil
 	}
-	answers, err := s.Vendor.Fresh(ctx, i.Node+"/"+i.deploy, i.request, i.answers)
+	answers, err := s.Vendor.Fresh(ctx, key(i.Node, i.deploy), i.request, i.answers)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

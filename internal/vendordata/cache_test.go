@@ -249,6 +249,45 @@ func TestRequirement02MemoryIsBounded(t *testing.T) {
 	}
 }
 
+// What nobody asks for any more does not stay in memory, and those who know that an instance has ended learn of whom there is something.
+func TestRequirement02SweptAway(t *testing.T) {
+	g := newRig(t, lab.Config{Caching: lab.Caching{CacheControl: "max-age=60"}}, nil)
+	for _, instance := range []string{"a", "b", "c"} {
+		g.fresh(instance, Answers{})
+	}
+	g.Forget("b")
+	if got := g.Sweep(); len(got) != 2 {
+		t.Errorf("there is something of %v", got)
+	}
+	if got := g.held.sweep(time.Now().Add(idle)); len(got) != 2 {
+		t.Errorf("before its time: %v", got)
+	}
+	if got := g.held.sweep(time.Now().Add(idle + 61*time.Second)); len(got) != 0 || g.held.bytes != 0 || g.held.order.Len() != 0 {
+		t.Errorf("after its time: %v, %d bytes", got, g.held.bytes)
+	}
+}
+
+// A restart, or another server, begins with the sealed answers, and asks nobody.
+func TestRequirement02ARestartBeginsWithTheSealedAnswers(t *testing.T) {
+	g := newRig(t, lab.Config{Caching: lab.Caching{CacheControl: "max-age=60"}}, nil)
+	sealed := g.fetch().Encode()
+	for range 2 {
+		s, err := New(g.config, Options{}, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		start, err := DecodeAnswers(sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := s.Fresh(t.Context(), "i", example, start); err != nil || number(a) != 1 {
+			t.Errorf("number %d, %v", number(a), err)
+		}
+	}
+	g.asked(1)
+}
+
 // Close ends what is on its way, and nobody flies afterwards.
 func TestCloseEndsFlights(t *testing.T) {
 	g := newRig(t, lab.Config{}, nil)

@@ -43,6 +43,15 @@ func (s *Service) Forget(instance string) {
 	}
 }
 
+// Sweep drops from memory what was not asked for in a long time, and names the instances of which there is anything: those that
+// are no more should be forgotten.
+func (s *Service) Sweep() []string {
+	if s == nil {
+		return nil
+	}
+	return s.held.sweep(time.Now())
+}
+
 // view is one instance as a caller of Fresh sees it.
 type view struct {
 	instance string
@@ -96,14 +105,22 @@ func (s *Service) refresh(ctx context.Context, v view, land func(func())) ([]ans
 	if err != nil {
 		return nil, err
 	}
-	keep := map[string]answer{}
+	keep, until := map[string]answer{}, time.Time{}
 	for i, a := range now {
 		old := v.start.of(a.target)
-		if a.good() && (due[i] || !a.asked.Equal(old.asked)) && s.ages().of(a.head, a.status, a.asked).again {
+		if !a.good() || !due[i] && a.asked.Equal(old.asked) {
+			continue
+		}
+		if t := s.ages().of(a.head, a.status, a.asked); t.again {
 			keep[a.target] = a
+			for _, end := range []time.Time{t.until, t.stale} {
+				if end.After(until) {
+					until = end
+				}
+			}
 		}
 	}
-	land(func() { s.held.put(v.instance, v.start.id, v.hash, keep) })
+	land(func() { s.held.put(v.instance, v.start.id, v.hash, keep, until) })
 	return now, nil
 }
 

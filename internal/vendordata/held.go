@@ -3,6 +3,7 @@ package vendordata
 import (
 	"container/list"
 	"sync"
+	"time"
 )
 
 // held is answers in memory that are newer than those sealed with their instances. Whole instances go when it is full, the one
@@ -23,7 +24,11 @@ type holding struct {
 	hash     string // of the request that they answer
 	answers  map[string]answer
 	bytes    int64
+	until    time.Time // after that all of it must be asked for again
 }
+
+// idle is how long an answer stays in memory that must be asked for again: it may be right still, and its ETag says so.
+const idle = time.Hour
 
 // overhead is about what an answer takes in memory beside its body.
 const overhead = 1024
@@ -50,9 +55,9 @@ func (h *held) get(instance, start, hash string) map[string]answer {
 	return one.answers // never changed, only replaced
 }
 
-// put replaces what there is for an instance.
-func (h *held) put(instance, start, hash string, answers map[string]answer) {
-	one := &holding{instance: instance, start: start, hash: hash, answers: answers, bytes: int64(len(instance))}
+// put replaces what there is for an instance. until is when all of it must be asked for again.
+func (h *held) put(instance, start, hash string, answers map[string]answer, until time.Time) {
+	one := &holding{instance: instance, start: start, hash: hash, answers: answers, bytes: int64(len(instance)), until: until}
 	for _, a := range answers {
 		one.bytes += overhead + int64(len(a.body.Expose()))
 		for _, values := range a.head {
@@ -82,6 +87,21 @@ func (h *held) forget(instance string) {
 	if e := h.of[instance]; e != nil {
 		h.drop(e)
 	}
+}
+
+// sweep drops what had to be asked for again long ago, and nobody did. It gives whose the rest is.
+func (h *held) sweep(now time.Time) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []string
+	for instance, e := range h.of {
+		if now.After(e.Value.(*holding).until.Add(idle)) {
+			h.drop(e)
+			continue
+		}
+		out = append(out, instance)
+	}
+	return out
 }
 
 // drop takes one out; mu is held.

@@ -160,7 +160,7 @@ func TestRenewedOnce(t *testing.T) {
 type refusing struct{ err error }
 
 func (r refusing) Sign(context.Context, *http.Request, []byte) error { return r.err }
-func (refusing) Renew(context.Context, *http.Request) bool                          { return false }
+func (refusing) Renew(context.Context, *http.Request) bool           { return false }
 
 func TestTLS(t *testing.T) {
 	cert, err := lab.NewCertificate("127.0.0.1")
