@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,8 @@ import (
 // vendordataOptions are the flags of `ingot lab vendordata`.
 type vendordataOptions struct {
 	listen, token, certificate, cacheControl string
+	keys, clients                            string
+	hosts                                    []string
 	etag                                     bool
 	faults                                   []string
 }
@@ -63,6 +66,9 @@ func vendordataCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", o.listen, "address and port")
 	f.StringVar(&o.token, "token-file", "", "file with what X-Auth-Token must be; without it everybody is answered")
+	f.StringVar(&o.keys, "signing-keys", "", "file of keys, as vendordata_dynamic_signing_keyfile: answer only what is signed with one of them")
+	f.StringArrayVar(&o.hosts, "host", nil, "what this target is called in URLs, as HOST:PORT, for --signing-keys; may be given again (default the address it listens at)")
+	f.StringVar(&o.clients, "client-ca", "", "file of certificates: answer only clients that show one of them, or one signed by them; needs --tls-certificate")
 	f.StringVar(&o.certificate, "tls-certificate", "", "serve with TLS, and write the certificate to this file, for vendordata_dynamic_ssl_certfile")
 	f.StringVar(&o.cacheControl, "cache-control", "", "the header Cache-Control of answers")
 	f.BoolVar(&o.etag, "etag", false, "answers have an ETag")
@@ -80,6 +86,25 @@ func (o vendordataOptions) config() (vendordata.Config, error) {
 		}
 		if err != nil {
 			return c, fault.Wrap(fault.Invalid, err, "The token cannot be read from %s.", o.token)
+		}
+	}
+	if o.keys != "" {
+		v, err := vendordata.NewVerifier(o.keys, append(o.hosts, o.listen)...)
+		if err != nil {
+			return c, fault.Wrap(fault.Invalid, err, "The keys of --signing-keys cannot be used: %v.", err)
+		}
+		c.Accept = v.Check
+	}
+	if o.clients != "" {
+		if o.certificate == "" {
+			return c, fault.New(fault.Invalid, "--client-ca needs --tls-certificate: clients show certificates with TLS only.")
+		}
+		text, err := os.ReadFile(o.clients)
+		if c.ClientCAs = x509.NewCertPool(); err == nil && !c.ClientCAs.AppendCertsFromPEM(text) {
+			err = errors.New("there is no certificate in it")
+		}
+		if err != nil {
+			return c, fault.Wrap(fault.Invalid, err, "The certificates of --client-ca cannot be read from %s.", o.clients)
 		}
 	}
 	if o.certificate == "" {

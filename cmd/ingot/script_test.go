@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 // The scripts in testdata/offline need no server. Those in testdata/server start one, on loopback and in
 // their own folder: exec ingot serve --data data --listen $API --agent-listen $AGENT --boot-listen $BOOT &
 // then up. $IMAGE is the URL of a disk image with its checksum file beside it, $BMC that of an emulated BMC.
+// $TARGET is one more address, free for a vendordata target.
 func TestScripts(t *testing.T) {
 	for _, kind := range []string{"offline", "server"} {
 		t.Run(kind, func(t *testing.T) {
@@ -60,7 +61,7 @@ func setup(e *testscript.Env) error {
 	e.Setenv("BMC", b.URL())
 	e.Values[bmcKey{}] = b
 	e.Setenv("TZ", "UTC")
-	for _, name := range []string{"API", "AGENT", "BOOT"} {
+	for _, name := range []string{"API", "AGENT", "BOOT", "TARGET"} {
 		address, err := free()
 		if err != nil {
 			return err
