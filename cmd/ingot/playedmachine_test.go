@@ -36,6 +36,8 @@ type playedMachine struct {
 	write func(agentapi.ImageInfo) error
 	// drive is told the config drive that came with an image; nil: nobody is.
 	drive func(text string)
+	// macs are those of its NICs; nil: those that every emulated machine has.
+	macs []string
 	// found is told when an agent has found its node, in which state.
 	found func(state string)
 
@@ -63,6 +65,14 @@ func newPlayedMachine(t *testing.T, door, data string) *playedMachine {
 	t.Cleanup(g.api.Close)
 	g.ca = pemOf(g.api.Certificate().Raw)
 	return g
+}
+
+// MACs implements bmc.Machine.
+func (g *playedMachine) MACs() []string {
+	if g.macs != nil {
+		return g.macs
+	}
+	return g.FakeMachine.MACs()
 }
 
 func pemOf(der []byte) string {
