@@ -91,6 +91,8 @@ var secretHolders = map[string]string{
 	"internal/source.Options.Authorization":    "credentials in the image's URL",
 	"internal/source.Options.Token":            "instance_info image_pull_secret",
 	"internal/source.Options.Password":         "credentials in the image's URL",
+	"internal/vendordata.Request.UserData":     "user data",
+	"internal/vendordata.answer.body":          "answer of vault",
 	"internal/store.Agent.AgentKey":            "elsewhere: TestPolledMachines of lab/e2e",
 	"internal/store.Agent.Token":               "agent token of boot 1",
 	"internal/vendordata.signingKey.secret":    "elsewhere: TestSignedRequests of lab/vendordata",

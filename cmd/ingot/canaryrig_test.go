@@ -38,6 +38,7 @@ type aviary struct {
 	image   []byte
 	watch   *onlooker
 	environ []string // of the server
+	vendor  *vendorTarget
 	// collected looks at what was sent to a collector of traces.
 	collected func()
 
@@ -71,6 +72,7 @@ func newAviary(t *testing.T, program string, options ...string) *aviary {
 		"enabled_power_interfaces = redfish,ipmitool,idrac-redfish,agent,fake", "enabled_management_interfaces = redfish,ipmitool,idrac-redfish,noop,fake",
 		"[agent]", "deploy_logs_collect = always", "[api]", "rate_limit = 0", "[deploy]", "erase_devices_priority = 0", "[neutron]", "auth_url = " + g.parrot.URL + "/v3", "username = ingot",
 		"[keystone_authtoken]", "auth_url = " + g.parrot.URL + "/v3", "username = ingot"}
+	lines = append(lines, g.vendordata()...)
 	for _, o := range secretOptions() {
 		if name := "option [" + o[0] + "] " + o[1]; o[0] != "database" { // that one is in its URL, where there is one
 			lines = append(lines, "["+o[0]+"]", o[1]+" = "+g.plant(name))
@@ -186,14 +188,14 @@ func (g *aviary) clean(where string, b []byte) {
 func (g *aviary) start(args ...string) {
 	g.t.Helper()
 	if g.args == nil {
-		var at [4]string
+		var at [5]string
 		for i := range at {
 			var err error
 			if at[i], err = free(); err != nil {
 				g.t.Fatal(err)
 			}
 		}
-		g.args = []string{"serve", "--config", g.conf, "--listen", at[0], "--agent-listen", at[1], "--boot-listen", at[2], "--metrics-listen", at[3], "--auth", "local"}
+		g.args = []string{"serve", "--config", g.conf, "--listen", at[0], "--agent-listen", at[1], "--boot-listen", at[2], "--metrics-listen", at[3], "--metadata-listen", at[4], "--auth", "local"}
 		g.args = append(g.args, g.more...)
 	}
 	if g.environ == nil {
@@ -213,6 +215,9 @@ func (g *aviary) start(args ...string) {
 
 func (g *aviary) agents() string  { return g.args[6] }
 func (g *aviary) metrics() string { return g.args[10] }
+
+// metadata is where instances ask.
+func (g *aviary) metadata() string { return g.args[12] }
 
 // ask sends a request as a user and looks at the answer.
 func (g *aviary) ask(who, method, path string, body any) (status int, answer []byte) {

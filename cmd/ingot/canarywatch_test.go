@@ -120,10 +120,11 @@ func (o *onlooker) folder() {
 
 // own are the files in the server's folder that hold secrets because they are there for that, each with which.
 var own = map[string][]string{
-	"ingot.conf":                   {"option "},
+	"ingot.conf":                   {"option ", "password in the URL of "},
 	"ingot-data/ingot.key":         {"sealing key"},
 	"ingot-data/agent-door.key":    {"agents' door's key"},
 	"ingot-data/peer/identity.pem": {"peer key"},
+	"static.json":                  {"static vendordata"},
 }
 
 // cleanFile sees that a file holds no canary but those that it is there for.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -200,7 +202,7 @@ func (g *aviary) deployed() {
 	g.call("PATCH", "/v1/nodes/real", []any{object{"op": "add", "path": "/instance_info", "value": object{"image_source": image, "image_os_hash_algo": "sha256", "image_os_hash_value": sum256(g.image),
 		"admin_password": g.plantOdd("instance_info password"), "image_url": g.plantOdd("instance_info image_url"), "deep": object{"auth_token": g.plantOdd("instance_info, deep inside")},
 		"image_pull_secret": "user:" + g.plant("instance_info image_pull_secret"), "display_name": witness, "traits": []string{"CUSTOM_CANARY"}}}}, 200)
-	drive := object{"meta_data": object{"hostname": witness}, "user_data": g.plantOdd("user data")}
+	drive := object{"meta_data": object{"hostname": witness}, "user_data": g.plantOdd("user data"), "network_data": g.instanceNetwork()}
 	step := func(value string, fails bool) []any {
 		s := secretStep(value, fails)
 		s["priority"] = 70
@@ -211,7 +213,8 @@ func (g *aviary) deployed() {
 	g.until("real", "deploy failed")
 	g.verb("real", object{"target": "active", "configdrive": drive, "deploy_steps": step(good, false), "secrets": object{"pw": good}}, "active")
 	g.machine.wasGiven(good)
-	g.onDisk("user data")
+	g.onDisk("user data", "answer of vault", "static vendordata")
+	g.instance()
 }
 
 func (g *aviary) serviced() {
@@ -272,23 +275,27 @@ func (g *aviary) toys() {
 	g.untilField(toy, "provision_state", "available")
 }
 
-// onDisk sees that the machine's disk has a secret of its user, in the config drive, and no other.
-func (g *aviary) onDisk(name string) {
+// onDisk sees that the machine's disk has secrets of its user, in the config drive, and no others.
+func (g *aviary) onDisk(names ...string) {
 	g.t.Helper()
 	disk, err := os.ReadFile(filepath.Join(g.machine.root, "dev/vda"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	has := false
 	for _, f := range g.all().in(disk) {
-		if has = has || f.name == name; f.name != name {
-			g.t.Errorf("the machine's disk, which has the %s, shows the %s", name, f)
+		if !slices.Contains(names, f.name) {
+			g.t.Errorf("the machine's disk, which has %q, shows the %s", names, f)
 		}
 	}
-	if !has {
-		g.t.Errorf("the machine's disk does not have the %s: its config drive does not work, or the search does not", name)
+	for _, name := range names {
+		if !bytes.Contains(disk, g.begin(name)) {
+			g.t.Errorf("the machine's disk does not have the %s: its config drive does not work, or the search does not", name)
+		}
 	}
 }
+
+// begin is how a canary begins, in letters that nothing escapes.
+func (g *aviary) begin(name string) []byte { return []byte(g.value(name)[:len(mark)+6]) }
 
 // withKey shows that what is private is in the database, for whoever has the key and for nobody else.
 func (g *aviary) withKey(open func(store.Key) (*store.DB, error)) {
