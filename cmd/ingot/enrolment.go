@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"os"
 
-	"ingot/internal/api"
 	"ingot/internal/config"
 	"ingot/internal/metal"
 	"ingot/internal/ops"
+	"ingot/internal/seed"
 )
 
 // enrolment is what the configuration says of new nodes and of those that are deleted.
@@ -20,15 +20,15 @@ func enrolment(c config.Config, oc *ops.Config) {
 }
 
 // networkDataSchema reads the schema that the configuration names; nil: the built-in one.
-func networkDataSchema(c config.Config) (*api.Schema, error) {
+func networkDataSchema(c config.Config) (*seed.Schema, error) {
 	path := c.EnrolmentAPI.NetworkDataSchema
 	if path == "" {
 		return nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err == nil {
-		var s *api.Schema
-		if s, err = api.CompileSchema(text); err == nil {
+		var s *seed.Schema
+		if s, err = seed.CompileSchema(text); err == nil {
 			return s, nil
 		}
 	}

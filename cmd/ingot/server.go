@@ -26,6 +26,7 @@ import (
 	"ingot/internal/origin"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
+	"ingot/internal/seed"
 	"ingot/internal/store"
 	"ingot/internal/vendordata"
 )
@@ -47,7 +48,7 @@ type server struct {
 	members     *members
 	doors       *doors
 	service     *ops.Service
-	networkData *api.Schema // nil: the built-in one
+	networkData *seed.Schema // nil: the built-in one
 	rules       *rulebook
 	worker      *conductor.Conductor // nil without the role
 	files       *depot.Depot         // nil without a conductor

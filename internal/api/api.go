@@ -13,6 +13,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/policy"
+	"ingot/internal/seed"
 )
 
 // Options are what New and AgentHandler need to know besides the service. The zero value works.
@@ -46,7 +47,7 @@ type Options struct {
 	// Patience is how long a client that follows events may leave what it is sent unread. 0 means 10 s.
 	Patience time.Duration
 	// NetworkData is what network_data of nodes must look like. Nil: as Nova's.
-	NetworkData *Schema
+	NetworkData *seed.Schema
 	// Refused are the steps that nobody may ask for.
 	Refused RefusedSteps
 	// Rules gives the rules that are in force when a request comes. Nil: the built-in ones.
@@ -118,7 +119,7 @@ func newAPI(s *ops.Service, o Options, table []route, agents bool) *api {
 		o.Rules = policy.BuiltIn
 	}
 	if o.NetworkData == nil {
-		o.NetworkData = networkDataSchema
+		o.NetworkData = seed.NetworkSchema
 	}
 	if o.MaxLimit == 0 {
 		o.MaxLimit = 1000

@@ -7,6 +7,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/ops"
 	"ingot/internal/policy"
+	"ingot/internal/seed"
 	"ingot/internal/wire"
 )
 
@@ -305,10 +306,10 @@ func (r *rig) trusted() ops.Caller {
 }
 
 func TestNetworkDataSchema(t *testing.T) {
-	if _, err := CompileSchema([]byte(`{"type": 5}`)); err == nil {
+	if _, err := seed.CompileSchema([]byte(`{"type": 5}`)); err == nil {
 		t.Error("a schema that is none is taken")
 	}
-	s, err := CompileSchema([]byte(`{"type": "object", "required": ["wires"]}`))
+	s, err := seed.CompileSchema([]byte(`{"type": "object", "required": ["wires"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

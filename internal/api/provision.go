@@ -269,6 +269,9 @@ func checkDriveKeys(d map[string]any) error {
 			return invalid("Invalid configdrive: %s must be an object.", k)
 		}
 	}
+	if err := checkDriveNetwork(d["network_data"]); err != nil {
+		return err
+	}
 	switch d["user_data"].(type) {
 	case nil, string, map[string]any, []any:
 		return nil

@@ -11,7 +11,7 @@ import (
 
 // FromDrive is the seed on a config drive that somebody else made, as Ironic's API takes one: base64 of an image, ISO
 // 9660 or vfat, that may be gzipped. The files are those of openstack/latest, else of the newest dated version, byte for byte; older versions follow from
-// them. Network data without a link is left out, as everywhere. The EC2 tree is the drive's, or follows from
+// them. Network data without a link is left out, as everywhere; what else of it the schema does not know is the drive's own affair. The EC2 tree is the drive's, or follows from
 // meta_data.json. Files whose names cannot be ours are left out. A drive that cannot be read is fault.Invalid, one
 // that holds more than 16 MiB is fault.TooLarge: it can be written to a disk, but nobody can be served of it.
 func FromDrive(text string) (*Seed, error) {
@@ -66,7 +66,7 @@ func (t tree) judged(ec2 []byte) (*Seed, error) {
 	}
 	network, err := objectIn(t.files, NetworkData)
 	if err == nil {
-		network, err = checkNetwork(network)
+		network, err = completeNetwork(network)
 	}
 	if err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ func networkOn(text string) (json.RawMessage, error) {
 	}
 	data, err := objectIn(map[string][]byte{NetworkData: raw}, NetworkData)
 	if err == nil {
-		data, err = checkNetwork(data)
+		data, err = completeNetwork(data)
 	}
 	if data == nil || err != nil {
 		return nil, err

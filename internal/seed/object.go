@@ -22,7 +22,7 @@ func FromObject(object map[string]any, defaults Input) (*Seed, error) {
 		}
 	}
 	meta, err1 := part(object, "meta_data")
-	network, err2 := objectNetwork(object, defaults.NetworkData)
+	network, err2 := objectNetwork(object, defaults.NetworkData, checkNetwork)
 	vendor, err3 := part(object, "vendor_data")
 	user, err4 := userData(object["user_data"])
 	for _, err := range []error{err1, err2, err3, err4} {
@@ -43,18 +43,19 @@ func FromObject(object map[string]any, defaults Input) (*Seed, error) {
 	return in.render(full)
 }
 
-// objectNetwork is the network data of the object form, complete; the node's if it has none of its own.
-func objectNetwork(object, node map[string]any) (map[string]any, error) {
+// objectNetwork is the network data of the object form, complete; the node's if it has none of its own. How strictly either is
+// judged is the caller's.
+func objectNetwork(object, node map[string]any, judge func(map[string]any) (map[string]any, error)) (map[string]any, error) {
 	value, given := object["network_data"]
 	if given && value == nil {
 		return nil, nil
 	}
 	data, err := part(object, "network_data")
 	if err == nil {
-		data, err = checkNetwork(data)
+		data, err = judge(data)
 	}
 	if err == nil && data == nil {
-		return checkNetwork(node)
+		return judge(node)
 	}
 	return data, err
 }

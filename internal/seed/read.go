@@ -21,7 +21,7 @@ func NetworkDataOf(drive any, node map[string]any) (json.RawMessage, error) {
 	case nil:
 		return nil, nil
 	case map[string]any:
-		data, err := objectNetwork(d, node)
+		data, err := objectNetwork(d, node, completeNetwork) // it was judged when it was deployed
 		if data == nil || err != nil {
 			return nil, err
 		}

@@ -12,7 +12,7 @@ import (
 
 var staticNetwork = map[string]any{
 	"links":    []any{map[string]any{"id": "eno1", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"}},
-	"networks": []any{map[string]any{"id": "n0", "link": "eno1", "type": "ipv4", "ip_address": "192.0.2.10", "netmask": "255.255.255.0"}},
+	"networks": []any{map[string]any{"id": "n0", "network_id": "n0", "link": "eno1", "type": "ipv4", "ip_address": "192.0.2.10", "netmask": "255.255.255.0"}},
 	"services": []any{},
 }
 

@@ -139,29 +139,6 @@ func marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// checkNetwork completes network data so that the three lists its schema requires are there. Without a
-// link it is left out: an instance given an empty list would configure no network at all, while one given
-// nothing asks DHCP.
-func checkNetwork(data map[string]any) (map[string]any, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	full := maps.Clone(data)
-	for _, key := range []string{"links", "networks", "services"} {
-		if full[key] == nil {
-			full[key] = []any{}
-		}
-		items, err := list(full[key])
-		if err != nil {
-			return nil, fault.New(fault.Invalid, "%q in the config drive's network_data must be a list of objects.", key)
-		}
-		if key == "links" && len(items) == 0 {
-			return nil, nil
-		}
-	}
-	return full, nil
-}
-
 // list gives a JSON list of objects, however the caller built it.
 func list(v any) ([]map[string]any, error) {
 	raw, err := json.Marshal(v)
