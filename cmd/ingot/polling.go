@@ -51,6 +51,9 @@ func (s *server) warnPolled() {
 	default:
 		s.log.Info("agents are only polled: the agents' door stays closed")
 	}
+	if s.c.Agent.PollOnly && s.roles.has(roleMetadata) {
+		s.log.Warn("agents are only polled, and this server answers instances: leave that to boot hosts, or to config drives", "metadata", s.c.Metadata.Listen)
+	}
 	if s.c.Agent.PollOnly && s.roles.has(roleNetboot) {
 		s.log.Warn("agents are only polled, and this server answers machines that boot from the network: leave that to boot hosts")
 	}

@@ -204,7 +204,9 @@ func (c *call) refuse(err error) {
 			status = known
 		}
 		text = said
-	} else if c.r.Context().Err() == nil {
+	} else if c.r.Context().Err() != nil { // the time was over, or the client has gone
+		status, text = http.StatusServiceUnavailable, "The answer took too long; ask again."
+	} else {
 		c.log.Error("metadata request failed", "what", c.what, "node", c.node, "error", err)
 	}
 	if c.wait == 0 && status == http.StatusServiceUnavailable {
