@@ -139,7 +139,16 @@ func defaultsFor(n *metal.Node, to metal.BootFor) seed.Input {
 	random := make([]byte, randomSeed)
 	rand.Read(random)
 	return seed.Input{UUID: instanceID(n), Name: cmp.Or(n.Name, n.UUID), Hostname: cmp.Or(n.Name, n.UUID), ProjectID: to.Project, ImageID: imageID(n),
-		InstanceType: n.ResourceClass, RandomSeed: random, NetworkData: n.NetworkData}
+		InstanceType: n.ResourceClass, RandomSeed: random, NetworkData: readable(n.NetworkData)}
+}
+
+// readable is a node's network data if an instance can read it. It is for the ramdisk in the first place, and an operator's own
+// schema may allow what nobody else knows ([api] network_data_schema).
+func readable(data map[string]any) map[string]any {
+	if seed.CheckNetworkData(data) != nil {
+		return nil
+	}
+	return data
 }
 
 // instanceID is what an instance is known by.

@@ -537,3 +537,18 @@ func TestNobodyFailsWhoWasNotAsked(t *testing.T) {
 		t.Errorf("%s: %s; asked %d times", n.ProvisionState, n.LastError, len(v.questions()))
 	}
 }
+
+// TestNetworkDataOfAnotherForm: what only an operator's own schema allows stays with the ramdisk, and fails no deployment.
+func TestNetworkDataOfAnotherForm(t *testing.T) {
+	link := map[string]any{"id": "a", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:01"}
+	for _, row := range []struct {
+		link map[string]any
+		want bool
+	}{{link, true}, {map[string]any{"wire": "red"}, false}} {
+		n := &metal.Node{UUID: "u", NetworkData: map[string]any{"links": []any{row.link}}}
+		in := defaultsFor(n, metal.BootFor{})
+		if s, err := seed.Render(in); err != nil || slices.Contains(s.Names(), seed.NetworkData) != row.want {
+			t.Errorf("%v: files %v, %v", row.link, s.Names(), err)
+		}
+	}
+}
