@@ -23,6 +23,8 @@ const (
 	renewAhead = 5 * time.Minute
 	// renewAgain is the pause after a renewal ahead of time that failed.
 	renewAgain = 30 * time.Second
+	// renewPatience is how long a caller waits for a renewal ahead of time, while the old token is still good.
+	renewPatience = 2 * time.Second
 	// renewPause is how often a token is replaced because somebody refused it.
 	renewPause = 5 * time.Second
 )
@@ -54,6 +56,7 @@ type Client struct {
 	flights singleflight.Group
 	now     atomic.Pointer[gophercloud.ProviderClient] // nil: not logged in yet
 	renew   atomic.Int64                               // nanoseconds since 1970: when the token is renewed; 0: nobody knows
+	end     atomic.Int64                               // nanoseconds since 1970: when the token ends, by our clock; 0: nobody knows
 	forced  atomic.Int64                               // nanoseconds since 1970: the last Renew
 	service atomic.Pointer[gophercloud.ServiceClient]  // nil: not looked for yet
 }
@@ -81,7 +84,17 @@ func (c *Client) Provider(ctx context.Context) (*gophercloud.ProviderClient, err
 	if p := c.now.Load(); p != nil && !c.old() {
 		return p, nil
 	}
-	return c.once(ctx, "log in", func(ctx context.Context) error {
+	had := c.now.Load()
+	waits := ctx
+	if c.clock().Add(renewPatience).UnixNano() >= c.end.Load() {
+		had = nil // it is nearly over, or nobody knows
+	}
+	if had != nil {
+		var enough context.CancelFunc
+		waits, enough = context.WithTimeout(ctx, renewPatience)
+		defer enough()
+	}
+	p, err := c.once(waits, "log in", func(ctx context.Context) error {
 		p := c.now.Load()
 		switch {
 		case p == nil:
@@ -95,6 +108,10 @@ func (c *Client) Provider(ctx context.Context) (*gophercloud.ProviderClient, err
 		}
 		return nil
 	})
+	if err != nil && had != nil && ctx.Err() == nil {
+		return had, nil // the renewal goes on without us
+	}
+	return p, err
 }
 
 // Token is a token for a request of this server's own. It is "" if this server does not log in.
@@ -189,9 +206,11 @@ func (c *Client) note(p *gophercloud.ProviderClient, began time.Time) {
 	made, ok := p.GetAuthResult().(tokens.CreateResult)
 	if !ok || made.ExtractInto(&life) != nil || life.From.IsZero() || !life.To.After(life.From) {
 		c.renew.Store(0) // whoever refuses it tells when
+		c.end.Store(0)
 		return
 	}
 	lasts := life.To.Sub(life.From)
+	c.end.Store(began.Add(lasts).UnixNano())
 	c.renew.Store(began.Add(lasts - min(renewAhead, lasts/10)).UnixNano())
 }
 
