@@ -41,6 +41,7 @@ func TestWhatIsToldIsCounted(t *testing.T) {
 	m.Polled("met", 20*time.Millisecond)
 	m.BMC("redfish", "set power", "unavailable", time.Second)
 	m.Transaction("write", time.Millisecond, nil)
+	m.Vendordata("roles", "asked", time.Second)
 	got := scrape(t, m)
 	for _, want := range []string{
 		`ingot_build_info{version="1.2.3"} 1`,
@@ -54,6 +55,7 @@ func TestWhatIsToldIsCounted(t *testing.T) {
 		"ingot_operation_fenced_total 1", `ingot_agent_polls_total{outcome="met"} 1`, `ingot_agent_poll_lag_seconds_bucket{le="0.025"} 1`,
 		`ingot_bmc_call_seconds_count{call="set power",driver="redfish",result="unavailable"} 1`,
 		`ingot_store_transaction_seconds_count{kind="write",result="ok"} 1`,
+		`ingot_vendordata_target_seconds_count{outcome="asked",target="roles"} 1`,
 		`ingot_operations_live{plan="deploy",state="held"} 3`,
 		"process_resident_memory_bytes",
 	} {

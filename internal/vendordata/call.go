@@ -8,18 +8,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/watched"
 )
 
 const (
 	maxRedirects = 5
 	maxHead      = 64 << 10
+	maxRoots     = 4 << 20 // bytes of a file of certificates: a whole host's are 200 KiB
 	// atOnce are requests to one target at the same time; more wait, as far as their time lasts.
 	atOnce    = 64
 	userAgent = "ingot-vendordata"
@@ -40,24 +42,34 @@ type caller struct {
 
 // newCaller makes a client without proxies of the environment, without redirects of its own, and without connections that
 // are kept: the standard library prints what comes on an idle one, and a POST that meets a connection just closed may be sent twice.
-func newCaller(c Config, o Options) (*caller, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, GetClientCertificate: o.ClientCertificate}
+func newCaller(c Config, o Options, log *slog.Logger) (*caller, error) {
+	roots := func() *x509.CertPool { return nil } // those of this host
 	if file := c.VendordataDynamicSSLCertfile; file != "" {
-		pem, err := os.ReadFile(file)
+		f, err := watched.Open(file, maxRoots, log, parseRoots)
 		if err != nil {
 			return nil, fmt.Errorf("[api] vendordata_dynamic_ssl_certfile: %w", err)
 		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("[api] vendordata_dynamic_ssl_certfile: there is no certificate in %s", file)
-		}
+		roots = f.Get
 	}
 	connect := &net.Dialer{Timeout: c.VendordataDynamicConnectTimeout}
+	secure := func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := tls.Dialer{NetDialer: connect, Config: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots(), GetClientCertificate: o.ClientCertificate}}
+		ctx, cancel := context.WithTimeout(ctx, 2*c.VendordataDynamicConnectTimeout) // the connection, and TLS on it
+		defer cancel()
+		return d.DialContext(ctx, network, address)
+	}
 	return &caller{signer: o.Signer, silent: c.VendordataDynamicReadTimeout, max: c.maxBytes(), http: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DialContext: connect.DialContext, TLSClientConfig: t, TLSHandshakeTimeout: c.VendordataDynamicConnectTimeout,
-			ResponseHeaderTimeout: c.VendordataDynamicReadTimeout, MaxResponseHeaderBytes: maxHead, MaxConnsPerHost: atOnce,
-			DisableKeepAlives: true, DisableCompression: true}}}, nil
+		Transport: &http.Transport{DialContext: connect.DialContext, DialTLSContext: secure, ResponseHeaderTimeout: c.VendordataDynamicReadTimeout,
+			MaxResponseHeaderBytes: maxHead, MaxConnsPerHost: atOnce, DisableKeepAlives: true, DisableCompression: true}}}, nil
+}
+
+func parseRoots(pem []byte) (*x509.CertPool, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, errors.New("there is no certificate in it")
+	}
+	return roots, nil
 }
 
 // reply is what a target answered, whatever that is.

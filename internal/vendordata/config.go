@@ -18,8 +18,8 @@ type Config struct {
 	// VendordataDynamicTargets are servers that are asked about each instance, as NAME@URL. What one answers is under its
 	// name in vendor_data2.json. The name "static" is taken; a comma in a URL is written %2C.
 	VendordataDynamicTargets TargetList `key:"vendordata_dynamic_targets"`
-	// VendordataDynamicSSLCertfile holds the certificates that those of https targets must come from. Empty means those of
-	// this host.
+	// VendordataDynamicSSLCertfile holds the certificates that those of https targets must come from. It is read again when
+	// it changes. Empty means those of this host.
 	VendordataDynamicSSLCertfile string `key:"vendordata_dynamic_ssl_certfile" is:"path"`
 	// VendordataDynamicConnectTimeout is how long a connection to a target may take to be made.
 	VendordataDynamicConnectTimeout time.Duration `key:"vendordata_dynamic_connect_timeout" min:"3"`

@@ -15,6 +15,8 @@ const maxDepth = 64
 var (
 	errDeep = errors.New("nests its JSON too deeply")
 	errText = errors.New("is not UTF-8")
+	// errNotJSON quotes nothing of what it is about.
+	errNotJSON = errors.New("is not JSON")
 )
 
 // failure is why a target gave nothing: a word for numbers and programs, and what a person may read. Neither has anything

@@ -40,7 +40,7 @@ type Service struct {
 	config  Config
 	log     *slog.Logger
 	targets []target
-	static  *static // nil: StaticJSON is no provider
+	static  func() json.RawMessage // nil: StaticJSON is no provider
 	caller  *caller
 	watch   func(target, outcome string, took time.Duration)
 	held    *held
@@ -75,7 +75,7 @@ func New(c Config, o Options, log *slog.Logger) (*Service, error) {
 	if err := c.overHTTP(s.targets, o.Signer != nil); err != nil {
 		return nil, err
 	}
-	if s.caller, err = newCaller(c, o); err != nil {
+	if s.caller, err = newCaller(c, o, log); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -119,7 +119,7 @@ func (s *Service) Static() json.RawMessage {
 	if s == nil || s.static == nil {
 		return nil
 	}
-	return s.static.get()
+	return s.static()
 }
 
 // Fetch asks each target once, all at the same time, and gives what they said in their order. With

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,22 @@ func TestTLS(t *testing.T) {
 	})
 	if r := g.Report(g.fetch())[0]; r.Failed != Untrusted {
 		t.Errorf("a server without TLS: %+v", r)
+	}
+	other, err := lab.NewCertificate("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g = newRig(t, lab.Config{Certificate: &other}, nil)
+	for _, c := range []struct {
+		file tls.Certificate
+		word string
+	}{{cert, Untrusted}, {other, ""}} { // a new file counts without a restart
+		if err := os.WriteFile(g.config.VendordataDynamicSSLCertfile, lab.PEM(c.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := g.Report(g.fetch())[0]; r.Failed != c.word {
+			t.Errorf("%+v, want %q", r, c.word)
+		}
 	}
 	c := configured("x@https://127.0.0.1/")
 	for _, bad := range []string{"/nonexistent/ca.pem", "/dev/null"} {
