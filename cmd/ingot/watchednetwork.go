@@ -6,6 +6,7 @@ import (
 
 	"ingot/internal/conductor"
 	"ingot/internal/metal"
+	"ingot/internal/seed"
 )
 
 type watchedNetwork struct {
@@ -43,6 +44,10 @@ func (w watchedNetwork) DetachVIF(ctx context.Context, n *metal.Node, wired meta
 
 func (w watchedNetwork) PhysicalNetworks(ctx context.Context, n *metal.Node, vif string) ([]string, error) {
 	return asked(ctx, w.watching, "read physical networks", func(ctx context.Context) ([]string, error) { return w.inner.PhysicalNetworks(ctx, n, vif) })
+}
+
+func (w watchedNetwork) Describe(ctx context.Context, n *metal.Node, wired metal.Wiring) ([]seed.VIF, error) {
+	return asked(ctx, w.watching, "describe vifs", func(ctx context.Context) ([]seed.VIF, error) { return w.inner.Describe(ctx, n, wired) })
 }
 
 func (w watchedNetwork) Addresses(ctx context.Context, n *metal.Node, mac string, role metal.NetworkRole) ([]netip.Addr, error) {

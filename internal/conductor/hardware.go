@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"ingot/internal/metal"
+	"ingot/internal/seed"
 )
 
 // Power is what the conductor needs to switch a machine on and off.
@@ -150,6 +151,9 @@ type Network interface {
 	DetachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string) error
 	// PhysicalNetworks are those that the network of a VIF is on; none: any, or it is not known.
 	PhysicalNetworks(ctx context.Context, n *metal.Node, vif string) ([]string, error)
+	// Describe is what an instance is to be told of the networks of its user's VIFs, for network_data; nil: nothing is known. It
+	// changes nothing.
+	Describe(ctx context.Context, n *metal.Node, w metal.Wiring) ([]seed.VIF, error)
 	// Addresses are those that a MAC has on the network of a role, the likeliest first; none is no error.
 	Addresses(ctx context.Context, n *metal.Node, mac string, role metal.NetworkRole) ([]netip.Addr, error)
 }

@@ -71,18 +71,24 @@ func (r *runner) prepareInstance(ctx context.Context, op *Op, given any) (Outcom
 	if err != nil {
 		return Outcome{}, err
 	}
+	defaults := defaultsFor(op.Node, to)
+	if defaults.NetworkData == nil && tellsNoNetwork(given) {
+		if defaults.NetworkData, err = r.describeNetwork(ctx, op); err != nil {
+			return Outcome{}, err
+		}
+	}
 	var p prepared
 	switch d := given.(type) {
 	case string:
-		p.seed, err = r.readDrive(op, d, to)
+		p.seed, err = r.readDrive(op, d, defaults)
 		op.Rec.ConfigDrive = "" // a node whose deploy interface boots nothing gets no drive
 		if op.Rec.Ramdisk {
 			op.Rec.ConfigDrive = d
 		}
 	case map[string]any:
-		p.seed, err = seed.FromObject(d, defaultsFor(op.Node, to))
+		p.seed, err = seed.FromObject(d, defaults)
 	default:
-		p.seed, err = seed.Render(defaultsFor(op.Node, to))
+		p.seed, err = seed.Render(defaults)
 	}
 	if err != nil {
 		return Outcome{}, err
@@ -99,7 +105,7 @@ func (r *runner) prepareInstance(ctx context.Context, op *Op, given any) (Outcom
 
 // readDrive reads what a ready drive has for the instance. The drive is used as it is, also one that cannot be read here: of
 // such a one only what we know ourselves is served.
-func (r *runner) readDrive(op *Op, text string, to metal.BootFor) (*seed.Seed, error) {
+func (r *runner) readDrive(op *Op, text string, defaults seed.Input) (*seed.Seed, error) {
 	if !base64Text.MatchString(text) {
 		return nil, fault.New(fault.Invalid, "the config drive is neither a URL nor base64")
 	}
@@ -109,7 +115,7 @@ func (r *runner) readDrive(op *Op, text string, to metal.BootFor) (*seed.Seed, e
 	}
 	r.log.Info("config drive not read", "error", err)
 	r.event(op, "step", "WARN", fmt.Sprintf("The config drive is used as it was given, but its files cannot be served to the instance: %s", sentence(err)))
-	return seed.Render(defaultsFor(op.Node, to))
+	return seed.Render(defaults)
 }
 
 // bootFor is for whom the instance is: as the request of its deployment said. A rebuild keeps it, whoever asks for that; where
@@ -142,10 +148,10 @@ func defaultsFor(n *metal.Node, to metal.BootFor) seed.Input {
 		InstanceType: n.ResourceClass, RandomSeed: random, NetworkData: readable(n.NetworkData)}
 }
 
-// readable is a node's network data if an instance can read it. It is for the ramdisk in the first place, and an operator's own
+// readable is a node's network data if there is any and an instance can read it. It is for the ramdisk in the first place, and an operator's own
 // schema may allow what nobody else knows ([api] network_data_schema).
 func readable(data map[string]any) map[string]any {
-	if seed.CheckNetworkData(data) != nil {
+	if len(data) == 0 || seed.CheckNetworkData(data) != nil {
 		return nil
 	}
 	return data

@@ -11,11 +11,13 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/seed"
@@ -467,6 +469,49 @@ func testWhereAnInstanceIs(t *testing.T) {
 	w.run(w.conductor("c1", nil))
 	if i, _ := w.kept(); i != nil || at() != "" {
 		t.Errorf("after a tear down it is known at %s", at())
+	}
+}
+
+// TestAnInstanceIsToldItsNetwork: what the network service knows of its VIF, where neither the request nor the node says otherwise.
+func TestAnInstanceIsToldItsNetwork(t *testing.T) {
+	vif := seed.VIF{ID: testVIF, On: "22222222-2222-4222-8222-222222222222", NetworkID: "net", MTU: 1442,
+		Subnets: []seed.Subnet{{Address: netip.MustParsePrefix("192.0.2.20/24"), Gateway: netip.MustParseAddr("192.0.2.1")}}}
+	own := map[string]any{"links": []any{map[string]any{"id": "own", "type": "phy", "ethernet_mac_address": "52:54:00:00:00:0a"}}, "networks": []any{}, "services": []any{}}
+	for name, row := range map[string]struct {
+		drive  any
+		node   map[string]any
+		vifs   []seed.VIF
+		err    error
+		has    string // what its network data has; "": there is none
+		warned bool
+	}{
+		"nobody says":        {vifs: []seed.VIF{vif}, has: `"192.0.2.20"`},
+		"the request not":    {drive: maps.Clone(parts), vifs: []seed.VIF{vif}, has: `"mtu":1442`},
+		"the request does":   {drive: map[string]any{"network_data": own}, vifs: []seed.VIF{vif}, has: `"own"`},
+		"the request: none":  {drive: map[string]any{"network_data": nil}, vifs: []seed.VIF{vif}},
+		"the node does":      {node: own, vifs: []seed.VIF{vif}, has: `"own"`},
+		"nothing is known":   {},
+		"a VIF that is gone": {err: fault.New(fault.Invalid, "Neutron has no port x"), warned: true},
+		"a VIF on nothing":   {vifs: []seed.VIF{{ID: "x", On: "nowhere", Subnets: vif.Subnets}}, warned: true},
+	} {
+		w := deployWorld(t, row.drive, nil)
+		w.wire(journeys[2])
+		w.wires.described, w.wires.undescribed = row.vifs, row.err
+		if row.node != nil {
+			w.node.NetworkData = row.node
+			w.save()
+		}
+		if n := w.deploy(metal.EventDeploy, "{}"); n.ProvisionState != metal.Active {
+			t.Fatalf("%s: %s: %s", name, n.ProvisionState, n.LastError)
+		}
+		_, s := w.kept()
+		raw, has := s.File(seed.NetworkData)
+		if has != (row.has != "") || !strings.Contains(strings.ReplaceAll(string(raw), ": ", ":"), row.has) {
+			t.Errorf("%s: it is told %s", name, raw)
+		}
+		if warned := strings.Contains(w.whys(), "told nothing of its network"); warned != row.warned {
+			t.Errorf("%s: the history warns: %v", name, warned)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/seed"
 	"ingot/internal/store"
 )
 
@@ -21,13 +22,15 @@ import (
 type wires struct {
 	w *world
 
-	mu     sync.Mutex
-	on     map[metal.NetworkRole]bool
-	asked  map[metal.NetworkRole]bool
-	known  map[string]bool              // the VIFs that were attached
-	says   map[metal.NetworkRole]string // what is unwise about a role's network
-	lacks  map[metal.NetworkRole]bool   // the roles that no network is known for
-	leased string                       // the address of its machine, "" for none
+	mu          sync.Mutex
+	on          map[metal.NetworkRole]bool
+	asked       map[metal.NetworkRole]bool
+	known       map[string]bool              // the VIFs that were attached
+	says        map[metal.NetworkRole]string // what is unwise about a role's network
+	lacks       map[metal.NetworkRole]bool   // the roles that no network is known for
+	described   []seed.VIF                   // what is to be told of its user's networks
+	undescribed error
+	leased      string // the address of its machine, "" for none
 
 	refuses map[metal.NetworkRole]bool // notes what it began, and then refuses
 	seen    []string                   // what was noted when the machine was taken off
@@ -261,6 +264,10 @@ func (s *wires) CheckNetwork(_ context.Context, n *metal.Node, _ metal.Wiring, r
 
 func (s *wires) PhysicalNetworks(context.Context, *metal.Node, string) ([]string, error) {
 	return []string{"physnet1"}, nil
+}
+
+func (s *wires) Describe(context.Context, *metal.Node, metal.Wiring) ([]seed.VIF, error) {
+	return s.described, s.undescribed
 }
 
 func (s *wires) Addresses(context.Context, *metal.Node, string, metal.NetworkRole) ([]netip.Addr, error) {

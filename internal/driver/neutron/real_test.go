@@ -89,7 +89,7 @@ func TestOnARealNeutron(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *neutrontest.Cloud, map[string]string){
 		"operator's networks": testOperators, "tenant": testTenant, "flat": testFlat, "waiting": testWaiting,
 		"death": testDeath, "revoked": testRevoked, "another node's VIF": testTakenVIF,
-		"who has a fixed IP": testVIFsAt,
+		"who has a fixed IP": testVIFsAt, "what an instance is told": testDescribe,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, cloud, nets) })
 	}

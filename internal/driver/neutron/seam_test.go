@@ -6,6 +6,7 @@ import (
 
 	"ingot/internal/driver/neutron"
 	"ingot/internal/metal"
+	"ingot/internal/seed"
 )
 
 // network is what the conductor needs of a network interface; a driver does not see the conductor.
@@ -16,6 +17,7 @@ type network interface {
 	AttachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string, live bool) error
 	DetachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, vif string) error
 	PhysicalNetworks(ctx context.Context, n *metal.Node, vif string) ([]string, error)
+	Describe(ctx context.Context, n *metal.Node, w metal.Wiring) ([]seed.VIF, error)
 	Addresses(ctx context.Context, n *metal.Node, mac string, role metal.NetworkRole) ([]netip.Addr, error)
 }
 

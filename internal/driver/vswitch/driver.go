@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/seed"
 )
 
 // Driver is the network interface vswitch.
@@ -297,6 +298,11 @@ func (d *Driver) DetachVIF(ctx context.Context, n *metal.Node, w metal.Wiring, v
 
 // PhysicalNetworks implements conductor.Network: a logical network is wherever its switch is.
 func (d *Driver) PhysicalNetworks(context.Context, *metal.Node, string) ([]string, error) {
+	return nil, nil
+}
+
+// Describe implements conductor.Network: a switch knows no addresses, and so nothing to tell.
+func (d *Driver) Describe(context.Context, *metal.Node, metal.Wiring) ([]seed.VIF, error) {
 	return nil, nil
 }
 

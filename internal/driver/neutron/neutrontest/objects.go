@@ -50,6 +50,16 @@ func (c *Cloud) Network(name, physical string, cidrs ...string) string {
 	return made.Network.ID
 }
 
+// Subnet makes a subnet of a network.
+func (c *Cloud) Subnet(network string, more map[string]any) {
+	c.T.Helper()
+	subnet := object{"network_id": network}
+	for k, v := range more {
+		subnet[k] = v
+	}
+	c.call(http.MethodPost, c.URL+"/v2.0/subnets", object{"subnet": subnet}, nil)
+}
+
 // SecurityGroup makes one.
 func (c *Cloud) SecurityGroup(name string) string {
 	c.T.Helper()
