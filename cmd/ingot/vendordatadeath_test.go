@@ -149,8 +149,10 @@ func (g *answeredRig) deploy() (drive *seed.Seed, served string) {
 	var playing sync.WaitGroup
 	playing.Go(func() { g.machine.run(ctx) })
 	t.Cleanup(func() { stop(); playing.Wait() })
+	network := object{"links": []any{object{"id": "l", "type": "phy", "ethernet_mac_address": g.machine.MACs()[0]}}, "services": []any{},
+		"networks": []any{object{"id": "n", "network_id": "n", "link": "l", "type": "ipv4", "ip_address": "127.0.0.1", "netmask": "255.0.0.0"}}}
 	r := g.now
-	r.call(t, "POST", "/v1/nodes", object{"driver": "redfish", "name": "n", "properties": object{"cpu_arch": "x86_64"}, "driver_info": object{"redfish_address": g.machine.bmc.URL(),
+	r.call(t, "POST", "/v1/nodes", object{"driver": "redfish", "name": "n", "network_data": network, "properties": object{"cpu_arch": "x86_64"}, "driver_info": object{"redfish_address": g.machine.bmc.URL(),
 		"redfish_username": "admin", "redfish_password": playedPassword, "redfish_verify_ca": pemOf(g.machine.bmc.CertificateDER()), "deploy_iso": "http://198.51.100.9/agent.iso"},
 		"instance_info": object{"image_source": images.URL + "/i", "image_os_hash_algo": "sha256", "image_os_hash_value": fmt.Sprintf("%x", sha256.Sum256(image))}}, 201)
 	for _, mac := range g.machine.MACs() {
@@ -160,9 +162,7 @@ func (g *answeredRig) deploy() (drive *seed.Seed, served string) {
 		r.call(t, "PUT", "/v1/nodes/n/states/provision", object{"target": step[0]}, 202)
 		r.until(t, "n", step[1])
 	}
-	network := object{"links": []any{object{"id": "l", "type": "phy", "ethernet_mac_address": g.machine.MACs()[0]}}, "services": []any{},
-		"networks": []any{object{"id": "n", "network_id": "n", "link": "l", "type": "ipv4", "ip_address": "127.0.0.1", "netmask": "255.0.0.0"}}}
-	r.call(t, "PUT", "/v1/nodes/n/states/provision", object{"target": "active", "configdrive": object{"user_data": "#!/bin/sh\n", "network_data": network}}, 202)
+	r.call(t, "PUT", "/v1/nodes/n/states/provision", object{"target": "active", "configdrive": object{"user_data": "#!/bin/sh\n"}}, 202)
 	var n restingNode
 	for began := time.Now(); n.State != "active" && time.Since(began) < 2*time.Minute; time.Sleep(50 * time.Millisecond) { // between two looks
 		if n = g.node(); n.State == "deploy failed" {
