@@ -35,6 +35,8 @@ type bootHosts struct {
 	key   secret.Secret   // names what is pushed
 	db    *store.DB       // has what instances read
 	group string          // of the nodes that this conductor serves
+
+	trustUsers bool // addresses that only an instance's user says it has are pushed
 }
 
 // bootHosts are those that the configuration names; nil if there are none.
@@ -52,7 +54,7 @@ func (s *server) bootHosts() (*bootHosts, error) {
 	}
 	net, err := s.pushedFiles()
 	return &bootHosts{peer: s.peer, all: all, files: s.files, net: net, key: s.key.Derive("names of pushed files"),
-		db: s.db, group: s.c.Conductor.ConductorGroup}, err
+		db: s.db, group: s.c.Conductor.ConductorGroup, trustUsers: s.c.Metadata.TrustUserAddresses}, err
 }
 
 func parseBootHosts(lines []string) ([]peer.Server, error) {

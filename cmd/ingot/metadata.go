@@ -14,7 +14,6 @@ import (
 	"ingot/internal/api"
 	"ingot/internal/cli"
 	"ingot/internal/metadata"
-	"ingot/internal/netboot"
 )
 
 // metadataAt puts the flag before the option, and refuses what does not go together.
@@ -61,7 +60,7 @@ func metadataServer(h http.Handler, log *slog.Logger) *http.Server {
 // buildMetadata makes the role metadata over the database.
 func (s *server) buildMetadata() (err error) {
 	o := metadata.Options{Config: s.c.Metadata, Log: s.log, Count: s.watch.m.Metadata,
-		Instances: &metadata.Stored{DB: s.db, Vendor: s.vendordata, Neighbor: netboot.Neighbor, Log: s.log}}
+		Instances: &metadata.Stored{DB: s.db, Vendor: s.vendordata, Neighbor: neighbours(s.c.Metadata.CheckNeighbours), TrustUsers: s.c.Metadata.TrustUserAddresses, Log: s.log}}
 	if o.Others, err = s.metadataSources(); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func TestMetadataApart(t *testing.T) {
 		if err := tx.SaveInstance(n, i); err != nil {
 			return err
 		}
-		return tx.SaveInstanceAddresses(n.ID, store.FromNetworkData, []store.InstanceAddress{{Address: netip.MustParseAddr("127.0.0.11")}})
+		return tx.SaveInstanceAddresses(n.ID, store.FromNode, []store.InstanceAddress{{Address: netip.MustParseAddr("127.0.0.11")}})
 	})
 	everybody := func(status int, body string) {
 		t.Helper()

@@ -72,7 +72,7 @@ func (g *metadataRig) serve(lines ...string) {
 	conf := filepath.Join(g.dir, "ingot.conf")
 	text := append([]string{"[DEFAULT]", "debug = true", "enabled_hardware_types = redfish", "[conductor]", "automated_clean = false", "[api]", "rate_limit = 0",
 		"vendordata_providers = StaticJSON,DynamicJSON", "vendordata_dynamic_allow_http_auth = true",
-		"vendordata_dynamic_targets = " + g.target.entry()}, append(lines, "[metadata]", "rate_limit = 0")...)
+		"vendordata_dynamic_targets = " + g.target.entry()}, append(lines, "[metadata]", "rate_limit = 0", "trust_user_addresses = true")...)
 	if err := os.WriteFile(conf, []byte(strings.Join(text, "\n")+"\n"), 0o600); err != nil {
 		g.t.Fatal(err)
 	}

@@ -166,7 +166,7 @@ func (b *bootHosts) seedOf(ctx context.Context, node string) (json.RawMessage, e
 			return err
 		}
 		p = &depot.PushedSeed{Node: n.UUID, Version: i.Generation, Made: i.UpdatedAt, Instance: i.ID, Project: i.Project, Seed: []byte(i.Seed.Expose())}
-		return addressesOf(tx, n, p)
+		return b.addressesOf(tx, n, p)
 	})
 	if fault.KindOf(err) == fault.NotFound || p == nil {
 		return nil, nil
@@ -177,14 +177,16 @@ func (b *bootHosts) seedOf(ctx context.Context, node string) (json.RawMessage, e
 	return json.Marshal(p)
 }
 
-// addressesOf adds from where an instance asks.
-func addressesOf(tx *store.Tx, n *metal.Node, p *depot.PushedSeed) error {
+// addressesOf adds from where an instance asks. What only its user claims is pushed where users are trusted.
+func (b *bootHosts) addressesOf(tx *store.Tx, n *metal.Node, p *depot.PushedSeed) error {
 	known, err := tx.InstanceAddresses(n.ID)
 	if err != nil {
 		return err
 	}
 	for _, a := range known {
-		p.Addresses = append(p.Addresses, a.Address)
+		if a.Source != store.FromNetworkData || b.trustUsers {
+			p.Addresses = append(p.Addresses, a.Address)
+		}
 	}
 	ports, err := tx.PortsOf(n.ID)
 	if err != nil {

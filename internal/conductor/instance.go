@@ -225,5 +225,9 @@ func saveInstance(tx *store.Tx, n *metal.Node, deploy string, p *prepared) error
 	if err != nil {
 		return err
 	}
-	return tx.SaveInstanceAddresses(n.ID, store.FromNetworkData, staticAddresses(p.seed))
+	planned, claimed := byClaim(staticAddresses(p.seed), n)
+	if err := tx.SaveInstanceAddresses(n.ID, store.FromNode, planned); err != nil {
+		return err
+	}
+	return tx.SaveInstanceAddresses(n.ID, store.FromNetworkData, claimed)
 }

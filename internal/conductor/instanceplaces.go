@@ -47,6 +47,20 @@ func staticAddresses(s *seed.Seed) []store.InstanceAddress {
 	return out
 }
 
+// byClaim divides what an instance's network data have it take: what the node's own network_data say, too, is its owner's word, and the
+// rest is its user's.
+func byClaim(all []store.InstanceAddress, n *metal.Node) (planned, claimed []store.InstanceAddress) {
+	owners := metal.StaticAddresses(n.NetworkData)
+	for _, a := range all {
+		if slices.Contains(owners, a.Address) {
+			planned = append(planned, a)
+		} else {
+			claimed = append(claimed, a)
+		}
+	}
+	return planned, claimed
+}
+
 // addPlace adds an address, if somebody could ask from it.
 func addPlace(to []store.InstanceAddress, a netip.Addr, mac string) []store.InstanceAddress {
 	if a = a.Unmap(); len(to) >= maxPlaces || !possible(a) || slices.ContainsFunc(to, func(o store.InstanceAddress) bool { return o.Address == a }) {

@@ -19,6 +19,13 @@ type Config struct {
 	// alone: the last hop in it that is none of them is who asks. With service_metadata_proxy nobody else may sign requests; empty
 	// lets anybody try.
 	TrustedProxies []string `key:"trusted_proxies"`
+	// TrustUserAddresses lets an instance be known by an address that is only in the network data that its user gave. Whoever has an
+	// instance can then claim an address that another machine has, and read what that one should: for networks where all users trust
+	// each other. Without it such an address counts where the kernel of this host sees one of the node's MACs at it.
+	TrustUserAddresses bool `key:"trust_user_addresses"`
+	// CheckNeighbours has the kernel asked which MAC it speaks with, where the address of a request is on a link of this host: it must be
+	// one of the node's. Only for networks with a router that answers for others' addresses it must be off.
+	CheckNeighbours bool `key:"check_neighbours"`
 	// BootHostLeases has boot hosts asked whose an address is that nobody else knows, where they give addresses to instances. Whoever
 	// takes over a boot host can then read what any instance reads.
 	BootHostLeases bool `key:"boot_host_leases"`
@@ -41,7 +48,7 @@ type Config struct {
 
 // Defaults is the only place with default values.
 func Defaults() Config {
-	return Config{RateLimit: 50, RateLimitBurst: 200, CacheSize: 128, CacheExpiration: 15 * time.Second}
+	return Config{CheckNeighbours: true, RateLimit: 50, RateLimitBurst: 200, CacheSize: 128, CacheExpiration: 15 * time.Second}
 }
 
 // Check says what is wrong with a configuration.

@@ -134,7 +134,7 @@ func (w *world) save(n *metal.Node, i *store.Instance, at ...string) {
 		if err := tx.SaveInstance(n, i); err != nil {
 			return err
 		}
-		return tx.SaveInstanceAddresses(n.ID, store.FromNetworkData, list)
+		return tx.SaveInstanceAddresses(n.ID, store.FromNode, list)
 	})
 }
 

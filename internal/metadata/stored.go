@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -21,10 +22,14 @@ type Stored struct {
 	DB *store.DB
 	// Vendor keeps what vendordata targets answer fresh. Nil: there are none.
 	Vendor *vendordata.Service
-	// Neighbor tells the MAC that the kernel knows of an address on one link; "" for none. It is asked about link-local addresses,
-	// which nobody gave out. Nil: they are nobody's.
+	// Neighbor tells the MAC that the kernel speaks with at an address on a link of this host; "" for none, or where a router is
+	// between. Nil: nobody knows, and link-local addresses, which nobody gave out, are nobody's.
 	Neighbor func(netip.Addr) string
-	Log      *slog.Logger
+	// TrustUsers lets an address count that only an instance's user says it has.
+	TrustUsers bool
+	Log        *slog.Logger
+
+	told notices
 }
 
 // markOf leaves a machine idle that does not run its instance: it may run a ramdisk, whose programs are not the user's, or be on its
@@ -37,24 +42,90 @@ func markOf(r store.InstanceRef) Mark {
 	return m
 }
 
-// At are the instances at an address.
+// At are the instances at an address. Where the kernel knows the MAC at it, it must be theirs. Else what was given goes before what
+// is planned, and what users claim counts only if they are trusted.
 func (s *Stored) At(ctx context.Context, a netip.Addr) ([]Mark, error) {
-	if a.IsLinkLocalUnicast() && a.Is6() {
-		return s.atLink(ctx, a)
+	mac := ""
+	if s.Neighbor != nil {
+		mac = s.Neighbor(a)
 	}
-	return s.marks(ctx, func(tx *store.Tx) ([]store.InstanceRef, error) { return tx.InstancesAt(a) })
+	local := a.IsLinkLocalUnicast() && a.Is6()
+	if local && mac == "" {
+		return nil, nil
+	}
+	var at, of []store.InstanceRef
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if !local {
+			at, err = tx.InstancesAt(a)
+		}
+		if err == nil && mac != "" && (local || len(at) > 0) {
+			of, err = tx.InstancesByMAC(mac)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case local: // nobody gave it out
+		return marksOf(of), nil
+	case mac != "":
+		return marksOf(s.ofMAC(a, mac, at, of)), nil
+	}
+	return marksOf(s.surest(a, at)), nil
 }
 
-// atLink finds who has a link-local address by the MAC that the kernel speaks with.
-func (s *Stored) atLink(ctx context.Context, a netip.Addr) ([]Mark, error) {
-	if s.Neighbor == nil {
-		return nil, nil
+// ofMAC are those at an address that have the MAC which is there.
+func (s *Stored) ofMAC(a netip.Addr, mac string, at, of []store.InstanceRef) []store.InstanceRef {
+	out := slices.DeleteFunc(slices.Clone(at), func(r store.InstanceRef) bool {
+		return !slices.ContainsFunc(of, func(o store.InstanceRef) bool { return o.NodeID == r.NodeID })
+	})
+	if len(out) == 0 && len(at) > 0 {
+		s.notice("mac "+a.String(), "a machine has the address of an instance and not its MAC, so it is not served", "address", a.String(), "mac", mac, "nodes", nodesOf(at))
 	}
-	mac := s.Neighbor(a)
-	if mac == "" {
-		return nil, nil
+	return out
+}
+
+// surest are those at an address of which it is surest that they have it.
+func (s *Stored) surest(a netip.Addr, at []store.InstanceRef) []store.InstanceRef {
+	best := store.Claimed
+	for _, r := range at {
+		best = min(best, r.Sure)
 	}
-	return s.marks(ctx, func(tx *store.Tx) ([]store.InstanceRef, error) { return tx.InstancesByMAC(mac) })
+	var out, others []store.InstanceRef
+	for _, r := range at {
+		if r.Sure == best && (best < store.Claimed || s.TrustUsers) {
+			out = append(out, r)
+		} else {
+			others = append(others, r)
+		}
+	}
+	if len(others) > 0 {
+		s.notice("claim "+a.String(), "users of instances claim an address that others have, or that nobody gave them: their claim does not count", "address", a.String(), "nodes", nodesOf(others))
+	}
+	return out
+}
+
+func nodesOf(refs []store.InstanceRef) string {
+	words := make([]string, len(refs))
+	for i, r := range refs {
+		words[i] = r.NodeUUID
+	}
+	return strings.Join(words, " ")
+}
+
+// notice logs a warning, each at most once in a while.
+func (s *Stored) notice(key, text string, facts ...any) {
+	if s.Log != nil && s.told.news(key, time.Now()) {
+		s.Log.Warn(text, facts...)
+	}
+}
+
+func marksOf(refs []store.InstanceRef) []Mark {
+	var out []Mark
+	for _, r := range refs {
+		out = append(out, markOf(r))
+	}
+	return out
 }
 
 // ByID are those with an instance-id.
@@ -70,9 +141,7 @@ func (s *Stored) ByNode(ctx context.Context, uuid string) ([]Mark, error) {
 func (s *Stored) marks(ctx context.Context, find func(*store.Tx) ([]store.InstanceRef, error)) (out []Mark, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		refs, err := find(tx)
-		for _, r := range refs {
-			out = append(out, markOf(r))
-		}
+		out = marksOf(refs)
 		return err
 	})
 	return out, err

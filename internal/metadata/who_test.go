@@ -290,6 +290,61 @@ func (s *source) NodesAt(context.Context, netip.Addr) ([]string, error) {
 	return s.nodes, s.err
 }
 
+// TestAUserCannotClaimAnAddress: what an instance's user says of its addresses takes none from others, and is nothing by itself; where the
+// kernel sees a machine's MAC at an address, that decides.
+func TestAUserCannotClaimAnAddress(t *testing.T) {
+	each(t, Defaults(), func(t *testing.T, w *world) {
+		thief, leased, planned, given := w.node(), w.node(), w.node(), w.node()
+		w.deploy(thief, "thief", "p1")
+		w.deploy(leased, "leased", "p2")
+		w.deploy(planned, "planned", "p3", "127.0.0.22")
+		w.deploy(given, "given", "p4")
+		w.lease("127.0.0.21", macOf(2))
+		claims := func(n *metal.Node, source string, all ...string) {
+			t.Helper()
+			var list []store.InstanceAddress
+			for _, a := range all {
+				list = append(list, store.InstanceAddress{Address: at(a)})
+			}
+			w.write(func(tx *store.Tx) error { return tx.SaveInstanceAddresses(n.ID, source, list) })
+		}
+		claims(given, store.FromNetworkService, "127.0.0.23")
+		claims(thief, store.FromNetworkData, "127.0.0.21", "127.0.0.22", "127.0.0.23", "127.0.0.24")
+		for from, want := range map[string]string{"127.0.0.21": "leased", "127.0.0.22": "planned", "127.0.0.23": "given", "127.0.0.24": ""} {
+			if got := w.hostname(from); got != want {
+				t.Errorf("%s is %q, want %q", from, got, want)
+			}
+		}
+		if log := w.log.String(); !strings.Contains(log, "claim") || !strings.Contains(log, thief.UUID) {
+			t.Errorf("the log does not name who claims:\n%s", log)
+		}
+		claims(planned, store.FromNode, "127.0.0.21", "127.0.0.22") // who owns a node goes before a user, and not before a lease
+		if got := w.hostname("127.0.0.21"); got != "leased" {
+			t.Errorf("what is planned takes the address of a lease: %q", got)
+		}
+		stored := w.service.o.Instances.(*Stored)
+		stored.TrustUsers = true
+		for from, want := range map[string]string{"127.0.0.21": "leased", "127.0.0.22": "planned", "127.0.0.23": "given", "127.0.0.24": "thief"} {
+			if got := w.hostname(from); got != want {
+				t.Errorf("where users are trusted %s is %q, want %q", from, got, want)
+			}
+		}
+		stored.TrustUsers = false
+		for mac, want := range map[string]map[string]string{
+			macOf(1):            {"127.0.0.21": "thief", "127.0.0.24": "thief", "127.0.0.25": ""}, // it is its own that it reads
+			macOf(2):            {"127.0.0.21": "leased", "127.0.0.22": "", "127.0.0.24": ""},
+			"52:54:00:00:00:99": {"127.0.0.21": "", "127.0.0.22": "", "127.0.0.24": ""},
+		} {
+			stored.Neighbor = func(netip.Addr) string { return mac }
+			for from, name := range want {
+				if got := w.hostname(from); got != name {
+					t.Errorf("%s with the MAC %s is %q, want %q", from, mac, got, name)
+				}
+			}
+		}
+	})
+}
+
 // TestALinkLocalAddressIsItsMAC: nobody gave it out, so the kernel says whose it is.
 func TestALinkLocalAddressIsItsMAC(t *testing.T) {
 	onSQLite(t, Defaults(), func(w *world) {

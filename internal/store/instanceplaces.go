@@ -13,8 +13,16 @@ import (
 
 // Where the addresses of instances are from.
 const (
-	FromNetworkData    = "network_data"
 	FromNetworkService = "network service"
+	FromNode           = "node network_data" // whoever owns the node says so
+	FromNetworkData    = "network_data"      // the instance's user says so
+)
+
+// How sure it is that an instance has an address.
+const (
+	Given   = iota // the network service or one of our DHCP servers gave it
+	Planned        // the node's own network_data have it
+	Claimed        // its user says so, and users may say what they like
 )
 
 // InstanceAddress is an address by which an instance is known.
@@ -75,23 +83,27 @@ func (t *Tx) InstanceAddresses(nodeID int64) ([]InstanceAddress, error) {
 }
 
 // refSelect finds instances that are served.
-const refSelect = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault, i.updated_at,
-	COALESCE(o.plan, ''), COALESCE(o.step_name, ''), COALESCE(o.undoing, 0)
-	FROM instances i JOIN nodes n ON n.id = i.node_id LEFT JOIN operations o ON o.node_id = i.node_id AND o.status = 'live' AND o.exclusive = 1
-	WHERE i.served = 1 AND `
+const refSelect = refColumns + ", 0 FROM instances i " + refJoins + " WHERE i.served = 1 AND "
 
-// atAddress is the condition that an instance is known by an address: its own, or one that our DHCP servers leased to one of
-// its node's NICs or bonds.
-const atAddress = `i.node_id IN (SELECT a.node_id FROM instance_addresses a WHERE a.address = ?
-	UNION SELECT p.node_id FROM ports p JOIN dhcp_leases l ON l.mac = p.address WHERE l.address = ? AND l.declined = 0 AND l.until > {{now}}
-	UNION SELECT g.node_id FROM portgroups g JOIN dhcp_leases l ON l.mac = g.address WHERE l.address = ? AND l.declined = 0 AND l.until > {{now}})
-	ORDER BY i.node_id`
+const (
+	refColumns = `SELECT i.node_id, n.uuid, n.conductor_group, n.provision_state, i.instance, i.project, i.deploy, i.generation, i.fault, i.updated_at,
+	COALESCE(o.plan, ''), COALESCE(o.step_name, ''), COALESCE(o.undoing, 0)`
+	refJoins = "JOIN nodes n ON n.id = i.node_id LEFT JOIN operations o ON o.node_id = i.node_id AND o.status = 'live' AND o.exclusive = 1"
+)
 
-// InstancesAt finds the instances that are known by an address. Networks of several users may overlap: of more than one nobody
-// knows which it is that asks.
+// atAddress finds the instances that are known by an address, and how surely: by one of their own, or one that our DHCP servers
+// leased to one of their node's NICs or bonds.
+const atAddress = refColumns + `, m.sure FROM (SELECT node_id, MIN(sure) AS sure FROM (
+	SELECT a.node_id, CASE a.source WHEN 'network service' THEN 0 WHEN 'node network_data' THEN 1 ELSE 2 END AS sure FROM instance_addresses a WHERE a.address = ?
+	UNION ALL SELECT p.node_id, 0 FROM ports p JOIN dhcp_leases l ON l.mac = p.address WHERE l.address = ? AND l.declined = 0 AND l.until > {{now}}
+	UNION ALL SELECT g.node_id, 0 FROM portgroups g JOIN dhcp_leases l ON l.mac = g.address WHERE l.address = ? AND l.declined = 0 AND l.until > {{now}}) x
+	GROUP BY node_id) m JOIN instances i ON i.node_id = m.node_id ` + refJoins + ` WHERE i.served = 1 ORDER BY i.node_id`
+
+// InstancesAt finds the instances that are known by an address, each with how sure that is. Networks of several users may overlap: of
+// more than one nobody knows which it is that asks.
 func (t *Tx) InstancesAt(a netip.Addr) ([]InstanceRef, error) {
 	text := plainAddress(a)
-	return t.instanceRefs(refSelect+atAddress, text, text, text)
+	return t.instanceRefs(atAddress, text, text, text)
 }
 
 // InstancesByID finds instances by their instance-id: one or none, as a rule.
@@ -117,7 +129,7 @@ func (t *Tx) instanceRefs(query string, args ...any) ([]InstanceRef, error) {
 		var step string
 		var undoing int
 		var at int64
-		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault, &at, &plan, &step, &undoing); err != nil {
+		if err := rows.Scan(&r.NodeID, &r.NodeUUID, &r.Group, &r.State, &r.ID, &r.Project, &r.Deploy, &r.Generation, &r.Fault, &at, &plan, &step, &undoing, &r.Sure); err != nil {
 			return nil, err
 		}
 		r.UpdatedAt = fromMicros(at)

@@ -41,6 +41,7 @@ type InstanceRef struct {
 	Generation string
 	Fault      string
 	Runs       bool      // the node's machine runs it now, and no ramdisk
+	Sure       int       // of InstancesAt: Given, Planned or Claimed
 	UpdatedAt  time.Time // it moves forward whenever Generation changes
 }
 

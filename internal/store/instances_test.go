@@ -131,6 +131,19 @@ func testInstancesAreFoundByAddress(t *testing.T, open opener) {
 	found("192.0.2.1")
 	addresses(two, FromNetworkData, "192.0.2.1")
 	found("192.0.2.1")
+	sure := func(want int) {
+		t.Helper()
+		if at := read(t, db, func(tx *Tx) ([]InstanceRef, error) { return tx.InstancesAt(netip.MustParseAddr("192.0.2.4")) }); len(at) != 1 || at[0].Sure != want {
+			t.Errorf("it is %d sure, of %+v", want, at)
+		}
+	}
+	sure(Claimed)
+	addresses(one, FromNode, "192.0.2.4")
+	sure(Planned)
+	addresses(one, FromNetworkService, "192.0.2.4")
+	sure(Given)
+	addresses(one, FromNode)
+	addresses(one, FromNetworkService)
 	before := instanceOf(t, db, one).Generation
 	addresses(one, FromNetworkData, "192.0.2.4")
 	if after := instanceOf(t, db, one).Generation; after != before {

@@ -116,5 +116,5 @@ func deploy(ctx context.Context, tx *store.Tx, v *vendordata.Service, i int) err
 	if err := tx.SaveInstance(n, in); err != nil {
 		return err
 	}
-	return tx.SaveInstanceAddresses(n.ID, store.FromNetworkData, []store.InstanceAddress{{Address: netip.MustParseAddr(addressOf(i)), MAC: mac}})
+	return tx.SaveInstanceAddresses(n.ID, store.FromNode, []store.InstanceAddress{{Address: netip.MustParseAddr(addressOf(i)), MAC: mac}})
 }
