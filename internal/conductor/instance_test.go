@@ -303,6 +303,10 @@ func testRolesAreKeptByARebuild(t *testing.T) {
 	w := deployWorld(t, maps.Clone(parts), asking(t, true, v))
 	w.deploy(metal.EventDeploy, askedBy)
 	before, _ := w.kept()
+	w.write(func(tx *store.Tx) error {
+		_, err := tx.SetInstanceFault(w.node.ID, "roles answered with status 500")
+		return err
+	})
 	const other = `{"ask":{"boot_for":{"roles":["reader"],"project":"p2"}}}`
 	n := w.deploy(metal.EventRebuild, other)
 	asked := v.questions()
@@ -310,6 +314,9 @@ func testRolesAreKeptByARebuild(t *testing.T) {
 		t.Fatalf("%s: %s; asked %v", n.ProvisionState, n.LastError, asked)
 	}
 	i, s := w.kept()
+	if i.Fault != "" {
+		t.Errorf("it has a fault of the instance before: %s", i.Fault)
+	}
 	if got := page(t, s, "/openstack/latest/vendor_data2.json"); !strings.Contains(got, `"number":2`) && !strings.Contains(got, `"number": 2`) || i.Generation == before.Generation {
 		t.Errorf("it reads %s", got)
 	}
