@@ -7,7 +7,7 @@
 // Encode and Decode carry it through a database and to other hosts. Rendering is pure and deterministic: the
 // same input gives the same bytes, so a random seed for the instance is an input.
 //
-// NetworkDataFor writes network_data.json for a machine of which one knows the NICs, and CheckNetworkData judges one that
+// Network.Data writes network_data.json for a machine of which one knows the NICs, and CheckNetworkData judges one that
 // was given.
 //
 // A seed may hold passwords, so it keeps its files where fmt and slog cannot reach them. This room fetches
