@@ -42,11 +42,11 @@ const (
 
 // Definition is what the files of a bundle say.
 type Definition struct {
-	Versions   []int // as the definition lists them
-	Version    int   // the newest that both sides know: this one is spoken
-	Variants   []string
-	Parameters []Parameter
-	Scripts    []string // paths of the scripts there are, in order
+	Versions   []int       `json:"versions"` // as the definition lists them
+	Version    int         `json:"version"`  // the newest that both sides know: this one is spoken
+	Variants   []string    `json:"variants"`
+	Parameters []Parameter `json:"parameters"`
+	Scripts    []string    `json:"scripts"` // paths of the scripts there are, in order
 }
 
 // Parameter is one that a definition declares.

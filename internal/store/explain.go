@@ -36,6 +36,8 @@ var uniqueness = map[string]string{
 	"volume_targets.uuid":            "A volume target with this UUID already exists.",
 	"volume_targets.boot_index":      "A volume target with this boot_index already exists for the node.",
 
+	"os_definitions.uuid": "An OS definition with this UUID already exists.",
+	"os_definitions.name": "An OS definition with this name already exists.",
 	"allocations.uuid":    "An allocation with this UUID already exists.",
 	"allocations.name":    "An allocation with this name already exists.",
 	"allocations.node_id": "The node already has an allocation.",

@@ -15,6 +15,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/osdef"
 	"ingot/internal/secret"
 )
 
@@ -34,7 +35,10 @@ func sealedOfAll(t *testing.T, db *DB) {
 		boot := &metal.NetworkBoot{NodeUUID: id(1), Generation: "g", Key: secret.New(canary), Config: secret.New(canary), Expires: time.Now().Add(time.Hour), MACs: []string{"52:54:00:00:00:01"}}
 		instance := &Instance{Seed: secret.New(canary), Answers: secret.New(canary), Request: secret.New(canary)}
 		node := &metal.Node{ID: o.NodeID, UUID: id(1)}
-		return errors.Join(tx.SaveInstance(node, instance), tx.SetInstancePassword(node, instance.Deploy, secret.New(canary)), tx.SaveOperation(o), tx.CreateRule(&metal.InspectionRule{UUID: id(1)}), tx.CreateTemplate(&metal.DeployTemplate{UUID: id(1), Name: "CUSTOM_A"}),
+		bundle := osBundle(t, canary)
+		definition := osRecord(t, 1, "debian", bundle)
+		install := &OSInstall{Parameters: osdef.Classes{Private: map[string]secret.Secret{"token": secret.New(canary)}}}
+		return errors.Join(tx.CreateOSDefinition(definition, bundle), tx.SaveOSInstall(node, install), tx.SaveInstance(node, instance), tx.SetInstancePassword(node, instance.Deploy, secret.New(canary)), tx.SaveOperation(o), tx.CreateRule(&metal.InspectionRule{UUID: id(1)}), tx.CreateTemplate(&metal.DeployTemplate{UUID: id(1), Name: "CUSTOM_A"}),
 			tx.CreateRunbook(&metal.Runbook{UUID: id(1), Name: "CUSTOM_B"}), tx.SaveNetworkBoot(o.NodeID, boot))
 	})
 }
