@@ -171,7 +171,7 @@ func (g *aviary) values() map[string]func(node string) string {
 	return map[string]func(string) string{
 		"/v1/ports/": first("/v1/ports", "ports", "uuid"), "/v1/portgroups/": is(witness), "/v1/chassis/": first("/v1/chassis", "chassis", "uuid"),
 		"/v1/volume/connectors/": first("/v1/volume/connectors", "connectors", "uuid"), "/v1/volume/targets/": first("/v1/volume/targets", "targets", "uuid"),
-		"/v1/allocations/": is(witness), "/v1/runbooks/": is("CUSTOM_CANARY_BOOK"), "/v1/deploy_templates/": is("CUSTOM_CANARY"),
+		"/v1/allocations/": is(witness), "/v1/runbooks/": is("CUSTOM_CANARY_BOOK"), "/v1/deploy_templates/": is("CUSTOM_CANARY"), "/v1/os_definitions/": is("canary-os"),
 		"/v1/inspection_rules/": first("/v1/inspection_rules", "inspection_rules", "uuid"), "/v1/drivers/": is("redfish"), "/v1/conductors/": is(witness),
 		"/v1/nodes/{node}/history/": first("/v1/nodes/NODE/history", "history", "uuid"), "/v1/nodes/{node}/bios/": is("AdminPassword"),
 		"/v1/nodes/{node}/management/indicators/": is("led@system"), "/ingot/v1/debug/": is("metrics"), "/ingot/v1/nodes/{node}/logs/": is("none"),

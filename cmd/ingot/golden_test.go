@@ -33,7 +33,7 @@ type example struct {
 var goldenObjects = map[string]string{
 	"chassis": goldenID(1, "chassis"), "node": goldenID(2, "node"), "child": goldenID(3, "child"), "free": goldenID(4, "free"), "waiting": goldenID(5, "waiting"),
 	"port": goldenID(6, "port"), "portgroup": goldenID(7, "portgroup"), "connector": goldenID(8, "connector"), "target": goldenID(9, "target"),
-	"template": goldenID(10, "template"), "runbook": goldenID(11, "runbook"), "rule": goldenID(12, "rule"), "allocation": goldenID(13, "allocation"),
+	"template": goldenID(10, "template"), "runbook": goldenID(11, "runbook"), "rule": goldenID(12, "rule"), "allocation": goldenID(13, "allocation"), "os": goldenID(14, "os"),
 }
 
 // goldenID is a UUID that stays the same however many examples there are.
@@ -230,7 +230,7 @@ func (r *running) ownNode(t *testing.T, e example, version string) map[string]st
 	t.Helper()
 	objects := map[string]string{}
 	kind := uint32(0x100)
-	for _, name := range []string{"node", "port", "portgroup", "connector", "target", "chassis", "template", "runbook", "rule", "allocation"} {
+	for _, name := range []string{"node", "port", "portgroup", "connector", "target", "chassis", "template", "runbook", "rule", "allocation", "os"} {
 		objects[name] = goldenID(kind, goldenName(e, version)+name)
 		kind++
 	}

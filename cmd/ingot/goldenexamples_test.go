@@ -1,5 +1,11 @@
 package main
 
+// goldenOS are the files of a small OS definition, packed, and goldenDigest is their digest.
+const (
+	goldenOS     = "H4sIAAAAAAAC/+zYzU7rMBDF8az7FL66ezpxPvw41VBNG6vEjsamwNsjYAGKBAuEo0DOb5Oq6saLf4+cowpnqYoiInJd9/okovmTqLbvn1++r6npXWWoWsB9yqwV0U8c8uPhfon///a3PuzTsKtgg+RxippX13/bdugf/UNpZw6S/YEnf7iKJh9Dmf77tv28f2pm/VvX9+h/CZYQ/pb5cZ3736B/7D8UN7HyKFk03dz5lIv1/+X+d26+/7bF/X8Ro1eNah4GUTETHy98lmRYZZfjRYI5RTV5EPP2O/xJ/DUqgccVvv9zDfrH/kNpV1bPIRdc/+/c/2tnLfpfQm0R/qb7F/WnpxXe/wn9Y/8BAKCU5wAAAP//QEuTXAAkAAA="
+	goldenDigest = "sha256:d3393fc767cb741677e542920e775aeb0b6fde13851299b25a380c86e275f85e"
+)
+
 // goldenFixtures make what the reading examples read: see prepares.
 var goldenFixtures = []string{
 	`POST /v1/chassis {"uuid": "{chassis}", "description": "row 1"}`,
@@ -16,6 +22,8 @@ var goldenFixtures = []string{
 	`POST /v1/deploy_templates {"uuid": "{template}", "name": "CUSTOM_T", "steps": [{"interface": "bios", "step": "factory_reset", "args": {}, "priority": 90}]}`,
 	`POST /v1/runbooks {"uuid": "{runbook}", "name": "CUSTOM_R", "steps": [{"interface": "bios", "step": "factory_reset", "args": {}, "order": 1}]}`,
 	`POST /v1/inspection_rules {"uuid": "{rule}", "description": "note", "conditions": [{"op": "is-true", "args": {"value": "no"}}], "actions": [{"op": "log", "args": {"msg": "hello"}}]}`,
+	`POST /v1/os_definitions {"uuid": "{os}", "name": "debian", "bundle": "` + goldenOS + `", "os_parameters": {"mirror": "http://192.0.2.1"}, "os_parameters_private": {"token": "canary"}}`,
+	`PUT /v1/os_definitions/{os}/trust {"digest": "` + goldenDigest + `"}`,
 	`PUT /v1/nodes/{node}/traits/CUSTOM_A`,
 	`PUT /v1/nodes/{node}/states/provision {"target": "manage"}`,
 	`until {node} manageable`,
@@ -62,6 +70,8 @@ var readingExamples = []example{
 	{route: "GET /v1/runbooks"}, {route: "GET /v1/runbooks/{runbook}"}, {route: "GET /v1/runbooks/{runbook}/traits"},
 	{route: "GET /v1/deploy_templates"}, {route: "GET /v1/deploy_templates/{template}"},
 	{route: "GET /v1/inspection_rules"}, {route: "GET /v1/inspection_rules/{uuid}", path: "/v1/inspection_rules/{rule}"},
+	{route: "GET /v1/os_definitions"}, {route: "GET /v1/os_definitions/{definition}", path: "/v1/os_definitions/debian"},
+	{route: "GET /v1/os_definitions/{definition}/bundle", path: "/v1/os_definitions/nothing/bundle"},
 	{route: "GET /v1/drivers"}, {route: "GET /v1/drivers/{driver}", path: "/v1/drivers/fake-hardware"}, {route: "GET /v1/drivers/{driver}/properties", path: "/v1/drivers/redfish/properties"},
 	{route: "GET /v1/drivers/{driver}/raid/logical_disk_properties", path: "/v1/drivers/fake-hardware/raid/logical_disk_properties"},
 	{route: "GET /v1/drivers/{driver}/vendor_passthru", path: "/v1/drivers/fake-hardware/vendor_passthru?method=nothing"},
@@ -92,6 +102,7 @@ const (
 	ownRule      = `POST /v1/inspection_rules {"uuid": "{rule}", "actions": [{"op": "log", "args": {"msg": "hello"}}], "conditions": [{"op": "is-true", "args": {"value": "no"}}]}`
 	ownWish      = `POST /v1/allocations {"uuid": "{allocation}", "resource_class": "nobody-has-it"}`
 	ownTemplate  = `POST /v1/deploy_templates {"uuid": "{template}", "name": "{trait}", "steps": ` + oneDeployed + `}`
+	ownOS        = `POST /v1/os_definitions {"uuid": "{os}", "name": "os-{os}", "bundle": "` + goldenOS + `"}`
 	ownRunbook   = `POST /v1/runbooks {"uuid": "{runbook}", "name": "{trait}", "steps": ` + oneStepList + `}`
 	oneStepList  = `[{"interface": "bios", "step": "factory_reset", "args": {}, "order": 1}]`
 	oneDeployed  = `[{"interface": "bios", "step": "factory_reset", "args": {}, "priority": 90}]`
@@ -159,6 +170,12 @@ var writingExamples = []example{
 	{route: "POST /v1/inspection_rules", body: `{"uuid": "{rule}", "conditions": [{"op": "is-true", "args": {"value": "no"}}], "actions": [{"op": "log", "args": {"msg": "hello"}}]}`},
 	{route: "PATCH /v1/inspection_rules/{uuid}", path: "/v1/inspection_rules/{rule}", body: `[{"op": "add", "path": "/priority", "value": 5}]`, first: []string{ownRule}},
 	{route: "DELETE /v1/inspection_rules/{uuid}", path: "/v1/inspection_rules/{rule}", first: []string{ownRule}},
+	{route: "POST /v1/os_definitions", body: `{"uuid": "{os}", "name": "os-{os}", "bundle": "` + goldenOS + `", "os_parameters_private": {"token": "canary"}}`},
+	{route: "PATCH /v1/os_definitions/{definition}", path: "/v1/os_definitions/{os}", body: `[{"op": "add", "path": "/os_parameters/mirror", "value": "http://192.0.2.1"}]`, first: []string{ownOS}},
+	{route: "DELETE /v1/os_definitions/{definition}", path: "/v1/os_definitions/{os}", first: []string{ownOS}},
+	{route: "PUT /v1/os_definitions/{definition}/bundle", path: "/v1/os_definitions/{os}/bundle", body: `{"bundle": "` + goldenOS + `"}`, first: []string{ownOS}},
+	{route: "PUT /v1/os_definitions/{definition}/trust", path: "/v1/os_definitions/{os}/trust", body: `{"digest": "` + goldenDigest + `"}`, first: []string{ownOS}},
+	{route: "DELETE /v1/os_definitions/{definition}/trust", path: "/v1/os_definitions/{os}/trust", first: []string{ownOS}},
 	{route: "POST /v1/events", body: `{"events": [{"event": "network.bind_port", "port_id": "{port}", "mac_address": "52:54:00:00:00:01", "status": "ACTIVE"}]}`},
 	{route: "PUT /ingot/v1/nodes/{node}/baseline"},
 	{route: "DELETE /ingot/v1/servers/{server}", path: "/ingot/v1/servers/gone"},

@@ -101,6 +101,7 @@ func (g *aviary) enrol() {
 	g.call("POST", "/v1/deploy_templates", object{"name": "CUSTOM_CANARY", "steps": licence("priority", g.plantTyped("template's argument"))}, 201)
 	g.call("POST", "/v1/runbooks", object{"name": "CUSTOM_CANARY_BOOK", "public": true, "steps": licence("order", g.plantTyped("runbook's argument"))}, 201)
 	g.call("PUT", "/v1/runbooks/CUSTOM_CANARY_BOOK/traits/CUSTOM_CANARY_BOOK", nil, 204)
+	g.call("POST", "/v1/os_definitions", object{"name": "canary-os", "description": witness, "bundle": goldenOS, "os_parameters_private": object{"token": g.plantOdd("private default of an OS definition")}}, 201)
 	for _, trait := range []string{"CUSTOM_CANARY", "CUSTOM_CANARY_BOOK"} {
 		g.call("PUT", "/v1/nodes/real/traits/"+trait, nil, 204)
 	}

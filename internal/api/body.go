@@ -19,6 +19,9 @@ const (
 	maxDepth = 25
 )
 
+// maxBundle is a packed OS definition in base64, and what is said of it.
+const maxBundle = 12 << 20
+
 // BodyLimits are what a request may carry, in bytes and in levels of JSON. Zero means upstream's.
 type BodyLimits struct {
 	Depth                       int
@@ -32,7 +35,7 @@ func (l *BodyLimits) fill() {
 }
 
 // together is how much of large bodies all requests of a door may hold at a time.
-func (l *BodyLimits) together() int64 { return 4 * max(l.Size, l.Provision, l.Inspection) }
+func (l *BodyLimits) together() int64 { return 4 * max(l.Size, l.Provision, l.Inspection, maxBundle) }
 
 // of is the limit of one route.
 func (l *BodyLimits) of(c size) int64 {
@@ -41,6 +44,8 @@ func (l *BodyLimits) of(c size) int64 {
 		return l.Provision
 	case inspectionSize:
 		return l.Inspection
+	case bundleSize:
+		return maxBundle
 	}
 	return l.Size
 }
@@ -52,6 +57,7 @@ const (
 	usualSize      size = iota
 	provisionSize       // states/provision carries config drives
 	inspectionSize      // continue_inspection carries what a machine is
+	bundleSize          // os_definitions carries files
 )
 
 // readBody takes the body in, within the route's limit and checked for depth, before anything parses it.

@@ -185,6 +185,16 @@ var described = withVendor(map[string]description{
 	"POST /v1/heartbeat/{node}":    {about: "An agent says that it is there. It needs no authentication; the agent's token proves it.", ok: http.StatusAccepted},
 	"POST /v1/continue_inspection": {about: "An agent brings what it found. It needs no authentication.", body: anObject, gives: anObject, ok: http.StatusAccepted},
 
+	"GET /v1/os_definitions":                       {about: "Lists OS definitions.", gives: page("os_definitions", wire.OSDefinitionFields)},
+	"POST /v1/os_definitions":                      {about: "Adds an OS definition: bundle is a tar file of its folder, plain or packed with gzip or zstd, in base64. Nobody trusts it yet.", body: made(wire.OSDefinitionFields, "name bundle", "bundle"), gives: one(wire.OSDefinitionFields)},
+	"GET /v1/os_definitions/{definition}":          {about: "Shows an OS definition.", gives: one(wire.OSDefinitionFields)},
+	"PATCH /v1/os_definitions/{definition}":        {about: "Changes what is kept of an OS definition beside its files.", body: patches, gives: one(wire.OSDefinitionFields)},
+	"DELETE /v1/os_definitions/{definition}":       {about: "Removes an OS definition that no node is installed with."},
+	"GET /v1/os_definitions/{definition}/bundle":   {about: "The files of an OS definition, as the tar file that its digest is of.", gives: aText},
+	"PUT /v1/os_definitions/{definition}/bundle":   {about: "Puts other files in the place of an OS definition's. Trust ends with the files that it was of.", gives: one(wire.OSDefinitionFields), ok: http.StatusOK},
+	"PUT /v1/os_definitions/{definition}/trust":    {about: "Trusts the files of an OS definition that have this digest: their scripts may run unconfined.", gives: one(wire.OSDefinitionFields), ok: http.StatusOK},
+	"DELETE /v1/os_definitions/{definition}/trust": {about: "Ends the trust in an OS definition."},
+
 	"GET /ingot/v1/policy":                        {about: "Lists the rules that are in force.", gives: keys("rules", listOf(like[policy.Listed]()))},
 	"GET /ingot/v1/policy/explain":                {about: "Says whether a caller has a right, and why.", gives: keys("allowed", aBool, "why", listOf(like[policy.Why]()))},
 	"GET /ingot/v1/servers":                       {about: "Lists the servers of this installation.", gives: keys("servers", listOf(like[serverView]()))},

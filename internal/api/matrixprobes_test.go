@@ -32,6 +32,7 @@ func (m *matrixRig) prepare() {
 	m.make("runbook", "/v1/runbooks", `{"name": "CUSTOM_1", "owner": "p-O", "steps": `+bookSteps+`}`)
 	m.make("othersrunbook", "/v1/runbooks", `{"name": "CUSTOM_2", "owner": "p-N", "steps": `+bookSteps+`}`)
 	m.make("inspectionrule", "/v1/inspection_rules", `{"description": "r", "actions": [{"op": "fail", "args": {"msg": "no"}}], "conditions": []}`)
+	m.make("hiddenos", "/v1/os_definitions", `{"name": "hiddenos", "hidden": true, "bundle": "`+packedOS("x")+`"}`)
 	history := m.as("SA", get, m.url+"/v1/nodes/mine/history", "").json(m.t)["history"].([]any)
 	m.objects["event"], _ = history[0].(map[string]any)["uuid"].(string)
 }
@@ -213,6 +214,15 @@ var otherProbes = []probe{
 	{"inspection_rule:create", post, "/v1/inspection_rules", `{"actions": [{"op": "fail", "args": {"msg": "no"}}]}`, nil},
 	{"inspection_rule:get", get, "/v1/inspection_rules/{uuid=inspectionrule}", "", nil},
 	{"inspection_rule:update", patch, "/v1/inspection_rules/{uuid=inspectionrule}", set("/description", `"x"`), nil},
+	{"ingot:os:list", get, "/v1/os_definitions", "", nil},
+	{"ingot:os:list_all", get, "/v1/os_definitions", "", listed(`"hiddenos"`)},
+	{"ingot:os:create", post, "/v1/os_definitions", `{"name": "another", "bundle": "` + packedOS("x") + `"}`, nil},
+	{"ingot:os:get", get, "/v1/os_definitions/{definition=hiddenos}", "", nil},
+	{"ingot:os:update", patch, "/v1/os_definitions/{definition=hiddenos}", set("/description", `"x"`), nil},
+	{"ingot:os:bundle", get, "/v1/os_definitions/{definition=hiddenos}/bundle", "", nil},
+	{"ingot:os:update", put, "/v1/os_definitions/{definition=hiddenos}/bundle", `{"bundle": "` + packedOS("x") + `"}`, nil},
+	{"ingot:os:trust", put, "/v1/os_definitions/{definition=hiddenos}/trust", `{"digest": "` + digestOS("x") + `"}`, nil},
+	{"ingot:os:trust", del, "/v1/os_definitions/{definition=hiddenos}/trust", "", nil},
 	{"driver:get", get, "/v1/drivers", "", nil},
 	{"driver:get", get, "/v1/drivers/{driver=fake-hardware}", "", nil},
 	{"driver:get_properties", get, "/v1/drivers/{driver=fake-hardware}/properties", "", nil},
@@ -240,6 +250,7 @@ var deletingProbes = []probe{
 	{"allocation:delete", del, "/v1/allocations/{allocation}", "", nil},
 	{"runbook:delete", del, "/v1/runbooks/{runbook}", "", nil},
 	{"deploy_template:delete", del, "/v1/deploy_templates/{template}", "", nil},
+	{"ingot:os:delete", del, "/v1/os_definitions/{definition=hiddenos}", "", nil},
 	{"inspection_rule:delete", del, "/v1/inspection_rules/{uuid=inspectionrule}", "", nil},
 	{"node:delete", del, "/v1/nodes/{node=spare}", "", nil},
 	{"node:delete:self_owned_node", del, "/v1/nodes/{node=spare}", "", nil},

@@ -38,6 +38,9 @@ var parameters = []parameter{
 	{name: "detail", kind: "bool", min: 43, bad: true, says: "The full form."},
 	{name: "type", on: "/v1/drivers", min: 30, says: "classic or dynamic; there are no classic ones."},
 
+	{name: "bundle", need: true, says: "The tar file of an OS definition, plain or packed with gzip or zstd, in base64."},
+	{name: "digest", need: true, says: "The digest of the files that are meant: sha256: and a hash."},
+
 	// Filters of nodes.
 	{name: "instance_uuid", kind: "uuid", says: "The node of this instance."},
 	{name: "chassis_uuid", kind: "uuid", says: "Nodes of this chassis."},

@@ -20,6 +20,7 @@ type Record struct {
 	Blacklisted bool // for rebuilds only
 
 	Defaults  map[string]Classes // by variant, "" for every one; none has secret ones
+	Trusts    []Trust            // the latest, newest first; only where one definition is asked for
 	CreatedAt time.Time
 	UpdatedAt time.Time // zero until the first change
 }
