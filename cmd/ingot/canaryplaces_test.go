@@ -129,7 +129,7 @@ func (g *aviary) paths() (out []string) {
 }
 
 // neverShown are the paths that have nothing to show here: what the machine's hardware type lacks, and what needs more in the request.
-var neverShown = regexp.MustCompile(`vendor_passthru|/logs/none$|policy/explain$|^/v1/nodes/validate$|^/v1/nodes/real/(allocation|bios/|management/indicators|states/console)|^/v1/nodes/a-fake-hardware/inventory$|/baseline$|/metadata(/page)?$`)
+var neverShown = regexp.MustCompile(`vendor_passthru|/logs/none$|policy/explain$|^/v1/nodes/validate$|^/v1/nodes/real/(allocation|bios/|management/indicators|states/console)|^/v1/nodes/a-fake-hardware/inventory$|^/ingot/v1/nodes/a-fake-hardware/metadata(/page)?$|/baseline$`)
 
 // unshown sees that every route of the server showed something to somebody in this test, who was looked at.
 func (g *aviary) unshown() {

@@ -37,6 +37,8 @@ var goldenFixtures = []string{
 	`until {free} available`,
 	`POST /v1/allocations {"uuid": "{allocation}", "name": "web", "resource_class": "big"}`,
 	`active {allocation}`,
+	`PUT /v1/nodes/{free}/states/provision {"target": "active", "configdrive": {"meta_data": {"hostname": "web-1"}}}`,
+	`until {free} active`,
 	`PUT /v1/nodes/{waiting}/states/provision {"target": "manage"}`,
 	`until {waiting} manageable`,
 	`PUT /v1/nodes/{waiting}/states/provision {"target": "inspect"}`,
@@ -86,7 +88,8 @@ var readingExamples = []example{
 	{route: "GET /ingot/v1/servers", shape: true}, {route: "GET /ingot/v1/nodes/{node}/why"}, {route: "GET /ingot/v1/nodes/{node}/security"}, {route: "GET /ingot/v1/nodes/{node}/events", path: "/ingot/v1/nodes/{child}/events"},
 	{route: "GET /v1/nodes/{node}/operation", shape: true}, {route: "GET /v1/operations", shape: true}, {route: "GET /v1/events", path: "/v1/events?node={child}"},
 	{route: "GET /v1/doctor", shape: true}, {route: "GET /ingot/v1/debug/{dump}", path: "/ingot/v1/debug/nothing"},
-	{route: "GET /ingot/v1/nodes/{node}/metadata"}, {route: "GET /ingot/v1/nodes/{node}/metadata/page", path: "/ingot/v1/nodes/{node}/metadata/page?path=/openstack/latest/meta_data.json"},
+	{route: "GET /ingot/v1/nodes/{node}/metadata", path: "/ingot/v1/nodes/{free}/metadata"}, {route: "GET /ingot/v1/nodes/{node}/metadata"},
+	{route: "GET /ingot/v1/nodes/{node}/metadata/page", path: "/ingot/v1/nodes/{free}/metadata/page?path=/openstack/latest/meta_data.json", shape: true},
 	{route: "GET /ingot/v1/nodes/{node}/erasure"}, {route: "GET /ingot/v1/nodes/{node}/baseline"}, {route: "GET /ingot/v1/erasure/keys", shape: true},
 	{route: "GET /ingot/v1/nodes/{node}/logs"}, {route: "GET /ingot/v1/nodes/{node}/logs/{name}", path: "/ingot/v1/nodes/{node}/logs/nothing"},
 }
