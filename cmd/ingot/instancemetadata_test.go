@@ -92,9 +92,9 @@ func (g *metadataRig) sameBytes(t *testing.T, name, address string) {
 	}
 }
 
-// TestRequirement17AnAddressThatChangesHands gives the address of an instance to the next one on another machine, while somebody
+// TestRequirement17NothingOfTheFormer gives the address of an instance to the next one on another machine, while somebody
 // asks from it all the time: what it is told is never the former's once that was given back.
-func TestRequirement17AnAddressThatChangesHands(t *testing.T) {
+func TestRequirement17NothingOfTheFormer(t *testing.T) {
 	g := newMetadataRig(t)
 	former, next := plant("user data of the former").value, plant("user data of the next").value
 	g.verb("one", object{"target": "active", "configdrive": g.drive("one", "former", firstAddress, former)}, "active")
