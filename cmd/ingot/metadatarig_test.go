@@ -158,14 +158,15 @@ func (g *metadataRig) verb(name string, body object, state string) (why string) 
 
 func tail(text string, n int) string { return text[max(0, len(text)-n):] }
 
-// drive is what the request gives of an instance.
+// drive is what the request gives of an instance. Its address is the operator's to say: it is in the node's network data.
 func (g *metadataRig) drive(name, hostname, address, userData string) object {
 	g.t.Helper()
-	return object{"meta_data": object{"hostname": hostname, "public_keys": object{"default": "ssh-ed25519 AAAA " + hostname}, "meta": object{"rack": "7"}}, "user_data": userData,
-		"network_data": object{"links": []any{object{"id": "l", "type": "phy", "ethernet_mac_address": g.machines[name].MACs()[0], "mtu": 1500}},
-			"networks": []any{object{"id": "n", "type": "ipv4", "link": "l", "network_id": "n", "ip_address": address, "netmask": "255.255.255.0",
-				"routes": []any{object{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "127.66.0.1"}}}},
-			"services": []any{object{"type": "dns", "address": "127.66.0.1"}}}}
+	networks := object{"links": []any{object{"id": "l", "type": "phy", "ethernet_mac_address": g.machines[name].MACs()[0], "mtu": 1500}},
+		"networks": []any{object{"id": "n", "type": "ipv4", "link": "l", "network_id": "n", "ip_address": address, "netmask": "255.255.255.0",
+			"routes": []any{object{"network": "0.0.0.0", "netmask": "0.0.0.0", "gateway": "127.66.0.1"}}}},
+		"services": []any{object{"type": "dns", "address": "127.66.0.1"}}}
+	g.r.call(g.t, "PATCH", "/v1/nodes/"+name, []any{object{"op": "add", "path": "/network_data", "value": networks}}, 200)
+	return object{"meta_data": object{"hostname": hostname, "public_keys": object{"default": "ssh-ed25519 AAAA " + hostname}, "meta": object{"rack": "7"}}, "user_data": userData}
 }
 
 // asks asks the service from an address.

@@ -74,7 +74,7 @@ func (g *aviary) enrol() {
 		"redfish_certificate_fingerprint": g.machine.bmc.Fingerprint(), "nobodys_key": g.plantOdd("driver_info nobodys_key"),
 		"deep": object{"er": []any{g.plantOdd("driver_info, deep inside")}}}
 	g.call("POST", "/v1/nodes", object{"driver": "redfish", "name": "real", "description": witness, "owner": "blue", "lessee": "red", "extra": object{"public": witness},
-		"driver_info": info, "boot_interface": "redfish-virtual-media", "network_interface": "noop", "inspect_interface": "agent", "rescue_interface": "agent",
+		"driver_info": info, "network_data": g.instanceNetwork(), "boot_interface": "redfish-virtual-media", "network_interface": "noop", "inspect_interface": "agent", "rescue_interface": "agent",
 		"properties": object{"cpu_arch": "x86_64", "root_device": object{"serial": "first"}}}, 201)
 	g.call("POST", "/v1/ports", object{"node_uuid": g.uuid("real"), "address": g.machine.MACs()[0]}, 201)
 	for driver, keys := range secretKeys() {
@@ -203,7 +203,7 @@ func (g *aviary) deployed() {
 	g.call("PATCH", "/v1/nodes/real", []any{object{"op": "add", "path": "/instance_info", "value": object{"image_source": image, "image_os_hash_algo": "sha256", "image_os_hash_value": sum256(g.image),
 		"admin_password": g.plantOdd("instance_info password"), "image_url": g.plantOdd("instance_info image_url"), "deep": object{"auth_token": g.plantOdd("instance_info, deep inside")},
 		"image_pull_secret": "user:" + g.plant("instance_info image_pull_secret"), "display_name": witness, "traits": []string{"CUSTOM_CANARY"}}}}, 200)
-	drive := object{"meta_data": object{"hostname": witness}, "user_data": g.plantOdd("user data"), "network_data": g.instanceNetwork()}
+	drive := object{"meta_data": object{"hostname": witness}, "user_data": g.plantOdd("user data")}
 	step := func(value string, fails bool) []any {
 		s := secretStep(value, fails)
 		s["priority"] = 70
