@@ -32,22 +32,48 @@ func deployable(t *testing.T, s *Service, db *store.DB, name, owner, lessee stri
 	return n
 }
 
+// lendTo has a node say whose its instance is to be.
+func lendTo(t *testing.T, db *store.DB, n *metal.Node, project string) {
+	t.Helper()
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(n.UUID)
+		if err != nil {
+			return err
+		}
+		info := n.InstanceInfo.Expose()
+		info["project_id"] = project
+		n.InstanceInfo = secret.NewMap(info)
+		return tx.SaveNode(n)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestBootRolesAreTheCallers: who deploys is noted with roles and project, unless a service speaks for somebody; that is noted
 // for all to see.
 func TestBootRolesAreTheCallers(t *testing.T) {
 	s, db := service(t)
 	nova := Caller{Who: "nova", Minor: 115, Rights: policy.For(policy.Caller{SystemScope: "all", ProjectID: "service", Roles: []string{"service"}})}
 	odd := Caller{Who: "odd", Minor: 115, Rights: policy.For(policy.Caller{ProjectID: "p1", Roles: []string{"admin", "manager", "member", "mail,admin", "reader"}})}
+	operator := Caller{Who: "operator", Minor: 115, Rights: policy.For(policy.Caller{SystemScope: "all", Roles: []string{"member", "reader"}})}
 	for i, row := range []struct {
 		by            Caller
 		owner, lessee string
+		instance      string // instance_info.project_id
 		given         []string
 		roles         []string
 		project       string
 		kind          fault.Kind // of the refusal; 0: none
 	}{
 		{by: odd, owner: "p1", roles: []string{"admin", "manager", "member", "reader"}, project: "p1"},
-		{by: odd, owner: "p1", lessee: "p2", roles: []string{"admin", "manager", "member", "reader"}, project: "p2"},
+		// An owner may write any lessee. He speaks for none of them: targets trust project and roles together.
+		{by: odd, owner: "p1", lessee: "victim", roles: []string{"admin", "manager", "member", "reader"}, project: "p1"},
+		{by: odd, owner: "p1", lessee: "p1", roles: []string{"admin", "manager", "member", "reader"}, project: "p1"},
+		{by: odd, owner: "p2", lessee: "p1", roles: []string{"admin", "manager", "member", "reader"}, project: "p1"},
+		{by: odd, owner: "p1", instance: "victim", roles: []string{"admin", "manager", "member", "reader"}, project: "p1"},
+		{by: nova, owner: "p1", lessee: "p2", roles: []string{"service"}, project: "p2"},
+		{by: operator, owner: "p1", lessee: "p2", roles: []string{"member", "reader"}, project: "p2"},
 		{by: odd, owner: "p1", given: []string{"mail"}, kind: fault.Forbidden},
 		{by: odd, owner: "p1", given: []string{}, kind: fault.Forbidden},
 		{by: nova, roles: []string{"service"}, project: "service"},
@@ -56,6 +82,9 @@ func TestBootRolesAreTheCallers(t *testing.T) {
 		{by: nova, owner: "p1", given: []string{"a,b"}, kind: fault.Invalid},
 	} {
 		n := deployable(t, s, db, "n"+string(rune('a'+i)), row.owner, row.lessee)
+		if row.instance != "" {
+			lendTo(t, db, n, row.instance)
+		}
 		err := s.SetProvision(t.Context(), row.by, n.UUID, Provision{Verb: metal.VerbActive, BootRoles: row.given})
 		if row.kind != 0 {
 			wantKind(t, err, row.kind)
