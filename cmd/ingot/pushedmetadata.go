@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"ingot/internal/config"
@@ -21,32 +22,42 @@ import (
 type pushedSeeds struct {
 	shelf  *depot.SeedShelf
 	leases *netboot.LeaseFile // of this host's DHCP server; nil: it gives no addresses
-	// neighbor tells the MAC that the kernel knows of a link-local address, which nobody gave out.
+	// neighbor tells the MAC that the kernel speaks with at an address on a link of this host; "" for none.
 	neighbor func(netip.Addr) string
 }
 
 // At are the instances at an address: those that have it, or that lease it here. Where both are known and differ, nobody knows
-// who it is.
+// who it is. On a link of this host only a machine with a NIC of the instance's has it, whoever else says so.
 func (p *pushedSeeds) At(ctx context.Context, a netip.Addr) ([]metadata.Mark, error) {
 	if err := p.shelf.Ready(ctx); err != nil {
 		return nil, err
 	}
+	mac := p.neighbor(a)
 	if a.Is6() && a.IsLinkLocalUnicast() {
-		return marks(p.shelf.ByMAC(p.neighbor(a))), nil
+		return marks(p.shelf.ByMAC(mac)), nil
 	}
+	found, err := p.sayingSo(ctx, a)
+	if mac == "" || err != nil {
+		return marks(found), err
+	}
+	return marks(slices.DeleteFunc(found, func(h *depot.HeldSeed) bool { return !h.Has(mac) })), nil
+}
+
+// sayingSo are the instances that have an address, by what was pushed and by leases.
+func (p *pushedSeeds) sayingSo(ctx context.Context, a netip.Addr) ([]*depot.HeldSeed, error) {
 	found := p.shelf.ByAddress(a)
 	if p.leases == nil {
-		return marks(found), nil
+		return found, nil
 	}
 	lease, err := p.leases.Holder(ctx, a.Unmap(), time.Now())
 	if err != nil || lease == nil {
-		return marks(found), err
+		return found, err
 	}
 	leased := p.shelf.ByMAC(lease.MAC)
 	if len(leased) == 0 { // whoever says that the address is its own, another has it
 		return nil, nil
 	}
-	return marks(append(leased, found...)), nil
+	return append(leased, found...), nil
 }
 
 // ByID are those with an instance-id.
@@ -154,7 +165,7 @@ func hostMetadata(c config.Config, leases *netboot.LeaseFile, log *slog.Logger) 
 		return nil, nil, nil
 	}
 	shelf := depot.NewSeedShelf(depot.SeedOptions{Space: int64(c.BootHost.MetadataSpace) << 20, MaxAge: c.BootHost.MetadataMaxAge})
-	s, err := metadata.New(metadata.Options{Config: c.Metadata, Log: log, Instances: &pushedSeeds{shelf: shelf, leases: leases, neighbor: netboot.Neighbor}})
+	s, err := metadata.New(metadata.Options{Config: c.Metadata, Log: log, Instances: &pushedSeeds{shelf: shelf, leases: leases, neighbor: neighbours(c.Metadata.CheckNeighbours)}})
 	return s, shelf, err
 }
 

@@ -155,3 +155,30 @@ func TestBootHostServesMetadata(t *testing.T) {
 		t.Errorf("the log has user data:\n%s", log)
 	}
 }
+
+// TestBootHostLooksWhoseNICItIs: on its own link a machine is known by its NIC, whatever address it takes.
+func TestBootHostLooksWhoseNICItIs(t *testing.T) {
+	const one = "00000000-0000-4000-8000-000000000001"
+	shelf := depot.NewSeedShelf(depot.SeedOptions{})
+	shelf.Told()
+	if err := shelf.Put(seedFor(t, one, "canary", 1, []string{"192.0.2.7"}, "52:54:00:00:00:01")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		at, mac string
+		found   int
+	}{
+		{"192.0.2.7", "52:54:00:00:00:01", 1},
+		{"192.0.2.7", "", 1}, // from behind a router
+		{"192.0.2.7", "52:54:00:00:00:99", 0},
+		{"192.0.2.8", "52:54:00:00:00:01", 0},
+		{"fe80::1%eth0", "52:54:00:00:00:01", 1},
+		{"fe80::1%eth0", "52:54:00:00:00:99", 0},
+		{"fe80::1%eth0", "", 0},
+	} {
+		p := &pushedSeeds{shelf: shelf, neighbor: func(netip.Addr) string { return c.mac }}
+		if got, err := p.At(t.Context(), netip.MustParseAddr(c.at)); err != nil || len(got) != c.found {
+			t.Errorf("%s with the NIC %q: %v, %v", c.at, c.mac, got, err)
+		}
+	}
+}

@@ -121,6 +121,9 @@ func (s *SeedShelf) read(raw []byte) (*HeldSeed, error) {
 	return h, nil
 }
 
+// Has tells whether the instance has a NIC with this MAC, which is in lower case.
+func (h *HeldSeed) Has(mac string) bool { return slices.Contains(h.macs, mac) }
+
 func (h *HeldSeed) size() int64 { return int64(len(h.Seed.Expose())) + 512 }
 
 // Put keeps a seed in place of its node's last. fault.Conflict: there is a newer one, or a newer one was taken away.
