@@ -9,7 +9,7 @@ import (
 	"ingot/internal/store"
 )
 
-// TestWhoSaysAnAddress: what the node's own network_data have, too, is its owner's word; the rest is the user's.
+// TestWhoSaysAnAddress: what the network_data of a node without an owner have, too, is the operator's word; the rest is the user's.
 func TestWhoSaysAnAddress(t *testing.T) {
 	n := &metal.Node{NetworkData: map[string]any{"networks": []any{map[string]any{"ip_address": "192.0.2.1"}, map[string]any{"ip_address": "2001:db8::1/64"}}}}
 	var all []store.InstanceAddress
@@ -20,7 +20,9 @@ func TestWhoSaysAnAddress(t *testing.T) {
 	if got := fmt.Sprint(planned, claimed); got != "[{192.0.2.1  } {2001:db8::1  }] [{192.0.2.2  }]" {
 		t.Error(got)
 	}
-	if planned, claimed := byClaim(all, &metal.Node{}); len(planned) != 0 || len(claimed) != 3 {
-		t.Errorf("a node without network_data vouches for %v", planned)
+	for what, other := range map[string]*metal.Node{"without network_data": {}, "of a project": {Owner: "p", NetworkData: n.NetworkData}} {
+		if planned, claimed := byClaim(all, other); len(planned) != 0 || len(claimed) != 3 {
+			t.Errorf("a node %s vouches for %v", what, planned)
+		}
 	}
 }

@@ -47,12 +47,12 @@ func staticAddresses(s *seed.Seed) []store.InstanceAddress {
 	return out
 }
 
-// byClaim divides what an instance's network data have it take: what the node's own network_data say, too, is its owner's word, and the
-// rest is its user's.
+// byClaim divides what an instance's network data have it take: what the node's own network_data say, too, is the operator's word, and
+// the rest is its user's. A node that a project owns says what that project likes: it may have enrolled the node itself.
 func byClaim(all []store.InstanceAddress, n *metal.Node) (planned, claimed []store.InstanceAddress) {
-	owners := metal.StaticAddresses(n.NetworkData)
+	operators := metal.StaticAddresses(n.NetworkData)
 	for _, a := range all {
-		if slices.Contains(owners, a.Address) {
+		if n.Owner == "" && slices.Contains(operators, a.Address) {
 			planned = append(planned, a)
 		} else {
 			claimed = append(claimed, a)

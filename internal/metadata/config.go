@@ -19,8 +19,8 @@ type Config struct {
 	// alone: the last hop in it that is none of them is who asks. With service_metadata_proxy nobody else may sign requests; empty
 	// lets anybody try.
 	TrustedProxies []string `key:"trusted_proxies"`
-	// TrustUserAddresses lets an instance be known by an address that is only in the network data that its user gave. Whoever has an
-	// instance can then claim an address that another machine has, and read what that one should: for networks where all users trust
+	// TrustUserAddresses lets an instance be known by an address that is only in the network data that its user gave, or in the
+	// network_data of a node that a project owns. Whoever has an instance can then claim an address that another machine has, and read what that one should: for networks where all users trust
 	// each other. Without it such an address counts where the kernel of this host sees one of the node's MACs at it.
 	TrustUserAddresses bool `key:"trust_user_addresses"`
 	// CheckNeighbours has the kernel asked which MAC it speaks with, where the address of a request is on a link of this host: it must be

@@ -14,15 +14,15 @@ import (
 // Where the addresses of instances are from.
 const (
 	FromNetworkService = "network service"
-	FromNode           = "node network_data" // whoever owns the node says so
+	FromNode           = "node network_data" // the operator says so
 	FromNetworkData    = "network_data"      // the instance's user says so
 )
 
 // How sure it is that an instance has an address.
 const (
 	Given   = iota // the network service or one of our DHCP servers gave it
-	Planned        // the node's own network_data have it
-	Claimed        // its user says so, and users may say what they like
+	Planned        // the network_data of a node without an owner have it
+	Claimed        // its user says so, or the project that owns the node: they may say what they like
 )
 
 // InstanceAddress is an address by which an instance is known.
