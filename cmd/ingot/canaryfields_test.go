@@ -84,7 +84,7 @@ var secretHolders = map[string]string{
 	"internal/ops.Provision.Secrets":           "deploy step's argument; deploy step's argument, failing",
 	"internal/ops.Rescue.Hash":                 "hash of the rescue password",
 	"internal/osdef.Classes.Private":           "private default of an OS definition",
-	"internal/osdef.Classes.Secret":            "elsewhere: TestREQ06NamesAreInOneClassOnly of internal/osdef; no request brings any yet",
+	"internal/osdef.Classes.Secret":            "elsewhere: TestREQ06NamesAreInOneClassOnly of internal/osdef (no request brings any yet)",
 	"internal/osdef.Variable.Value":            "elsewhere: TestREQ03TheEnvironmentIsExactlyTheDocumentedOne of internal/osdef",
 	"internal/peer.Options.Seal":               "key for " + sealPurpose,
 	"internal/origin.login.bearer":             "elsewhere: the registries of internal/origin's tests",
