@@ -87,10 +87,6 @@ func (s *Service) find(ctx context.Context, a asker) (*Instance, error) {
 		if err != nil {
 			return nil, err
 		}
-		if a.id != "" && (m.Project == "" || m.Project != a.tenant) {
-			s.notice("tenant "+m.Node, "a proxy asked for an instance of another tenant", "node", m.Node)
-			return nil, errNobody
-		}
 		i, err := s.cache.get(ctx, m, func(ctx context.Context) (*Instance, error) { return s.o.Instances.Open(ctx, m) })
 		if errors.Is(err, ErrChanged) && try < tries {
 			continue
@@ -112,6 +108,7 @@ func (s *Service) one(ctx context.Context, a asker) (Mark, error) {
 	case a.id != "":
 		if len(a.id) <= maxID {
 			found, err = s.o.Instances.ByID(ctx, a.id)
+			found = s.ofTenant(found, a.tenant)
 		}
 	case !speaks(a.address):
 		return Mark{}, errNobody
@@ -139,6 +136,16 @@ func (s *Service) one(ctx context.Context, a asker) (Mark, error) {
 		return Mark{}, errNobody
 	}
 	return found[0], nil
+}
+
+// ofTenant leaves those of the tenant that a proxy says, and nobody's are not. It is looked at before how many there are: who owns a
+// node may give it any instance-id, and must not keep the instance of somebody else from its metadata so.
+func (s *Service) ofTenant(found []Mark, tenant string) []Mark {
+	own := slices.DeleteFunc(slices.Clone(found), func(m Mark) bool { return m.Project == "" || m.Project != tenant })
+	if len(own) == 0 && len(found) > 0 {
+		s.notice("tenant "+found[0].Node, "a proxy asked for an instance of another tenant", "node", found[0].Node)
+	}
+	return own
 }
 
 // maxID bounds an instance-id: it is a UUID.

@@ -93,6 +93,25 @@ func TestRequirement12TheMatrixOfSignedRequests(t *testing.T) {
 	})
 }
 
+// TestAnotherTenantsInstanceMayHaveTheSameID: whoever owns a node gives it an instance-id that he likes.
+func TestAnotherTenantsInstanceMayHaveTheSameID(t *testing.T) {
+	c := Defaults()
+	c.ServiceMetadataProxy, c.SharedSecret = true, secret.New("between us")
+	onSQLite(t, c, func(w *world) {
+		n, thief := w.node(), w.node()
+		w.deploy(n, "one", "p1")
+		stolen := w.deploy(thief, "two", "p2")
+		stolen.ID = n.UUID
+		w.save(thief, stolen)
+		for tenant, want := range map[string]string{"p1": "one", "p2": "two"} {
+			if got := w.get("127.0.0.1", "/latest/meta-data/hostname", 200, "X-Instance-ID: "+n.UUID, "X-Tenant-ID: "+tenant, "X-Instance-ID-Signature: "+sign("between us", n.UUID)); got.body != want {
+				t.Errorf("the instance of %s is told that it is %q", tenant, got.body)
+			}
+		}
+		w.get("127.0.0.1", "/latest/meta-data/hostname", 404, "X-Instance-ID: "+n.UUID, "X-Tenant-ID: p3", "X-Instance-ID-Signature: "+sign("between us", n.UUID))
+	})
+}
+
 // TestRequirement13RepeatedHeaders: a header that is there twice, in whatever form, is refused, and never one of the two believed.
 func TestRequirement13RepeatedHeaders(t *testing.T) {
 	c := Defaults()
