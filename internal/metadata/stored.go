@@ -183,12 +183,13 @@ func (s *Stored) Open(ctx context.Context, m Mark) (*Instance, error) {
 // overhead is about what an instance takes in memory beside its bytes.
 const overhead = 4 << 10
 
-// Static is the operator's document as it is now.
+// Static is the operator's document as it is now, where this server has one: a server that was not told of the conductors' file
+// leaves what the instance was deployed with.
 func (s *Stored) Static(i *Instance) json.RawMessage {
 	if i.frozen {
 		return nil
 	}
-	return s.Vendor.Static()
+	return s.Vendor.Document()
 }
 
 // VendorData2 starts from the answers of the deployment and has them refreshed. What the targets fail with is told once for each
@@ -205,7 +206,7 @@ func (s *Stored) VendorData2(ctx context.Context, i *Instance) (json.RawMessage,
 	if err != nil {
 		return nil, err
 	}
-	return answers.VendorData2(s.Vendor.Static()), nil
+	return answers.VendorData2(s.Static(i)), nil
 }
 
 // tell notes what the targets failed with, where it is another thing than was noted. The instance gets its answer whatever

@@ -14,6 +14,7 @@ import (
 
 	"ingot/internal/metal"
 	"ingot/internal/secret"
+	"ingot/internal/seed"
 	"ingot/internal/store"
 	"ingot/internal/store/storetest"
 	"ingot/internal/vendordata"
@@ -240,6 +241,29 @@ func TestRequirement11TheStaticFileIsLost(t *testing.T) {
 	w.get("127.0.0.11", "/openstack/latest/meta_data.json", 200)
 	put(`{"ntp": "192.0.2.22"}`)
 	is("192.0.2.22")
+}
+
+// TestAServerWithoutTheOptions: a server with the role metadata alone, that was not told of the conductors' file and targets, serves
+// what the deployment kept, and nothing empty in its place.
+func TestAServerWithoutTheOptions(t *testing.T) {
+	v, err := vendordata.New(vendordata.Defaults(), vendordata.Options{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, storetest.SQLite(t)(), Defaults(), v, nil)
+	n := w.node()
+	i := w.deploy(n, "one", "p1", "127.0.0.11")
+	s, err := seed.Decode([]byte(i.Seed.Expose()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Seed = secret.New(string(s.WithVendorData2([]byte(`{"static":{"ntp":"192.0.2.1"},"roles":{"of":"one"}}`)).Encode()))
+	w.save(n, i, "127.0.0.11")
+	for path, want := range map[string]string{vendor2: `{"roles":{"of":"one"},"static":{"ntp":"192.0.2.1"}}`, "/openstack/latest/vendor_data.json": `{"ntp":"192.0.2.1"}`} {
+		if got := w.get("127.0.0.11", path, 200); got.body != want {
+			t.Errorf("%s is %s", path, got.body)
+		}
+	}
 }
 
 // TestAGivenDriveIsServedAsItIs: about an instance of which nobody was asked, nobody is asked.

@@ -122,6 +122,14 @@ func (s *Service) Static() json.RawMessage {
 	return s.static()
 }
 
+// Document is Static where this server has a file for it; nil: it has none, and says nothing about what an instance was deployed with.
+func (s *Service) Document() json.RawMessage {
+	if s == nil || s.config.VendordataJSONFilePath == "" {
+		return nil
+	}
+	return s.Static()
+}
+
 // Fetch asks each target once, all at the same time, and gives what they said in their order. With
 // vendordata_dynamic_failure_fatal a failed target makes it a fault.Unavailable that names the target and the reason; the
 // Answers are given beside it. When ctx ends, its error is given and nobody has failed.
