@@ -55,7 +55,7 @@ func Commands(o Options) []*cobra.Command {
 		o.Poll = 700 * time.Millisecond
 	}
 	a := &app{Options: o}
-	return []*cobra.Command{a.node(), a.allocation(), a.template(), a.runbook(), a.rule(), a.port(), a.driver(), a.conductor(), a.bmc(), a.boot(), a.config(), a.events(), a.operation(), a.server(), a.doctor(), a.erasure(), a.policy(), a.supportBundle(), a.user(), a.vendordata()}
+	return []*cobra.Command{a.node(), a.allocation(), a.template(), a.runbook(), a.rule(), a.port(), a.driver(), a.conductor(), a.bmc(), a.boot(), a.config(), a.events(), a.operation(), a.server(), a.doctor(), a.erasure(), a.policy(), a.supportBundle(), a.user(), a.vendordata(), a.os()}
 }
 
 // group makes a command that only holds others.

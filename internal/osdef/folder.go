@@ -1,6 +1,7 @@
 package osdef
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -13,7 +14,8 @@ import (
 // left are folders of version control: they are no part of a definition, and differ between copies of the same files.
 var left = []string{".git", ".hg", ".svn"}
 
-// Outside reads the file that a link leads to which leads out of the folder. Whoever gives one decides which may.
+// Outside reads the file that a link leads to which leads out of the folder. Whoever gives one decides which may; its errors
+// come back as they are.
 type Outside func(link, target string) (content io.ReadCloser, executable bool, err error)
 
 // FromFS makes a bundle of a folder. Links are followed inside of it; those that lead out are outside's to judge, and refused if
@@ -32,6 +34,10 @@ func FromFS(folder fs.FS, l Limits, outside Outside) (*Bundle, error) {
 		return t.found(folder, at, d.Type(), outside)
 	})
 	if err != nil {
+		var theirs *refusedOutside
+		if errors.As(err, &theirs) {
+			return nil, theirs.error
+		}
 		if _, ours := fault.PublicOf(err); ours {
 			return nil, err
 		}
@@ -39,6 +45,9 @@ func FromFS(folder fs.FS, l Limits, outside Outside) (*Bundle, error) {
 	}
 	return t.bundle()
 }
+
+// refusedOutside is an error of an Outside.
+type refusedOutside struct{ error }
 
 // found takes what lies in a folder into the tree.
 func (t *tree) found(folder fs.FS, at string, kind fs.FileMode, outside Outside) error {
@@ -62,7 +71,7 @@ func (t *tree) found(folder fs.FS, at string, kind fs.FileMode, outside Outside)
 		}
 		content, executable, err := outside(at, target)
 		if err != nil {
-			return err
+			return &refusedOutside{err}
 		}
 		defer content.Close()
 		return t.file(name, executable, content)
