@@ -21,7 +21,8 @@ func (g *aviary) vendordata() (lines []string) {
 	g.learn(g.vendor.secret)
 	repeats := strings.Replace(g.parrot.URL, "://", "://us:"+g.plant("password in the URL of parrot")+"@", 1)
 	return []string{"[api]", "vendordata_providers = StaticJSON,DynamicJSON", "vendordata_jsonfile_path = " + static, "vendordata_dynamic_allow_http_auth = true",
-		"vendordata_dynamic_targets = " + g.vendor.entry() + ",parrot@" + repeats}
+		"vendordata_dynamic_targets = " + g.vendor.entry() + ",parrot@" + repeats,
+		"[metadata]", "trust_user_addresses = true"} // the node is a project's
 }
 
 // The addresses on loopback from which the instance asks, and from which somebody else does.
