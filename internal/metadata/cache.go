@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"ingot/internal/fault"
 )
 
 // cache keeps instances that were read, in memory only: they hold secrets. It is bounded by what they take there, the oldest go
@@ -17,6 +19,7 @@ type cache struct {
 	now  func() time.Time
 
 	reading singleflight.Group // by node and generation
+	places  chan struct{}      // holds one for each that is read: one of 16 MiB takes ten times that meanwhile
 
 	mu    sync.Mutex
 	size  int                      // guarded by mu
@@ -30,11 +33,14 @@ type kept struct {
 }
 
 func newCache(life time.Duration, most int) *cache {
-	return &cache{life: life, most: most, now: time.Now, nodes: map[string]*list.Element{}, order: list.New()}
+	return &cache{life: life, most: most, now: time.Now, places: make(chan struct{}, maxReads), nodes: map[string]*list.Element{}, order: list.New()}
 }
 
 // readLimit is how long reading an instance may take: several may wait for it, so it is nobody's own request that ends it.
 const readLimit = 10 * time.Second
+
+// maxReads are instances that are read at the same time; more wait. What is being read is in memory beside what is kept.
+const maxReads = 8
 
 // get gives the instance of a mark, by read if it is not there. Requests for the same wait for one read.
 func (c *cache) get(ctx context.Context, m Mark, read func(context.Context) (*Instance, error)) (*Instance, error) {
@@ -44,6 +50,12 @@ func (c *cache) get(ctx context.Context, m Mark, read func(context.Context) (*In
 	result := c.reading.DoChan(m.Node+" "+m.Generation, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readLimit)
 		defer cancel()
+		select {
+		case c.places <- struct{}{}:
+			defer func() { <-c.places }()
+		case <-ctx.Done():
+			return nil, errBusy
+		}
 		i, err := read(ctx)
 		if err == nil {
 			c.put(i)
@@ -60,6 +72,8 @@ func (c *cache) get(ctx context.Context, m Mark, read func(context.Context) (*In
 		return nil, ctx.Err()
 	}
 }
+
+var errBusy = fault.New(fault.Unavailable, "Too many instances are read just now; ask again.")
 
 // find gives what is kept of a node, if it is of the mark's generation and not too old. What is older than the mark goes.
 func (c *cache) find(m Mark) *Instance {

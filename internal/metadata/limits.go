@@ -11,6 +11,7 @@ import (
 const (
 	maxRequests = 512  // in work at a time, in all
 	maxOfOne    = 16   // of them, of one asker
+	maxWaiting  = 256  // of them, for what vendordata targets say: one that hangs must leave room for all else
 	maxPath     = 1024 // bytes of a path: the longest that is served has some sixty
 	maxPassword = 1020 // bytes. Source: reference, metadata §2.2: four values of 255
 	// readTime is how long a request may take to come, writeTime an answer to go.

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,6 +173,46 @@ func TestOneReadForMany(t *testing.T) {
 	})
 }
 
+// TestFewAreReadAtOnce: however many ask, what is being read is bounded, and who waits gets it.
+func TestFewAreReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache(time.Minute, 1000)
+		var now, most atomic.Int32
+		var all sync.WaitGroup
+		for i := range 5 * maxReads {
+			all.Go(func() {
+				_, err := c.get(t.Context(), Mark{Node: strconv.Itoa(i)}, func(context.Context) (*Instance, error) {
+					if n := now.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					time.Sleep(time.Second)
+					now.Add(-1)
+					return &Instance{}, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if most.Load() != maxReads {
+			t.Errorf("%d were read at once, want %d", most.Load(), maxReads)
+		}
+		stuck := make(chan struct{})
+		for i := range maxReads {
+			all.Go(func() {
+				_, _ = c.get(t.Context(), Mark{Node: "stuck" + strconv.Itoa(i)}, func(context.Context) (*Instance, error) { <-stuck; return nil, ErrChanged })
+			})
+		}
+		synctest.Wait()
+		if _, err := c.get(t.Context(), Mark{Node: "late"}, func(context.Context) (*Instance, error) { return &Instance{}, nil }); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("who waited too long is told %v", err)
+		}
+		close(stuck)
+		all.Wait()
+	})
+}
+
 // TestAnInstanceThatChangesWhileItIsRead: it is looked for again, and in the end the client is.
 func TestAnInstanceThatChangesWhileItIsRead(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t)(), Defaults(), nil, nil)
@@ -212,6 +255,27 @@ func TestInstancesWithoutADatabase(t *testing.T) {
 	}
 	if got := w.ask("127.0.0.1", "POST", "/openstack/latest/password", "x"); got.status != 501 {
 		t.Errorf("a password is answered with %d %s", got.status, got.body)
+	}
+}
+
+// TestATargetThatHangsLeavesRoom: requests that wait for vendordata do not take all places.
+func TestATargetThatHangsLeavesRoom(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t)(), Defaults(), nil, nil)
+	w.deploy(w.node(), "one", "p1", "127.0.0.11")
+	w.get("127.0.0.11", vendor2, 200)
+	for range maxWaiting {
+		w.service.waiting <- struct{}{}
+	}
+	if got := w.get("127.0.0.11", vendor2, 503); got.head.Get("Retry-After") == "" {
+		t.Errorf("it is not told when to ask again: %v", got.head)
+	}
+	w.get("127.0.0.11", "/openstack/latest/meta_data.json", 200)
+	for range maxWaiting {
+		<-w.service.waiting
+	}
+	w.get("127.0.0.11", vendor2, 200)
+	if len(w.service.waiting) != 0 {
+		t.Error("a place is not given back")
 	}
 }
 

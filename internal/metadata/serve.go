@@ -151,6 +151,12 @@ func (c *call) page(i *Instance, who asker, post bool) (seed.Page, error) {
 			page.Content = static
 		}
 	case c.what == askVendor2:
+		select {
+		case c.waiting <- struct{}{}:
+			defer func() { <-c.waiting }()
+		default:
+			return seed.Page{}, fault.New(fault.Unavailable, "Too many requests wait for vendordata; ask again.")
+		}
 		var data json.RawMessage
 		if data, err = c.o.Instances.VendorData2(c.r.Context(), i); err == nil && data != nil {
 			return s.WithVendorData2(data).Get(c.path)

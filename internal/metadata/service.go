@@ -31,6 +31,7 @@ type Service struct {
 	log     *slog.Logger
 	proxies []netip.Prefix
 	limiter *limiter
+	waiting chan struct{} // holds one for each request that may wait for vendordata targets
 	cache   *cache
 	told    notices
 }
@@ -47,7 +48,7 @@ func New(o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{o: o, log: o.Log, proxies: proxies, limiter: newLimiter(o.RateLimit, o.RateLimitBurst), cache: newCache(o.CacheExpiration, o.CacheSize<<20)}, nil
+	return &Service{o: o, log: o.Log, proxies: proxies, limiter: newLimiter(o.RateLimit, o.RateLimitBurst), waiting: make(chan struct{}, maxWaiting), cache: newCache(o.CacheExpiration, o.CacheSize<<20)}, nil
 }
 
 // sweepTime is how often the cache is looked through for what is too old.

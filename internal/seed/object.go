@@ -11,7 +11,7 @@ import (
 // vendor_data (objects) and user_data (string, object, array or null), and nothing else. What meta_data does not say is
 // taken from defaults; user_data that is not a string becomes JSON; vendor_data becomes vendor_data2.json as it is.
 // Network data that is not there, or has no links, is the defaults', too: upstream repairs a drive so; null is none. Wrong shapes are
-// fault.Invalid. Source: provision verbs reference, "configdrive forms".
+// fault.Invalid, and more than 16 MiB is fault.TooLarge: it is kept, sealed, and in memory while it is served. Source: provision verbs reference, "configdrive forms".
 func FromObject(object map[string]any, defaults Input) (*Seed, error) {
 	for key := range object {
 		switch key {
@@ -40,7 +40,12 @@ func FromObject(object map[string]any, defaults Input) (*Seed, error) {
 	if given := object["user_data"]; given != nil {
 		in.UserData = user
 	}
-	return in.render(full)
+	s, err := in.render(full)
+	if err == nil && s.Size() > maxServed {
+		return nil, fault.New(fault.TooLarge, "What the config drive's parts hold is larger than %d MiB, which is the most that is kept of an instance: make the user data smaller, "+
+			"or give a ready drive.", maxServed>>20)
+	}
+	return s, err
 }
 
 // objectNetwork is the network data of the object form, complete; the node's if it has none of its own. How strictly either is

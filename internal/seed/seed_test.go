@@ -125,6 +125,16 @@ func TestFromObject(t *testing.T) {
 	}
 }
 
+// TestFromObjectIsBounded: what is kept of an instance is in memory several times over while it is prepared and served.
+func TestFromObjectIsBounded(t *testing.T) {
+	for size, ok := range map[int]bool{15 << 20: true, 16 << 20: false, 60 << 20: false} {
+		s, err := seed.FromObject(map[string]any{"user_data": strings.Repeat("x", size)}, seed.Input{UUID: nodeUUID})
+		if public, _ := fault.PublicOf(err); ok != (err == nil) || !ok && (s != nil || fault.KindOf(err) != fault.TooLarge || !strings.Contains(public, "16 MiB")) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 func TestSeedIsNotPrinted(t *testing.T) {
 	s, _ := seed.Render(input())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
