@@ -37,6 +37,9 @@ type bootHosts struct {
 	group string          // of the nodes that this conductor serves
 
 	trustUsers bool // addresses that only an instance's user says it has are pushed
+
+	serving sync.Map // by boot host, whether it serves metadata (bool), as it said last
+	refused sync.Map // by boot host, what it had no room for (*refusedSeeds)
 }
 
 // bootHosts are those that the configuration names; nil if there are none.

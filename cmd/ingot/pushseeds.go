@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -63,8 +64,8 @@ func (b *bootHosts) pushSeeds(ctx context.Context, log *slog.Logger) {
 // compareSeeds brings one boot host what it lacks, and takes away what is over. It is asked first, and the database then: what is not
 // there then is over.
 func (b *bootHosts) compareSeeds(ctx context.Context, at peer.Server) error {
-	hello, err := b.peer.Hello(ctx, at)
-	if err != nil || !hello.Metadata {
+	serves, err := b.servesSeeds(ctx, at)
+	if err != nil || !serves {
 		return err
 	}
 	has, err := b.peer.Seeds(ctx, at)
@@ -90,18 +91,57 @@ func (b *bootHosts) compareSeeds(ctx context.Context, at peer.Server) error {
 			return err
 		}
 	}
-	var lacks []string
-	for node, ref := range refs {
-		if ref.Runs && ref.Group == b.group && there[node] == "" {
-			lacks = append(lacks, node)
-		}
-	}
-	slices.Sort(lacks)
-	refused := b.bring(ctx, at, lacks)
+	refused := b.bringLacking(ctx, at, refs, there)
 	if fault.KindOf(refused) == fault.Unavailable && refused != nil {
 		return refused
 	}
 	return errors.Join(b.peer.ToldSeeds(ctx, at), refused)
+}
+
+// refusedSeeds is what a boot host had no room for. It is not sent again and again.
+type refusedSeeds struct {
+	until time.Time
+	why   error
+	nodes map[string]string // by node, its generation
+}
+
+// refusedRest is how long a boot host is left alone with what it had no room for.
+const refusedRest = time.Minute
+
+// bringLacking brings a boot host what it has not, and should.
+func (b *bootHosts) bringLacking(ctx context.Context, at peer.Server, refs map[string]store.InstanceRef, there map[string]string) error {
+	before, _ := b.refused.Load(at.Name)
+	last, _ := before.(*refusedSeeds)
+	if last != nil && time.Now().After(last.until) {
+		last = nil
+	}
+	var lacks []string
+	known := false
+	for node, ref := range refs {
+		switch {
+		case !ref.Runs || ref.Group != b.group || there[node] != "":
+		case last != nil && last.nodes[node] == ref.Generation:
+			known = true
+		default:
+			lacks = append(lacks, node)
+		}
+	}
+	slices.Sort(lacks)
+	err := b.bring(ctx, at, lacks)
+	if err != nil && fault.KindOf(err) == fault.TooLarge {
+		now := &refusedSeeds{until: time.Now().Add(refusedRest), why: err, nodes: map[string]string{}}
+		for _, node := range lacks { // those of them that were taken will be there
+			now.nodes[node] = refs[node].Generation
+		}
+		if last != nil {
+			maps.Copy(now.nodes, last.nodes)
+			now.until = last.until
+		}
+		b.refused.Store(at.Name, now)
+	} else if err == nil && known {
+		err = last.why
+	}
+	return err
 }
 
 // instances are those that are served, by node.
@@ -168,11 +208,11 @@ func (b *bootHosts) seedOf(ctx context.Context, node string) (json.RawMessage, e
 		p = &depot.PushedSeed{Node: n.UUID, Version: i.Generation, Made: i.UpdatedAt, Instance: i.ID, Project: i.Project, Seed: []byte(i.Seed.Expose())}
 		return b.addressesOf(tx, n, p)
 	})
-	if fault.KindOf(err) == fault.NotFound || p == nil {
-		return nil, nil
-	}
-	if err != nil {
+	switch {
+	case err != nil && fault.KindOf(err) != fault.NotFound:
 		return nil, err
+	case err != nil || p == nil:
+		return nil, nil
 	}
 	return json.Marshal(p)
 }
@@ -208,17 +248,27 @@ func (b *bootHosts) addressesOf(tx *store.Tx, n *metal.Node, p *depot.PushedSeed
 	return err
 }
 
-// onSeedHosts does something with each boot host that serves metadata, with all at once. served tells whether there is one that
-// answers, and took whether it was done with one.
+// servesSeeds asks a boot host whether it serves metadata. Beside an error it is what the boot host said last.
+func (b *bootHosts) servesSeeds(ctx context.Context, at peer.Server) (bool, error) {
+	hello, err := b.peer.Hello(ctx, at)
+	if err != nil {
+		said, _ := b.serving.Load(at.Name)
+		return said == true, err
+	}
+	b.serving.Store(at.Name, hello.Metadata)
+	return hello.Metadata, nil
+}
+
+// onSeedHosts does something with each boot host that serves metadata, with all at once. served tells whether there is one, and took
+// whether it was done with one.
 func (b *bootHosts) onSeedHosts(ctx context.Context, do func(peer.Server) error) (served, took bool, err error) {
 	var mu sync.Mutex
 	var errs []error
 	var asked sync.WaitGroup
 	for _, at := range b.all {
 		asked.Go(func() {
-			hello, err := b.peer.Hello(ctx, at)
-			serves := err == nil && hello.Metadata
-			if serves {
+			serves, err := b.servesSeeds(ctx, at)
+			if serves && err == nil {
 				err = do(at)
 			}
 			mu.Lock()
