@@ -37,6 +37,14 @@ func (a asker) key() string {
 	return a.id
 }
 
+// link is key, or the network of an address of IPv6: a link has more of them than a log should.
+func (a asker) link() string {
+	if p, err := a.address.Prefix(64); err == nil && a.address.Is6() {
+		return p.String()
+	}
+	return a.key()
+}
+
 // asker reads who asks. Without a signature it is the address that the request comes from; X-Forwarded-For says another one only
 // where a configured proxy has sent it.
 func (s *Service) asker(r *http.Request) (asker, error) {

@@ -83,6 +83,9 @@ func TestPassword(t *testing.T) {
 		}
 		is("127.0.0.11", "")
 		post("127.0.0.1", path, "a stranger's", 404)
+		if log := w.log.String(); !strings.Contains(log, "no instance that is known here") || !strings.Contains(log, "asker=127.0.0.1") {
+			t.Errorf("the log does not name who asks in vain: %s", log)
+		}
 		post("127.0.0.11", path, "", 400)
 		post("127.0.0.11", path, strings.Repeat("x", maxPassword+1), 400)
 		post("127.0.0.11", "/openstack/2012-08-10/password", "too old a version", 404)

@@ -130,6 +130,7 @@ func (s *Service) one(ctx context.Context, a asker) (Mark, error) {
 		return Mark{}, errNobody
 	}
 	if len(found) == 0 {
+		s.notice("nobody "+a.link(), "somebody asks who is no instance that is known here", "asker", a.key())
 		return Mark{}, errNobody
 	}
 	if m := found[0]; m.Idle != "" {
