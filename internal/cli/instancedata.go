@@ -19,7 +19,8 @@ func (a *app) nodeMetadata() *cobra.Command {
 		Short: "Show what a node's instance reads at its first boot",
 		Long: `Show what a node's instance reads at its first boot. Without PATH its files are listed; with PATH, as the instance asks for it at
 http://169.254.169.254, what it gets is printed, byte for byte: the same as on its config drive. A path that ends in a folder
-lists it; / lists the versions. vendor_data2.json is as it was at the deploy, whatever the metadata service was told since.
+lists it; / lists the versions. vendor_data2.json is as it was at the deploy, whatever the metadata service was told since;
+/openstack/latest/password is what the instance posted, which no drive has.
 
 User data may hold secrets: only administrators, of the system or of the project that owns the node, and managers of the
 project that leases it may see it.`,

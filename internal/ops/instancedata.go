@@ -8,6 +8,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
+	"ingot/internal/secret"
 	"ingot/internal/seed"
 	"ingot/internal/store"
 )
@@ -52,11 +53,15 @@ func (s *Service) InstancePage(ctx context.Context, c Caller, ident, path string
 }
 
 func (s *Service) instance(ctx context.Context, c Caller, ident string) (n *metal.Node, i *store.Instance, read *seed.Seed, err error) {
+	var posted secret.Secret
 	err = s.db.Read(ctx, func(tx *store.Tx) (err error) {
 		if n, err = c.node(tx, ident, instanceDataRule); err != nil {
 			return err
 		}
-		i, err = tx.Instance(n)
+		if i, err = tx.Instance(n); err != nil {
+			return err
+		}
+		posted, err = tx.InstancePassword(n)
 		return err
 	})
 	if err != nil {
@@ -67,6 +72,9 @@ func (s *Service) instance(ctx context.Context, c Caller, ident string) (n *meta
 	}
 	if read, err = seed.Decode([]byte(i.Seed.Expose())); err != nil {
 		return nil, nil, nil, err
+	}
+	if !posted.Empty() { // its user has the key that opens it, and no other way to it
+		read = read.WithPassword([]byte(posted.Expose()))
 	}
 	return n, i, read, nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -209,4 +210,25 @@ func TestTestVendordata(t *testing.T) {
 	reader := Caller{Rights: policy.For(policy.Caller{SystemScope: "all", Roles: []string{"reader"}})}
 	_, err = s.TestVendordata(t.Context(), reader, n.UUID, false)
 	wantKind(t, err, fault.Forbidden)
+}
+
+// TestInstancePassword: what the instance posted is listed and given to who may read the rest.
+func TestInstancePassword(t *testing.T) {
+	s, db := service(t)
+	n := enrolled(t, s, "redfish")
+	instanceOn(t, db, n)
+	const path = "/openstack/latest/password"
+	_, err := s.InstancePage(t.Context(), caller, n.UUID, path)
+	wantKind(t, err, fault.NotFound)
+	if err := db.Write(t.Context(), func(tx *store.Tx) error { return tx.SetInstancePassword(n, "op1", secret.New("sealed for its user")) }); err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.InstancePage(t.Context(), caller, n.UUID, path)
+	if err != nil || string(page.Content) != "sealed for its user" {
+		t.Fatalf("%q, %v", page.Content, err)
+	}
+	d, err := s.InstanceData(t.Context(), caller, n.UUID)
+	if err != nil || !slices.ContainsFunc(d.Files, func(f metal.InstanceFile) bool { return f.Path == path && f.Size == len(page.Content) }) {
+		t.Fatalf("%+v, %v", d, err)
+	}
 }
