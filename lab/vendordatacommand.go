@@ -54,7 +54,7 @@ func vendordataCommand() *cobra.Command {
 				return err
 			}
 			if err := s.Start(o.listen); err != nil {
-				return fault.Wrap(fault.Invalid, err, "Nothing can listen at %s: choose another with --listen.", o.listen)
+				return fault.Wrap(fault.Invalid, err, "Nothing can listen at %s: %v. Choose another with --listen.", o.listen, err)
 			}
 			out.Lock()
 			fmt.Fprintf(cmd.OutOrStdout(), "vendordata targets are at %s/cloud-init and %s/ANY-OTHER-PATH\n", s.URL(), s.URL())
@@ -85,7 +85,7 @@ func (o vendordataOptions) config() (vendordata.Config, error) {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return c, fault.Wrap(fault.Invalid, err, "The token cannot be read from %s.", o.token)
+			return c, fault.Wrap(fault.Invalid, err, "The token cannot be read: %v.", err)
 		}
 	}
 	if o.keys != "" {
@@ -120,7 +120,7 @@ func (o vendordataOptions) config() (vendordata.Config, error) {
 	}
 	c.Certificate = &cert
 	if err := os.WriteFile(o.certificate, vendordata.PEM(cert), 0o644); err != nil { // #nosec G306 -- everybody may see a certificate
-		return c, fault.Wrap(fault.Invalid, err, "The certificate cannot be written to %s.", o.certificate)
+		return c, fault.Wrap(fault.Invalid, err, "The certificate cannot be written: %v.", err)
 	}
 	return c, nil
 }

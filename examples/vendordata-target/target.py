@@ -102,7 +102,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == '__main__':
+    if len(sys.argv) < 5:
+        sys.exit('usage: target.py ADDRESS PORT KEYFILE HOST[:PORT]...')
     address, port, keyfile, *hosts = sys.argv[1:]
     server = http.server.ThreadingHTTPServer((address, int(port)), Handler)
     server.verifier = Verifier(keyfile, hosts)
+    try:
+        if not server.verifier.keys():
+            sys.exit(f'{keyfile}: there is no key in it')
+    except (OSError, ValueError) as why:
+        sys.exit(f'{keyfile}: {why}')
     server.serve_forever()
