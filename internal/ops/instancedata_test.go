@@ -30,7 +30,7 @@ func instanceOn(t *testing.T, db *store.DB, n *metal.Node) *seed.Seed {
 	}
 	ask := vendordata.Request{ProjectID: "p1", InstanceID: n.UUID, Hostname: "web-1", UserData: secret.New(userData), BootRoles: []string{"member", "mail"}}
 	err = db.Write(t.Context(), func(tx *store.Tx) error {
-		return tx.SaveInstance(n, &store.Instance{ID: n.UUID, Project: "p1", Deploy: "op1", Seed: secret.New(string(read.Encode())), Answers: secret.New(""), Request: secret.New(string(ask.Encode()))})
+		return tx.SaveInstance(n, &store.Instance{ID: n.UUID, Project: "p1", Deploy: "op1", Seed: secret.New(string(read.Encode())), Answers: secret.New(string(vendordata.Answers{}.Encode())), Request: secret.New(string(ask.Encode()))})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -66,7 +67,7 @@ func (s *Service) CreatePortgroup(ctx context.Context, c Caller, g *metal.Portgr
 		if g.CreatedAt, err = tx.Now(); err != nil {
 			return err
 		}
-		if err := tx.CreatePortgroup(g); err != nil {
+		if err := cmp.Or(tx.CreatePortgroup(g), tx.RenewInstance(n.UUID)); err != nil {
 			return err
 		}
 		g, err = tx.Portgroup(g.UUID)
@@ -104,7 +105,7 @@ func (s *Service) UpdatePortgroup(ctx context.Context, c Caller, ident string, c
 		if g.UpdatedAt, err = tx.Now(); err != nil {
 			return err
 		}
-		if err := tx.SavePortgroup(g); err != nil || g.PhysicalNetwork == before.PhysicalNetwork {
+		if err := cmp.Or(tx.SavePortgroup(g), renewed(tx, before.Address != g.Address, before.NodeUUID, g.NodeUUID)); err != nil || g.PhysicalNetwork == before.PhysicalNetwork {
 			return err
 		}
 		for _, p := range members {
@@ -165,7 +166,7 @@ func (s *Service) DeletePortgroup(ctx context.Context, c Caller, ident string) e
 			return fault.New(fault.Invalid, "Portgroup %s cannot be deleted: there are ports in it.", g.UUID)
 		}
 		s.log.Info("port group deleted", "portgroup", g.UUID, "node", n.UUID, "who", c.who(), "request", c.RequestID)
-		return tx.DeletePortgroup(g.ID)
+		return cmp.Or(tx.DeletePortgroup(g.ID), tx.RenewInstance(n.UUID))
 	})
 }
 

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"reflect"
@@ -76,7 +77,7 @@ func (s *Service) CreatePort(ctx context.Context, c Caller, p *metal.Port) (*met
 		if p.CreatedAt, err = tx.Now(); err != nil {
 			return err
 		}
-		if err := tx.CreatePort(p); err != nil {
+		if err := cmp.Or(tx.CreatePort(p), tx.RenewInstance(n.UUID)); err != nil {
 			return err
 		}
 		p, err = tx.Port(p.UUID)
@@ -144,6 +145,9 @@ func (s *Service) UpdatePort(ctx context.Context, c Caller, ident string, change
 		if err := tx.SavePort(p); err != nil {
 			return err
 		}
+		if err := renewed(tx, before.Address != p.Address, before.NodeUUID, p.NodeUUID); err != nil {
+			return err
+		}
 		p, err = tx.Port(p.UUID)
 		return err
 	})
@@ -194,8 +198,16 @@ func (s *Service) DeletePort(ctx context.Context, c Caller, ident string) error 
 			return err
 		}
 		s.log.Info("port deleted", "port", p.UUID, "node", n.UUID, "who", c.who(), "request", c.RequestID)
-		return tx.DeletePort(p.ID)
+		return cmp.Or(tx.DeletePort(p.ID), tx.RenewInstance(n.UUID))
 	})
+}
+
+// renewed has it known that the NICs of a node's instance changed: an address, or whose it is.
+func renewed(tx *store.Tx, changed bool, before, now string) error {
+	if !changed && before == now {
+		return nil
+	}
+	return cmp.Or(tx.RenewInstance(before), tx.RenewInstance(now))
 }
 
 // port finds a port and its node and judges a rule on that.

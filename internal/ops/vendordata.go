@@ -35,10 +35,10 @@ func (s *Service) TestVendordata(ctx context.Context, c Caller, ident string, fr
 		out.Static = 0
 	}
 	var got vendordata.Answers
-	if fresh || q.generation == "" {
+	if fresh || q.served == "" {
 		got, err = s.vendordata.Fetch(ctx, q.ask)
 	} else {
-		got, err = s.vendordata.Fresh(ctx, q.node.UUID+"/"+q.generation, q.ask, q.answers)
+		got, err = s.vendordata.Fresh(ctx, q.node.UUID+"/"+q.served, q.ask, q.answers)
 	}
 	if err != nil && (ctx.Err() != nil || len(got.Failed()) == 0) { // else the targets' failures are the answer
 		return nil, err
@@ -52,11 +52,11 @@ func (s *Service) TestVendordata(ctx context.Context, c Caller, ident string, fr
 
 // question is what the targets are asked for a node.
 type question struct {
-	node       *metal.Node
-	ask        vendordata.Request
-	deployed   bool
-	answers    vendordata.Answers // of the instance that is served
-	generation string             // of that; "": there is none
+	node     *metal.Node
+	ask      vendordata.Request
+	deployed bool
+	answers  vendordata.Answers // of the instance that is served
+	served   string             // its deployment, as the metadata service names it to the room vendordata; "": nobody is served, or as it was given
 }
 
 // vendordataQuestion is that of the node's last deployment or, without one, what is known of a deployment by who asks now.
@@ -77,8 +77,8 @@ func (s *Service) vendordataQuestion(ctx context.Context, c Caller, ident string
 	if err != nil {
 		return nil, err
 	}
-	if i != nil {
-		q.generation = i.Generation
+	if i != nil && !i.Answers.Empty() {
+		q.served = i.Deploy
 		if q.answers, err = vendordata.DecodeAnswers([]byte(i.Answers.Expose())); err != nil {
 			return nil, err
 		}

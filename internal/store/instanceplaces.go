@@ -57,6 +57,13 @@ func (t *Tx) SaveInstanceAddresses(nodeID int64, source string, all []InstanceAd
 	return err
 }
 
+// RenewInstance gives a node's instance another generation, for its NICs are others by now: who keeps of it by which NICs it is known,
+// as boot hosts do, must hear of that. None is no error.
+func (t *Tx) RenewInstance(node string) error {
+	_, err := t.exec("UPDATE instances SET generation = ?, updated_at = "+forward+" WHERE node_id = (SELECT id FROM nodes WHERE uuid = ?)", uuid.NewString(), node)
+	return err
+}
+
 // plainAddress is an address as it is looked up: the same for ::ffff:192.0.2.1 and 192.0.2.1, and without a zone.
 func plainAddress(a netip.Addr) string { return a.Unmap().WithZone("").String() }
 
