@@ -242,7 +242,7 @@ func (rq *request) checkConfigDrive() error {
 	switch d := rq.configDrive.(type) {
 	case string:
 		if !strings.Contains(d, "://") && !base64Form.MatchString(d) {
-			return invalid("Invalid configdrive: a string must be a URL, or base64 of a compressed ISO image.")
+			return invalid("Invalid configdrive: a string must be a URL, or base64 of a compressed ISO image; meta_data and the like are an object, not its text in a string (with baremetal: --config-drive '{\"meta_data\": …}', no file).")
 		}
 		return nil
 	case map[string]any:

@@ -91,7 +91,7 @@ func (d *deployment) describe(c *cobra.Command) {
 	f.StringVar(&d.userData, "user-data", "", "file with user data for cloud-init; - for standard input")
 	f.StringArrayVar(&d.meta, "meta", nil, "KEY=VALUE in the instance's metadata; repeatable")
 	f.StringVar(&d.networks, "network-data", "", "JSON or YAML file with the instance's network_data")
-	f.StringVar(&d.drive, "config-drive", "", "file or URL of a ready config drive, instead of all the above about the instance")
+	f.StringVar(&d.drive, "config-drive", "", "file or URL of a ready config drive, instead of --ssh-key, --hostname, --user-data, --meta and --network-data")
 	f.BoolVar(&d.noDrive, "no-config-drive", false, "write no config drive: what it would hold is served to the instance only, by the metadata service")
 	if !d.rebuild {
 		f.StringSliceVar(&d.bootRoles, "boot-roles", nil, "for services: the roles of the user for whom this deploys, in place of the caller's; vendordata targets are told them")
