@@ -29,6 +29,7 @@ type request struct {
 	meant                                 bool  // the verb was another, and means this one for the node
 	secrets                               map[string]secret.Secret
 	bootRoles                             []string // nil: none were given
+	os                                    *ops.OSInstall
 }
 
 func (c *call) setProvision() (answer, error) {
@@ -54,7 +55,7 @@ func (c *call) setProvision() (answer, error) {
 
 // asked is the request as ops takes it: with its steps, or those of the runbook.
 func (rq *request) asked() (p ops.Provision, err error) {
-	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets, Rescue: rq.rescue, BootRoles: rq.bootRoles}
+	p = ops.Provision{Verb: rq.verb, ConfigDrive: rq.configDrive, NoRamdisk: rq.noRamdisk != nil && *rq.noRamdisk, Secrets: rq.secrets, Rescue: rq.rescue, BootRoles: rq.bootRoles, OS: rq.os}
 	if rq.book != nil {
 		return p, rq.useRunbook(&p)
 	}
@@ -83,6 +84,7 @@ var provisionChecks = []func(*request) error{
 	(*request).checkRamdisk,
 	(*request).checkSteps,
 	(*request).checkBootRoles,
+	(*request).checkOS,
 	(*request).checkRescue,
 	(*request).checkAbort,
 	(*request).checkService,
@@ -128,6 +130,9 @@ func (c *call) readProvision() (*request, error) {
 		return nil, err
 	}
 	if rq.bootRoles, err = readBootRoles(args["boot_roles"]); err != nil {
+		return nil, err
+	}
+	if rq.os, err = c.readOS(args); err != nil {
 		return nil, err
 	}
 	switch d := args["configdrive"].(type) {

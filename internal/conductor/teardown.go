@@ -57,6 +57,9 @@ func (r *runner) forgetInstance(ctx context.Context, op *Op) (Outcome, error) {
 		if err := tx.DropInstance(n.ID); err != nil { // a server before this one may have taken the request
 			return err
 		}
+		if err := tx.DropOSInstall(n.ID); err != nil {
+			return err
+		}
 		return tx.DeleteAllocationOf(n)
 	})
 	return done, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,8 @@ type Provision struct {
 	BootRoles []string
 	// Rescue is what the verb rescue is told.
 	Rescue Rescue
+	// OS is what a deployment or rebuild asks of OS definitions; nil: nothing.
+	OS *OSInstall
 }
 
 // request is a verb on its way in: what was asked, of which node, and what the operation will be told.
@@ -48,6 +51,8 @@ type request struct {
 	plan metal.Plan // what follows; a check may choose another than the table says
 	ask  metal.Ask
 	id   string // of the operation, if one is written
+
+	install *store.OSInstall // how the node will be installed, where an OS definition, a package or a mode is asked for
 
 	history []string // lines about what was asked, beside the one that says that it was
 }
@@ -105,7 +110,12 @@ func (s *Service) values(p Provision) (map[string]secret.Secret, error) {
 	if p.Verb == metal.VerbRescue {
 		return p.Rescue.values(), nil
 	}
-	return p.Secrets, nil
+	if p.OS == nil {
+		return p.Secrets, nil
+	}
+	values := p.OS.values()
+	maps.Copy(values, p.Secrets)
+	return values, s.canKeep(values)
 }
 
 // setProvision is SetProvision once the secret values are kept, for the operation that will have this id.
@@ -263,6 +273,11 @@ func (rq *request) begin(info metal.VerbInfo, to metal.State) error {
 			return err
 		}
 	}
+	if deploys(info) {
+		if err := rq.keepInstall(); err != nil {
+			return err
+		}
+	}
 	if info.Event == metal.EventDelete { // from now on nobody is served as what runs there
 		if err := tx.DropInstance(n.ID); err != nil {
 			return err
@@ -308,6 +323,9 @@ func (rq *request) checkRebuild() error {
 }
 
 func (rq *request) checkDeploy() error {
+	if err := rq.checkOS(); err != nil {
+		return err
+	}
 	if err := prepareDeploy(rq.node, rq.ConfigDrive, rq.config.ImageRules, rq.config.Images); err != nil {
 		return err
 	}

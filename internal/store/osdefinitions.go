@@ -80,6 +80,18 @@ func (t *Tx) OSDefinition(ident string) (*osdef.Record, error) {
 	return found[0], nil
 }
 
+// OSDefinitionByID finds the definition that a node was installed with; fault.NotFound if there is none.
+func (t *Tx) OSDefinitionByID(id int64) (*osdef.Record, error) {
+	found, err := t.osDefinitions(osSelect+"WHERE d.id = ?", id)
+	if err == nil && len(found) == 0 {
+		err = fault.New(fault.NotFound, "The OS definition that this node was installed with could not be found.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
 // OSDefinitions lists definitions; those that are hidden only if it is asked for.
 func (t *Tx) OSDefinitions(hidden bool, p Page) ([]*osdef.Record, error) {
 	var w where

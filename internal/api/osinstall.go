@@ -1,0 +1,119 @@
+package api
+
+import (
+	"maps"
+	"slices"
+
+	"ingot/internal/metal"
+	"ingot/internal/ops"
+	"ingot/internal/osdef"
+	"ingot/internal/secret"
+	"ingot/internal/wire"
+)
+
+// hiddenArgs are in the body only: a URL is in logs and histories.
+var hiddenArgs = []string{"os_parameters_private", "os_parameters_secret", "personalization_user", "personalization_password"}
+
+// readOS reads what a verb says of OS definitions; nil: nothing.
+func (c *call) readOS(args map[string]any) (*ops.OSInstall, error) {
+	for _, name := range hiddenArgs {
+		if c.query.Has(name) {
+			return nil, invalid("%s is taken in the body only.", name)
+		}
+	}
+	o := &ops.OSInstall{Credentials: map[string]secret.Secret{}}
+	said := false
+	for _, t := range []struct {
+		name string
+		into *string
+	}{{"os_definition", &o.Definition}, {"execution_mode", &o.Mode}, {"personalization_url", &o.Package}} {
+		text, err := textArg(args, t.name, false)
+		if err != nil {
+			return nil, err
+		}
+		*t.into, said = text, said || text != ""
+	}
+	for name, as := range map[string]string{"personalization_user": "user", "personalization_password": "password"} {
+		text, err := textArg(args, name, false)
+		if err != nil {
+			return nil, err
+		}
+		if text != "" {
+			o.Credentials[as], said = secret.New(text), true
+		}
+	}
+	if v := args["safe_install"]; v != nil {
+		b, ok := wire.ParseBool(v)
+		if !ok {
+			return nil, invalid("Invalid input for safe_install: it must be true or false.")
+		}
+		o.Safe, said = &b, true
+	}
+	for _, k := range []struct {
+		name string
+		keep func(map[string]string)
+	}{
+		{"os_parameters", func(m map[string]string) { o.Parameters.Public = m }},
+		{"os_parameters_private", func(m map[string]string) { o.Parameters.Private = wrapped(m) }},
+		{"os_parameters_secret", func(m map[string]string) { o.Parameters.Secret = wrapped(m) }},
+	} {
+		given, unset, err := readParameters(k.name, args[k.name])
+		if err != nil {
+			return nil, err
+		}
+		k.keep(given)
+		o.Unset = append(o.Unset, unset...)
+		said = said || args[k.name] != nil
+	}
+	if !said {
+		return nil, nil
+	}
+	return o, nil
+}
+
+// readParameters reads one class. Null takes a value away that is stored.
+func readParameters(name string, v any) (given map[string]string, unset []string, err error) {
+	if v == nil {
+		return nil, nil, nil
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, nil, invalid("Invalid %s: it must be an object of names and strings, in the body.", name)
+	}
+	rest := map[string]any{}
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		if m[key] == nil {
+			unset = append(unset, key)
+			continue
+		}
+		rest[key] = m[key]
+	}
+	given, err = parameterTexts(name, rest)
+	return given, unset, err
+}
+
+func wrapped(m map[string]string) map[string]secret.Secret {
+	out := make(map[string]secret.Secret, len(m))
+	for k, v := range m {
+		out[k] = secret.New(v)
+	}
+	return out
+}
+
+// checkOS: only what installs a machine is told how, and names can be judged before anything else is looked at.
+func (rq *request) checkOS() error {
+	switch {
+	case rq.os == nil:
+		return nil
+	case rq.verb != metal.VerbActive && rq.verb != metal.VerbDeploy && rq.verb != metal.VerbRebuild:
+		return invalid("os_definition and what goes with it are only valid when setting target provision state to active or rebuild.")
+	case rq.os.Package == "" && len(rq.os.Credentials) > 0 && rq.verb != metal.VerbRebuild:
+		return invalid("personalization_user and personalization_password go with personalization_url.")
+	}
+	if rq.os.Mode != "" {
+		if err := osdef.CheckMode(rq.os.Mode); err != nil {
+			return err
+		}
+	}
+	return osdef.Merge(rq.os.Parameters).Check(nil)
+}

@@ -1,0 +1,57 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	"ingot/internal/metal"
+)
+
+func TestREQ12WhatIsHiddenIsTakenInTheBodyOnly(t *testing.T) {
+	r := newRig(t)
+	n := r.do(post, "/v1/nodes", 80, `{"driver": "redfish", "name": "n"}`).json(t)["uuid"].(string)
+	r.force(n, func(n *metal.Node) { n.ProvisionState = metal.Available })
+	for _, name := range hiddenArgs {
+		got := r.do(put, "/v1/nodes/n/states/provision?"+name+"=canary-query", 80, `{"target": "active"}`)
+		got.want(t, 400, name+" is taken in the body only")
+	}
+	if strings.Contains(r.log.String(), "canary-query") {
+		t.Errorf("a value is in the log: %s", r.log.String())
+	}
+}
+
+func TestOSKeysOfAVerb(t *testing.T) {
+	r := newRig(t)
+	script := packedOS("x")
+	d := r.do(post, "/v1/os_definitions", 80, `{"name": "debian", "bundle": "`+script+`"}`).json(t)
+	r.do(put, "/v1/os_definitions/debian/trust", 80, `{"digest": "`+d["digest"].(string)+`"}`).want(t, 200, "")
+	n := r.do(post, "/v1/nodes", 80, `{"driver": "redfish", "name": "n"}`).json(t)["uuid"].(string)
+	r.force(n, func(n *metal.Node) { n.ProvisionState = metal.Available })
+	for _, c := range []struct {
+		what, keys string
+		status     int
+		says       string
+	}{
+		{"all of it", `"os_definition": "debian+12", "os_parameters": {"mirror": "m"}, "os_parameters_private": {"token": "canary"}, "execution_mode": "install", "safe_install": true, "personalization_url": "https://p/x.tgz"`, 501, "installs no OS definitions"},
+		{"values that are no text", `"os_definition": "debian+12", "os_parameters_secret": {"token": 5}`, 400, "the value of token must be a string"},
+		{"no object", `"os_parameters_secret": "canary"`, 400, "must be an object"},
+		{"a name of a definition", `"os_definition": 5`, 400, "os_definition"},
+		{"a definition that is not there", `"os_definition": "suse"`, 404, "suse"},
+		{"safe or not", `"safe_install": "perhaps"`, 400, "true or false"},
+		{"REQ-29", `"execution_mode": "default"`, 400, "run, install and self_install"},
+		{"REQ-4", `"os_parameters": {"a-b": "1"}, "os_parameters_secret": {"a_b": "canary"}`, 400, "OSP_A_B"},
+		{"REQ-6", `"os_parameters": {"a": "1"}, "os_parameters_secret": {"a": "canary"}`, 400, "a (public, secret)"},
+		{"REQ-26: credentials for nothing", `"personalization_password": "canary"`, 400, "go with personalization_url"},
+		{"null is nothing", `"os_definition": null, "os_parameters": null`, 400, "image_source"},
+		{"nothing is nothing", `"os_definition": ""`, 400, "image_source"},
+	} {
+		got := r.do(put, "/v1/nodes/n/states/provision", 80, `{"target": "active", `+c.keys+`}`)
+		if got.StatusCode != c.status || !strings.Contains(string(got.body), c.says) || strings.Contains(string(got.body), "canary") {
+			t.Errorf("%s: %d %s", c.what, got.StatusCode, got.body)
+		}
+	}
+	r.do(put, "/v1/nodes/n/states/provision", 80, `{"target": "manage", "os_definition": "debian+12"}`).want(t, 400, "only valid when setting target provision state to active or rebuild")
+	if strings.Contains(r.log.String(), "canary") {
+		t.Errorf("a value is in the log: %s", r.log.String())
+	}
+}

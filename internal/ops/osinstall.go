@@ -1,0 +1,192 @@
+package ops
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/osdef"
+	"ingot/internal/secret"
+	"ingot/internal/store"
+)
+
+// OSInstall is what a deployment asks of OS definitions. A rebuild takes what it does not say from the last deployment.
+type OSInstall struct {
+	Definition  string        // name or UUID, and a variant behind a plus; "" says nothing
+	Parameters  osdef.Classes // of this request
+	Unset       []string      // parameters whose stored value a rebuild does not use
+	Mode        string        // "" says nothing
+	Safe        *bool         // safe_install; nil says nothing
+	Package     string        // URL; "" says nothing
+	Credentials map[string]secret.Secret
+}
+
+// The names under which the courier keeps what goes with an installation begin so; those of steps are users' own.
+const (
+	secretParameter = "os_parameters_secret/"
+	credential      = "personalization/"
+)
+
+// installer is the deploy interface that installs with OS definitions.
+const installer = "os-install"
+
+// values are what is stored nowhere, by the courier's names.
+func (o *OSInstall) values() map[string]secret.Secret {
+	out := map[string]secret.Secret{}
+	if o == nil {
+		return out
+	}
+	for name, v := range o.Parameters.Secret {
+		out[secretParameter+name] = v
+	}
+	for name, v := range o.Credentials {
+		out[credential+name] = v
+	}
+	return out
+}
+
+// checkOS judges an installation before anything is promised, and keeps how it will be done. A deployment that asks for none has
+// none; a rebuild has that of the last deployment.
+func (rq *request) checkOS() (err error) {
+	var before *store.OSInstall
+	if rq.Verb == metal.VerbRebuild {
+		if before, err = rq.tx.OSInstall(rq.node); err != nil {
+			return err
+		}
+	}
+	if rq.OS == nil && before == nil {
+		return nil
+	}
+	asked := rq.OS
+	if asked == nil {
+		asked = &OSInstall{}
+	}
+	if rq.install, err = rq.osInstall(asked, before); err != nil {
+		return err
+	}
+	if rq.node.Interface("deploy") != installer {
+		return fault.New(fault.NotSupported, "Node %s has the deploy interface %s, which installs no OS definitions, packages or modes; no interface of this server does yet.", rq.node.UUID, rq.node.Interface("deploy"))
+	}
+	return nil
+}
+
+// osInstall is what will be done: what is asked, over what was done before.
+func (rq *request) osInstall(asked *OSInstall, before *store.OSInstall) (*store.OSInstall, error) {
+	out := &store.OSInstall{Mode: osdef.ModeInstall, Safe: true}
+	if before != nil {
+		again := *before
+		out = &again
+	}
+	if asked.Safe != nil {
+		out.Safe = *asked.Safe
+	}
+	if asked.Mode != "" {
+		out.Mode = asked.Mode
+	}
+	if err := osdef.CheckMode(out.Mode); err != nil {
+		return nil, err
+	}
+	if asked.Package != "" {
+		if err := osdef.CheckPackage(asked.Package); err != nil {
+			return nil, err
+		}
+		out.Package = asked.Package
+	}
+	definition, err := rq.osDefinition(asked, before, out)
+	if err != nil {
+		return nil, err
+	}
+	if err := rq.osSource(out); err != nil {
+		return nil, err
+	}
+	return out, rq.osParameters(asked, out, definition)
+}
+
+// osDefinition finds the definition that is meant, judges it, and notes it; nil: none is.
+func (rq *request) osDefinition(asked *OSInstall, before, out *store.OSInstall) (*osdef.Record, error) {
+	var r *osdef.Record
+	name, variant, err := asked.Definition, "", error(nil)
+	switch {
+	case name != "":
+		if name, variant, err = osdef.Split(name); err == nil {
+			r, err = rq.tx.OSDefinition(name)
+		}
+		out.Variant = variant
+	case out.DefinitionID != 0:
+		r, err = rq.tx.OSDefinitionByID(out.DefinitionID)
+	}
+	if err != nil || r == nil {
+		return nil, err
+	}
+	if before != nil && before.DefinitionID != r.ID { // what was given for another definition is nothing to this one
+		out.Parameters, out.Secrets = osdef.Classes{}, nil
+	}
+	out.DefinitionID, out.Digest = r.ID, r.Digest
+	if r.Blacklisted && rq.Verb != metal.VerbRebuild {
+		return nil, fault.New(fault.Invalid, "The OS definition %s is blacklisted: it is for rebuilds only.", r.Name)
+	}
+	if out.Variant, err = r.Definition.Variant(out.Variant, false); err != nil {
+		return nil, err
+	}
+	if !out.Safe && !r.Trusted() {
+		return nil, fault.New(fault.Invalid, "The OS definition %s is not trusted, so its installation cannot be unsafe: leave safe_install away, or have an administrator trust %s.", r.Name, r.Digest)
+	}
+	if out.Mode == osdef.ModeInstall {
+		if _, err := r.Definition.Parts(osdef.Create, r.Trusted()); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// osSource sees that there is something to install from.
+func (rq *request) osSource(out *store.OSInstall) error {
+	info := rq.node.InstanceInfo.Expose()
+	if out.DefinitionID != 0 || info["image_source"] != nil || info["boot_iso"] != nil {
+		return nil
+	}
+	return fault.New(fault.Invalid, "Node %s has nothing to install from: name an os_definition, or set image_source or boot_iso in its instance_info.", rq.node.UUID)
+}
+
+// osParameters judges parameters of all layers together, and notes those that are kept. What was secret the last time is needed
+// again, for it was kept nowhere.
+func (rq *request) osParameters(asked *OSInstall, out *store.OSInstall, definition *osdef.Record) error {
+	var layers []osdef.Classes
+	var declared *osdef.Definition
+	if definition != nil {
+		layers, declared = definition.Layers(out.Variant), &definition.Definition
+	}
+	kept := without(out.Parameters, asked.Unset)
+	given := osdef.Classes{Public: asked.Parameters.Public, Private: asked.Parameters.Private}
+	whole := osdef.Merge(append(layers, kept, asked.Parameters)...)
+	if err := whole.Check(declared); err != nil {
+		return err
+	}
+	needed := slices.DeleteFunc(slices.Clone(out.Secrets), func(name string) bool { return slices.Contains(asked.Unset, name) })
+	if missing := whole.Missing(needed); len(missing) > 0 {
+		return fault.New(fault.Invalid, "The rebuild of node %s needs the secret OS parameters %s again, which were kept nowhere: give them in os_parameters_secret.", rq.node.UUID, strings.Join(missing, ", "))
+	}
+	out.Parameters = osdef.Merge(kept, given)
+	out.Secrets = slices.Sorted(maps.Keys(asked.Parameters.Secret))
+	return nil
+}
+
+// without are the values without those of some names.
+func without(c osdef.Classes, names []string) osdef.Classes {
+	out := osdef.Merge(c)
+	for _, name := range names {
+		delete(out.Public, name)
+		delete(out.Private, name)
+	}
+	return out
+}
+
+// keepInstall writes how the node will be installed, with the operation that does it.
+func (rq *request) keepInstall() error {
+	if rq.install == nil {
+		return rq.tx.DropOSInstall(rq.node.ID)
+	}
+	return rq.tx.SaveOSInstall(rq.node, rq.install)
+}
