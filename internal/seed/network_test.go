@@ -249,6 +249,26 @@ func TestRequirement14GivenNetworkData(t *testing.T) {
 	}
 }
 
+// TestNetworkDataOfMillions: what no machine's network is, is not judged part by part, which takes a gigabyte for each 300000.
+func TestNetworkDataOfMillions(t *testing.T) {
+	many := make([]any, 2_000_000)
+	for i := range many {
+		many[i] = i
+	}
+	for what, data := range map[string]map[string]any{
+		"links":  {"links": many},
+		"routes": {"links": []any{map[string]any{}}, "networks": []any{map[string]any{"routes": many}}},
+		"else":   {"links": []any{map[string]any{}}, "else": map[string]any{"x": many}},
+	} {
+		if err := seed.CheckNetworkData(data); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "network of a machine") {
+			t.Errorf("%s: %v", what, err)
+		}
+		if wrong := seed.NetworkSchema.Wrong(data); !strings.Contains(wrong, "more parts") {
+			t.Errorf("%s: %s", what, wrong)
+		}
+	}
+}
+
 // TestRequirement14EmptyNetworkDataIsRepaired: the node's takes the place of one that says nothing, in the object form.
 func TestRequirement14EmptyNetworkDataIsRepaired(t *testing.T) {
 	node, err := machines()["bond"].Data()

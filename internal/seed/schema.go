@@ -46,9 +46,16 @@ func CompileSchema(text []byte) (*Schema, error) {
 	return &Schema{s}, err
 }
 
+// maxParts bounds what is judged, counted in commas: a part that does not fit takes kilobytes while that is found out, and a user's
+// request may have millions.
+const maxParts = 20_000
+
 // Wrong says where a value does not fit the schema, and why: "at /links/0: ethernet_mac_address is missing". "" is fine.
 func (s *Schema) Wrong(value any) string {
 	raw, err := json.Marshal(value) // lists and numbers however the caller made them
+	if bytes.Count(raw, []byte{','}) > maxParts {
+		return "at /: it has more parts than the network of a machine"
+	}
 	if err == nil {
 		value, err = jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	}
@@ -142,6 +149,11 @@ func checkNetwork(data map[string]any) (map[string]any, error) {
 func completeNetwork(data map[string]any) (map[string]any, error) {
 	if len(data) == 0 {
 		return nil, nil
+	}
+	for key, part := range data {
+		if items, ok := part.([]any); ok && len(items) > maxParts {
+			return nil, fault.New(fault.Invalid, "%.80q in the config drive's network_data has %d entries, more than the network of a machine.", key, len(items))
+		}
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {
