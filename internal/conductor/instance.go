@@ -118,8 +118,8 @@ func (r *runner) readDrive(op *Op, text string, defaults seed.Input) (*seed.Seed
 	return seed.Render(defaults)
 }
 
-// bootFor is for whom the instance is: as the request of its deployment said. A rebuild keeps it, whoever asks for that; where
-// nothing is kept, as of a node that was adopted, who asks counts.
+// bootFor is for whom the instance is: as the request of its deployment said. A rebuild keeps it, whoever asks for that, but
+// who may speak for another project alone; where nothing is kept, as of a node that was adopted, who asks counts.
 func (r *runner) bootFor(ctx context.Context, op *Op) (to metal.BootFor, err error) {
 	to.Project = cmp.Or(op.Node.Lessee, op.Node.Owner)
 	if op.Rec.Ask.BootFor != nil {
@@ -137,6 +137,10 @@ func (r *runner) bootFor(ctx context.Context, op *Op) (to metal.BootFor, err err
 		return to, err
 	}
 	was, err := vendordata.DecodeRequest([]byte(kept.Expose()))
+	if err == nil && to.Own && to.Project != was.ProjectID { // a node that was lent on, or its owner
+		r.event(op, "step", "WARN", fmt.Sprintf("The instance was deployed for project %q and is rebuilt by project %q: from now on it is that one's, with the roles of who asked.", was.ProjectID, to.Project))
+		return to, nil
+	}
 	return metal.BootFor{Roles: was.BootRoles, Project: was.ProjectID}, err
 }
 

@@ -334,13 +334,24 @@ func testRolesAreKeptByARebuild(t *testing.T) {
 	if last := v.questions()[3]; last["boot-roles"] != "member,mail" || last["project-id"] != "p1" {
 		t.Errorf("after a rebuild that failed it was told %v", last)
 	}
+	// Who may speak for one project alone does not get what is another's: a node that was lent on meanwhile, or its owner.
+	for i, row := range []struct{ ask, roles, project string }{
+		{`{"ask":{"boot_for":{"roles":["reader"],"project":"p1","own":true}}}`, "member,mail", "p1"},
+		{`{"ask":{"boot_for":{"roles":["reader"],"project":"p2","own":true}}}`, "reader", "p2"},
+		{`{"ask":{"boot_for":{"roles":["admin"],"project":"p1"}}}`, "reader", "p2"},
+	} {
+		w.deploy(metal.EventRebuild, row.ask)
+		if last := v.questions()[4+i]; last["boot-roles"] != row.roles || last["project-id"] != row.project {
+			t.Errorf("rebuild %d: it was told %v", i, last)
+		}
+	}
 	// A deployment is another instance.
 	w.write(func(tx *store.Tx) error {
 		w.node.ProvisionState = metal.DeployFailed
 		return tx.SaveNode(w.node)
 	})
 	w.deploy(metal.EventDeploy, other)
-	if last := v.questions()[4]; last["boot-roles"] != "reader" || last["project-id"] != "p2" {
+	if last := v.questions()[7]; last["boot-roles"] != "reader" || last["project-id"] != "p2" {
 		t.Errorf("of a new deployment it was told %v", last)
 	}
 }

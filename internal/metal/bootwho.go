@@ -12,6 +12,8 @@ import (
 type BootFor struct {
 	Roles   []string `json:"roles,omitempty"`
 	Project string   `json:"project,omitempty"`
+	// Own says that whoever asked may speak for that project alone: his rebuild of another's instance is not for that other.
+	Own bool `json:"own,omitempty"`
 }
 
 // Limits of roles that a request gives.

@@ -26,7 +26,8 @@ func (c Caller) MayBootFor(n *metal.Node, p Provision) error {
 // it asks.
 func (rq *request) bootFor() error {
 	who := rq.by.Rights.Who()
-	to := metal.BootFor{Project: rq.bootProject()}
+	var to metal.BootFor
+	to.Project, to.Own = rq.bootProject()
 	var left []string
 	if to.Roles, left = metal.TellableRoles(who.Roles); len(left) > 0 {
 		rq.log.Warn("roles with a comma in them are not told to vendordata targets", "node", rq.node.UUID, "roles", len(left))
@@ -47,14 +48,17 @@ func (rq *request) bootFor() error {
 
 // bootProject is whose the instance is: the lessee's, else the owner's, else the caller's. Who may not speak for others deploys for his
 // own project only: an owner writes any lessee, and with it the targets would tell him what is another project's, for roles that he has in his.
-func (rq *request) bootProject() string {
+func (rq *request) bootProject() (project string, only bool) {
 	own := rq.by.Rights.Who().ProjectID
-	project := cmp.Or(rq.node.Lessee, rq.node.Owner, own)
-	if own == "" || own == project || rq.by.Rights.Allows(bootRolesRule, nodeTarget(rq.node)) {
-		return project
+	project = cmp.Or(rq.node.Lessee, rq.node.Owner, own)
+	if own == "" || rq.by.Rights.Allows(bootRolesRule, nodeTarget(rq.node)) {
+		return project, false
+	}
+	if own == project {
+		return own, true
 	}
 	rq.history = append(rq.history, fmt.Sprintf("%s deploys for the project %s, which is the caller's, and not for %s, which the node is lent to or owned by: vendordata targets and the instance are told so.", rq.by.who(), own, project))
-	return own
+	return own, true
 }
 
 func rolesText(roles []string) string {

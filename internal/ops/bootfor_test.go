@@ -97,6 +97,9 @@ func TestBootRolesAreTheCallers(t *testing.T) {
 		if ask.BootFor == nil || !slices.Equal(ask.BootFor.Roles, row.roles) || ask.BootFor.Project != row.project {
 			t.Errorf("row %d: %+v", i, ask.BootFor)
 		}
+		if ask.BootFor.Own == (row.by.Who != "odd") {
+			t.Errorf("row %d: it is the caller's own: %v", i, ask.BootFor.Own)
+		}
 		said := strings.Contains(strings.Join(whys(t, db, n), "\n"), "nova gave ")
 		if said != (row.given != nil) {
 			t.Errorf("row %d: the history says so: %v", i, said)
