@@ -386,3 +386,18 @@ func TestALinkLocalAddressIsItsMAC(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatIsThereIsListed: an address that is known of the request alone is in the list of what can be asked for, too.
+func TestWhatIsThereIsListed(t *testing.T) {
+	onSQLite(t, Defaults(), func(w *world) {
+		w.deploy(w.node(), "one", "p1", "127.0.0.11")
+		if got := w.get("127.0.0.11", "/latest/meta-data/local-ipv4", 200); got.body != "127.0.0.11" {
+			t.Errorf("it is %q", got.body)
+		}
+		for _, path := range []string{"/latest/meta-data", "/latest/meta-data/", "/ec2/1.0/meta-data"} {
+			if got := w.get("127.0.0.11", path, 200); !strings.Contains(got.body, "local-ipv4") {
+				t.Errorf("%s lists %q", path, got.body)
+			}
+		}
+	})
+}
