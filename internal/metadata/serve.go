@@ -132,7 +132,7 @@ func (c *call) answer() (seed.Page, error) {
 
 // page gives what an instance asks for. What changes while it runs comes from where that is kept.
 func (c *call) page(i *Instance, who asker, post bool) (seed.Page, error) {
-	s := i.Seed.WithPassword([]byte{}) // so that there is the page
+	s := i.Seed.WithPassword([]byte{})                                                                                  // so that there is the page
 	if who.address.IsValid() && (strings.HasSuffix(c.path, "/local-ipv4") || strings.HasSuffix(c.path, "/meta-data")) { // the page, and the list that it is in
 		s = s.WithAddress(who.address)
 	}
