@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// renewAhead is how long before its end a token is renewed, of one that lives for an hour. One with a shorter life is renewed
-	// when a tenth of it is left.
+	// renewAhead is how long before its end a token is renewed. One with a life of less than twice that is renewed when half of it is
+	// left: a request must be judged before the token ends, wherever it goes.
 	renewAhead = 5 * time.Minute
 	// renewAgain is the pause after a renewal ahead of time that failed.
 	renewAgain = 30 * time.Second
@@ -211,7 +211,7 @@ func (c *Client) note(p *gophercloud.ProviderClient, began time.Time) {
 	}
 	lasts := life.To.Sub(life.From)
 	c.end.Store(began.Add(lasts).UnixNano())
-	c.renew.Store(began.Add(lasts - min(renewAhead, lasts/10)).UnixNano())
+	c.renew.Store(began.Add(lasts - min(renewAhead, lasts/2)).UnixNano())
 }
 
 // Find is the section's service: where the configuration or Keystone's catalogue says. version ends its URL: "v2". open is the library's.
