@@ -220,26 +220,22 @@ func (x *rescued) rescue() string {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	agent := net.JoinHostPort(x.machine.Address.String(), "9999")
-	answered := false
+	answered := x.operator.answers(t, net.JoinHostPort(x.machine.Address.String(), "9999"))
 	await(t, later, "the rescue", func() (bool, error) {
 		select {
+		case <-answered:
+			return true, nil
 		case err := <-ended:
 			ended <- err
+			t.Error("the operator's side never reached the rescue ramdisk's agent: that it does not later proves nothing")
 			return true, nil
 		default:
-		}
-		if answered = answered || x.operator.reaches(agent); answered {
-			return true, nil
 		}
 		if x.tenant.reaches(net.JoinHostPort(tenantMachine, "22")) {
 			t.Error("the machine answers the tenant's side before it was handed over")
 		}
 		return false, nil
 	})
-	if !answered {
-		t.Error("the operator's side never reached the rescue ramdisk's agent: that it does not later proves nothing")
-	}
 	if err := <-ended; err != nil {
 		t.Fatalf("ingot node rescue: %v\n%s", err, &said)
 	}

@@ -104,6 +104,22 @@ func (s space) reaches(to string) bool {
 	return true
 }
 
+// answers is closed once somebody takes connections at an address. It looks beside whatever else is waited for: an agent that is
+// about to hand its machine over listens for a second or two.
+func (s space) answers(t *testing.T, to string) <-chan struct{} {
+	t.Helper()
+	yes := make(chan struct{})
+	go func() {
+		for again := time.NewTicker(20 * time.Millisecond); t.Context().Err() == nil; <-again.C {
+			if s.reaches(to) {
+				close(yes)
+				return
+			}
+		}
+	}()
+	return yes
+}
+
 // try runs a command on the machine and gives all that it says.
 func (s *shell) try(command string) (string, error) {
 	session, err := s.c.NewSession()
