@@ -91,7 +91,7 @@ var floors = map[string]int{
 }
 
 // agentMay is all of ours that the agent may use: it is in every ramdisk.
-var agentMay = []string{"internal/agentapi", "internal/image", "internal/source", "internal/fault", "internal/secret"}
+var agentMay = []string{"internal/agentapi", "internal/image", "internal/source", "internal/fault", "internal/secret", "internal/osdef"}
 
 // never lists what the floors alone would allow. The reason is printed when the rule is broken.
 var never = []struct{ from, to, reason string }{

@@ -243,6 +243,8 @@ type Role string
 const (
 	RoleDeploy Role = ""
 	RoleRescue Role = "rescue"
+	// RoleInstall is RoleDeploy in the Debian ramdisk, with the work of OS definitions besides.
+	RoleInstall Role = "install"
 )
 
 // FinalizeRescue are the parameters of rescue.finalize_rescue. Source: agent protocol reference section 10; the last two are ours.
