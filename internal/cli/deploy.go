@@ -29,14 +29,15 @@ type deployment struct {
 	rootGB, swapMB               int
 	rebuild                      bool // the node is deployed already: what the flags do not say stays as it is
 	steps                        stepFlags
+	os                           installing
 	waiting
 }
 
 func (a *app) nodeDeploy() *cobra.Command {
 	var d deployment
 	c := &cobra.Command{
-		Use:   "deploy NODE --image URL",
-		Short: "Write an image to the machine and boot it",
+		Use:   "deploy NODE --image URL|--os DEFINITION+VARIANT",
+		Short: "Write an image to the machine, or install it by OS definition, and boot it",
 		Long: `Write a whole-disk image to the machine, with a config drive that says who it is and who may log in, and boot it.
 
 The image is a URL or a local path that the server can read: raw, zstd, gzip or xz of raw, qcow2, or an ISO with a partition
@@ -44,11 +45,17 @@ table. Its checksum is given as a value (sha256 or sha512 in hex), as the URL of
 An image of a registry (oci://HOST/PATH:TAG) or of Glance (its id, or glance://ID) needs none: the registry or Glance knows it.
 
 With --root-gb it is the image of a root partition instead, an ext4 with a signed boot loader in it; the disk is
-divided around it.`,
+divided around it.
+
+With --os the scripts of an OS definition install the machine (ingot os list), on top of the image if there is one; a package is
+put over that. What is private or secret comes from files, standard input, descriptors or the environment, never from the
+command line. A secret value is kept nowhere: a rebuild needs it again.`,
 		Example: `  ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw.zst \
       --ssh-key ~/.ssh/id_ed25519.pub --hostname web1 --wait
   ingot node deploy rack1-u3 --image https://images.example.com/debian-12.raw \
-      --checksum https://images.example.com/SHA256SUMS --user-data cloud-config.yaml --meta role=web`,
+      --checksum https://images.example.com/SHA256SUMS --user-data cloud-config.yaml --meta role=web
+  ingot node deploy rack1-u3 --os debian+13 --os-parameter mirror=http://deb.example.com/debian \
+      --os-private token=token.txt --os-secret root-password=- --wait`,
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.completeNodes,
 		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
@@ -65,9 +72,11 @@ func (a *app) nodeRebuild() *cobra.Command {
 		Use:   "rebuild NODE",
 		Short: "Write an image to a machine that is deployed already, and boot it",
 		Long: `Write an image to a machine that is deployed already, and boot it: its own once more, or another. What the flags do
-not say stays as it is, the config drive too. What is on the disk is lost.`,
+not say stays as it is, the config drive too, and the OS definition with its public and private parameters. What is on the
+disk is lost.`,
 		Example: `  ingot node rebuild rack1-u3 --wait
-  ingot node rebuild rack1-u3 --image https://images.example.com/debian-13.raw.zst --wait`,
+  ingot node rebuild rack1-u3 --image https://images.example.com/debian-13.raw.zst --wait
+  ingot node rebuild rack1-u3 --os-secret root-password=root.pw --wait`,
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.completeNodes,
 		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
@@ -81,6 +90,7 @@ not say stays as it is, the config drive too. What is on the disk is lost.`,
 // describe declares the flags.
 func (d *deployment) describe(c *cobra.Command) {
 	d.steps.flags(c)
+	d.os.flags(c)
 	f := c.Flags()
 	f.StringVar(&d.image, "image", "", "URL or path of the image, or its id in Glance")
 	f.IntVar(&d.rootGB, "root-gb", 0, "size of the root partition in GiB; says that the image is that of a partition, an ext4")
@@ -100,10 +110,14 @@ func (d *deployment) describe(c *cobra.Command) {
 }
 
 func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *deployment) error {
-	if d.image == "" && !d.rebuild {
-		return hint(usagef("--image is missing"), "give the URL of a whole-disk image: raw, zstd, gzip or xz of raw, or qcow2")
+	if d.image == "" && !d.rebuild && !d.os.sources() {
+		return hint(usagef("--image is missing, and --os"), "give the URL of a whole-disk image: raw, zstd, gzip or xz of raw, or qcow2; or an OS definition: ingot os list")
 	}
 	if err := d.check(); err != nil {
+		return err
+	}
+	reads := append(d.os.files(), fromEach("secret", d.steps.secrets)...)
+	if err := onceEach(append(reads, [][2]string{{"--user-data", d.userData}, {"--network-data", d.networks}, {"--steps", d.steps.file}}...)...); err != nil {
 		return err
 	}
 	if d.rootGB < 0 || d.swapMB < 0 || (d.swapMB > 0 && d.rootGB == 0) || (d.rootGB > 0 && d.image == "") {
@@ -117,6 +131,14 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		}
 	}
 	drive, err := d.configDrive(cmd)
+	if err != nil {
+		return err
+	}
+	install, err := d.os.read(cmd)
+	if err != nil {
+		return err
+	}
+	steps, values, err := d.steps.read(cmd)
 	if err != nil {
 		return err
 	}
@@ -134,10 +156,6 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 	} else if !ok {
 		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", toAvailable(node))
 	}
-	steps, values, err := d.steps.read(cmd)
-	if err != nil {
-		return err
-	}
 	if object, ok := drive.(map[string]any); ok {
 		name(object, d.hostname, node)
 	}
@@ -151,7 +169,8 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		}
 	}
 	return a.start(cmd, c, ident, cmd.Name(), d.waiting, rest{[]metal.State{metal.Active}}, func(ctx context.Context) error {
-		return c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: withArgs(steps), Secrets: values, BootRoles: d.bootRoles})
+		err := c.SetProvision(ctx, ident, client.Provision{Verb: verb, ConfigDrive: drive, Steps: withArgs(steps), Secrets: values, BootRoles: d.bootRoles, OS: install})
+		return refusedInstall(err, ident, d.os.definition)
 	})
 }
 
@@ -166,6 +185,9 @@ func (d *deployment) changes(a *app, cmd *cobra.Command, image string, node *cli
 			info["image_type"], info["root_gb"], info["swap_mb"] = "partition", strconv.Itoa(d.rootGB), strconv.Itoa(d.swapMB)
 		}
 		out = imageChanges(node, info)
+	}
+	if d.os.iso != "" {
+		out = append(out, client.Set("/instance_info/boot_iso", d.os.iso))
 	}
 	switch _, says := node.InstanceInfo["config_drive"]; {
 	case d.noDrive:

@@ -18,7 +18,7 @@ type osParameters struct{ public, private []string }
 func (p *osParameters) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&p.public, "parameter", nil, "NAME=VALUE of a public parameter; repeatable")
-	f.StringArrayVar(&p.private, "private", nil, "NAME=FILE with the value of a private parameter; - for standard input; repeatable")
+	f.StringArrayVar(&p.private, "private", nil, "NAME=FILE with the value of a private parameter; - for standard input, fd:N, env:NAME; repeatable")
 }
 
 func (p *osParameters) values(cmd *cobra.Command) (public map[string]any, private secret.Map, err error) {
@@ -26,11 +26,7 @@ func (p *osParameters) values(cmd *cobra.Command) (public map[string]any, privat
 		return nil, private, err
 	}
 	for _, s := range p.private {
-		name, file, err := pair(s)
-		if err != nil {
-			return nil, private, hint(usagef("--private wants NAME=FILE"), "a value on the command line would be seen by everybody on this host: put it into a file, or give - for standard input")
-		}
-		v, err := readSecret(cmd, file, name)
+		name, v, err := namedSecret(cmd, "private", s, parameterLimit)
 		if err != nil {
 			return nil, private, err
 		}

@@ -108,6 +108,10 @@ func stepNumber(w *metal.Why) int { return min(w.StepIndex+1, w.StepsTotal) }
 
 // progressText is how far a step is: amount, share, rate and the time that is left at this rate.
 func progressText(p *metal.Progress) string {
+	if p.Unit == "percent" { // of an installation that says so itself: its stage, and what it does in it
+		stage, message, _ := strings.Cut(p.What, ": ")
+		return strings.TrimSpace(fmt.Sprintf("%s %d %% %s", stage, p.Done, message))
+	}
 	amount := func(n int64) string { return fmt.Sprintf("%d %s", n, p.Unit) }
 	rate := func() string { return fmt.Sprintf("%.1f %s/s", p.Rate, p.Unit) }
 	if p.Unit == "bytes" {

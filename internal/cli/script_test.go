@@ -56,9 +56,16 @@ func TestMain(m *testing.M) {
 }
 
 // Each script has a server of its own with the machines below; `sent` compares what the server got.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata")) }
+
+// What is private or secret is taken from files, standard input, descriptors and the environment; typed, it is refused and not repeated.
+func TestREQ12TheCommandLineTakesNoHiddenValues(t *testing.T) {
+	testscript.Run(t, scripts("testdata/os"))
+}
+
+func scripts(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(e *testscript.Env) error {
 			s := &server{}
 			s.add(wire.Node{Name: "new", Driver: "redfish", ProvisionState: string(metal.Enroll), PowerState: "power off",
@@ -85,7 +92,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"sent": sent, "play": play, "exits": exits},
-	})
+	}
 }
 
 // sent TEXT: some request since the last sent had TEXT in "METHOD path body".

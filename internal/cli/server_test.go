@@ -293,9 +293,12 @@ func (m *machine) why() metal.Why {
 		w.Next = "the step after it"
 		since := time.Now().Add(-5 * time.Second)
 		w.Since = &since
-		if w.Step == "write image" {
+		switch w.Step {
+		case "write image":
 			w.Progress = &metal.Progress{What: "writing", Done: 512 << 20, Total: 2 << 30, Unit: "bytes", Rate: 64 << 20}
-		} else {
+		case "install os":
+			w.Progress = &metal.Progress{What: "packages: unpacking libc6", Done: 40, Total: 100, Unit: "percent"}
+		default:
 			w.WaitingFor = "the agent to call back"
 		}
 	}
@@ -305,14 +308,22 @@ func (m *machine) why() metal.Why {
 func (s *server) provision(w http.ResponseWriter, r *http.Request, m *machine) {
 	var body struct {
 		Target metal.Verb `json:"target"`
+		OS     string     `json:"os_definition"`
 	}
 	_ = json.NewDecoder(r.Body).Decode(&body)
+	if why := osRefusals[body.OS]; why != "" {
+		refuse(w, 400, why)
+		return
+	}
 	next, ok := metal.Next(metal.State(m.ProvisionState), metal.Verbs[body.Target].Event)
 	if !ok {
 		refuse(w, 400, fmt.Sprintf("The requested action %q can not be performed on node %q while it is in state %q.", body.Target, m.UUID, m.ProvisionState))
 		return
 	}
 	op := &operation{at: -1, verb: string(body.Target), steps: []string{"boot ramdisk", "write image"}, end: metal.Verbs[body.Target].Target}
+	if body.OS != "" {
+		op.steps = []string{"boot ramdisk", "install os"}
+	}
 	if body.Target == metal.VerbAdopt || body.Target == metal.VerbInspect {
 		op.steps = []string{"look"}
 	}
@@ -326,6 +337,14 @@ func (s *server) provision(w http.ResponseWriter, r *http.Request, m *machine) {
 	m.events[len(m.events)-1].From, m.events[len(m.events)-1].To = metal.State(m.ProvisionState), next
 	m.op, m.LastError, m.ProvisionState, m.TargetProvisionState = op, "", string(next), string(metal.Target(next, ""))
 	w.WriteHeader(202)
+}
+
+// osRefusals are sentences of the server, by the definition that is asked for.
+var osRefusals = map[string]string{
+	"again":     "The rebuild of node 00000000-0000-4000-8000-000000000004 needs the secret OS parameters disk-key, root-password again, which were kept nowhere: give them in os_parameters_secret.",
+	"mine":      "The OS definition mine is not trusted, so its installation cannot be unsafe: leave safe_install away, or have an administrator trust sha256:00.",
+	"other+12":  "Node 00000000-0000-4000-8000-000000000002 has the deploy interface direct, which installs no OS definitions, packages or modes: its interface os-install does.",
+	"novariant": "The OS definition has the variants 12, 13, and one must be chosen.",
 }
 
 func (s *server) power(w http.ResponseWriter, r *http.Request, m *machine) {

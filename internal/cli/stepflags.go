@@ -21,7 +21,7 @@ type stepFlags struct {
 func (s *stepFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&s.file, "steps", "", "JSON or YAML file with a list of steps: interface, step, args; - for standard input")
-	f.StringArrayVar(&s.secrets, "secret", nil, `NAME=FILE for a value that an argument of a step names as {"secret": "NAME"}; - for standard input; repeatable`)
+	f.StringArrayVar(&s.secrets, "secret", nil, `NAME=FILE for a value that an argument of a step names as {"secret": "NAME"}; - for standard input, fd:N, env:NAME; repeatable`)
 }
 
 // read gives the steps and the values. A value is a file's content without its last line end.
@@ -36,19 +36,17 @@ func (s *stepFlags) read(cmd *cobra.Command) (steps []any, values map[string]sec
 		}
 	}
 	for _, given := range s.secrets {
-		name, file, ok := strings.Cut(given, "=")
-		if !ok || name == "" || file == "" {
-			return nil, nil, hint(usagef("--secret wants NAME=FILE"), "a value on the command line would be seen by everybody on this host: put it into a file, or give - for standard input")
-		}
-		if s.file == "-" && file == "-" {
+		if _, file, _ := strings.Cut(given, "="); s.file == "-" && file == "-" {
 			return nil, nil, usagef("standard input cannot be both the steps and a secret value")
+		}
+		name, v, err := namedSecret(cmd, "secret", given, secretLimit)
+		if err != nil {
+			return nil, nil, err
 		}
 		if values == nil {
 			values = map[string]secret.Secret{}
 		}
-		if values[name], err = readSecret(cmd, file, "Value of "+name); err != nil {
-			return nil, nil, err
-		}
+		values[name] = v
 	}
 	return steps, values, nil
 }

@@ -108,9 +108,13 @@ func read(cmd *cobra.Command, name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// readSecret takes a secret from a file or standard input, without its last line end; on a terminal it
-// asks and does not echo.
+// readSecret takes a secret from a file, standard input, a descriptor or the environment, without its last line end; on a
+// terminal it asks and does not echo.
 func readSecret(cmd *cobra.Command, name, what string) (secret.Secret, error) {
+	return readSecretOf(cmd, name, what, secretLimit)
+}
+
+func readSecretOf(cmd *cobra.Command, name, what string, limit int64) (secret.Secret, error) {
 	var b []byte
 	var err error
 	if f, ok := cmd.InOrStdin().(*os.File); ok && name == "-" && atTerminal(cmd) {
@@ -118,7 +122,7 @@ func readSecret(cmd *cobra.Command, name, what string) (secret.Secret, error) {
 		b, err = term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(cmd.ErrOrStderr())
 	} else {
-		b, err = read(cmd, name, secretLimit)
+		b, err = readHidden(cmd, name, limit)
 	}
 	if err != nil {
 		return secret.Secret{}, err

@@ -40,6 +40,7 @@ type NodeQuery struct {
 	ResourceClass  string
 	Owner          string
 	Lessee         string
+	OSDefinition   string // that they are installed with
 	Maintenance    *bool
 	Associated     *bool
 	SortKey        string
@@ -66,6 +67,7 @@ func (q NodeQuery) values() url.Values {
 	set("resource_class", q.ResourceClass)
 	set("owner", q.Owner)
 	set("lessee", q.Lessee)
+	set("os_definition", q.OSDefinition)
 	set("sort_key", q.SortKey)
 	set("fields", strings.Join(q.Fields, ","))
 	flag("maintenance", q.Maintenance)
@@ -185,6 +187,8 @@ type Provision struct {
 	RescueKeys     []string
 	// RescueLimit is how long the rescue ramdisk may take to call; nil: as the server is configured, 0: for ever.
 	RescueLimit *time.Duration
+	// OS is how an OS definition installs; nil: none does, or the one of the last deployment.
+	OS *OSInstall
 }
 
 // SetProvision asks for a verb and returns when it is accepted; States tells when it is done.
@@ -229,6 +233,7 @@ func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) er
 	if p.RescueLimit != nil {
 		body["rescue_callback_timeout"] = int(*p.RescueLimit / time.Second)
 	}
+	p.OS.into(body)
 	return c.do(ctx, call{method: http.MethodPut, path: nodePath(ident, "/states/provision"), body: body})
 }
 

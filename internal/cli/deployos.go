@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/client"
+	"ingot/internal/osdef"
+	"ingot/internal/secret"
+)
+
+// installing is the flags by which an OS definition installs a machine. There is none for a value that is private or secret, nor for
+// the package's password: everybody on the host would see it.
+type installing struct {
+	definition                          string
+	public, private, secrets            []string
+	publicFile, privateFile, secretFile string
+	unset                               []string
+	mode                                string
+	safe                                bool
+	bundle, user, passwordFile          string
+	iso                                 string
+}
+
+func (i *installing) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&i.definition, "os", "", "OS definition that installs, and its variant behind a plus: debian+13; beside or instead of --image")
+	f.StringArrayVar(&i.public, "os-parameter", nil, "NAME=VALUE of a public parameter: stored and shown; repeatable")
+	f.StringArrayVar(&i.private, "os-private", nil, "NAME=FILE of a private parameter: stored sealed, never shown; - for standard input, fd:N, env:NAME; repeatable")
+	f.StringArrayVar(&i.secrets, "os-secret", nil, "NAME=FILE of a secret parameter: stored nowhere, needed again by a rebuild; as --os-private; repeatable")
+	f.StringVar(&i.publicFile, "os-parameters-file", "", "JSON or YAML object of public parameters; null takes a stored one away")
+	f.StringVar(&i.privateFile, "os-private-file", "", "JSON or YAML object of private parameters; - for standard input, fd:N, env:NAME")
+	f.StringVar(&i.secretFile, "os-secret-file", "", "JSON or YAML object of secret parameters; as --os-private-file")
+	f.StringArrayVar(&i.unset, "os-unset", nil, "name of a parameter of the last deployment that a rebuild does not use; repeatable")
+	f.StringVar(&i.mode, "mode", "", "execution mode: install (by image, scripts and package, in the ramdisk), self_install (by a medium), run")
+	f.BoolVar(&i.safe, "safe-install", true, "confine what an OS definition has for it; =false is for trusted definitions only")
+	f.StringVar(&i.bundle, "package", "", "URL of a .tar.gz, .tgz or .tar.zst that is put over the installed system")
+	f.StringVar(&i.user, "package-user", "", "user for the package's URL; with its password it is stored nowhere")
+	f.StringVar(&i.passwordFile, "package-password-file", "", "file with the password for the package's URL; - for standard input, fd:N, env:NAME")
+	f.StringVar(&i.iso, "boot-iso", "", "URL of an ISO that the machine boots, for --mode self_install")
+}
+
+// sources says that something is there to install from, beside an image.
+func (i *installing) sources() bool { return i.definition != "" || i.iso != "" || i.mode != "" }
+
+// files are the flags that read something, with what they read.
+func (i *installing) files() [][2]string {
+	return slices.Concat(fromEach("os-private", i.private), fromEach("os-secret", i.secrets), [][2]string{{"--os-parameters-file", i.publicFile},
+		{"--os-private-file", i.privateFile}, {"--os-secret-file", i.secretFile}, {"--package-password-file", i.passwordFile}})
+}
+
+// read gives what the flags say; nil: nothing.
+func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
+	if i.mode != "" {
+		if err := osdef.CheckMode(i.mode); err != nil {
+			return nil, usagef("--mode: %v", err)
+		}
+	}
+	if i.bundle != "" {
+		if err := osdef.CheckPackage(i.bundle); err != nil {
+			err = usagef("--package: %v", err)
+			if u, bad := url.Parse(i.bundle); bad == nil && u.User != nil {
+				err = hint(err, "its user and password: --package-user NAME --package-password-file FILE")
+			}
+			return nil, err
+		}
+	}
+	o := &client.OSInstall{Definition: i.definition, Mode: i.mode, Package: i.bundle, User: secret.New(i.user), Unset: i.unset}
+	if cmd.Flags().Changed("safe-install") {
+		o.Safe = &i.safe
+	}
+	if (i.user == "") != (i.passwordFile == "") {
+		return nil, usagef("--package-user and --package-password-file go together")
+	}
+	if i.passwordFile != "" {
+		v, err := readSecret(cmd, i.passwordFile, "Password for the package")
+		if err != nil {
+			return nil, err
+		}
+		o.Password = v
+	}
+	if err := i.values(cmd, o); err != nil {
+		return nil, err
+	}
+	if o.Definition+o.Mode+o.Package == "" && o.Safe == nil && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
+		return nil, nil
+	}
+	return o, nil
+}
+
+// values reads the parameters of all classes. A name comes once.
+func (i *installing) values(cmd *cobra.Command, o *client.OSInstall) error {
+	seen := map[string]bool{}
+	for _, name := range i.unset {
+		seen[name] = true
+	}
+	add := func(name string) error {
+		if seen[name] {
+			return usagef("the OS parameter %s is given twice", oneLine(name))
+		}
+		seen[name] = true
+		return nil
+	}
+	public := map[string]string{}
+	for _, s := range i.public {
+		name, v, err := pair(s)
+		if err != nil {
+			return err
+		}
+		if err := refuseSecret(name, "--os-private "+name+"=FILE, or --os-secret "+name+"=FILE"); err != nil {
+			return err
+		}
+		if err := add(name); err != nil {
+			return err
+		}
+		public[name] = v
+	}
+	fromFile, err := i.document(cmd, "os-parameters-file", i.publicFile, o, add)
+	if err != nil {
+		return err
+	}
+	maps.Copy(public, fromFile)
+	o.Public = public
+	if o.Private, err = i.hidden(cmd, "os-private", i.private, i.privateFile, o, add); err != nil {
+		return err
+	}
+	o.Secret, err = i.hidden(cmd, "os-secret", i.secrets, i.secretFile, o, add)
+	return err
+}
+
+// hidden are the values of a class that nobody sees: of single files, and of one with several.
+func (i *installing) hidden(cmd *cobra.Command, flag string, given []string, file string, o *client.OSInstall, add func(string) error) (map[string]secret.Secret, error) {
+	out := map[string]secret.Secret{}
+	for _, s := range given {
+		name, v, err := namedSecret(cmd, flag, s, parameterLimit)
+		if err == nil {
+			err = add(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[name] = v
+	}
+	several, err := i.document(cmd, flag+"-file", file, o, add)
+	for name, v := range several {
+		out[name] = secret.New(v)
+	}
+	return out, err
+}
+
+// document reads a file of several parameters. Those that are null are taken away.
+func (i *installing) document(cmd *cobra.Command, flag, file string, o *client.OSInstall, add func(string) error) (map[string]string, error) {
+	if file == "" {
+		return nil, nil
+	}
+	texts, err := readTexts(cmd, flag, file)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, name := range sortedKeys(texts) {
+		if err := add(name); err != nil {
+			return nil, err
+		}
+		if v := texts[name]; v != nil {
+			out[name] = *v
+		} else {
+			o.Unset = append(o.Unset, name)
+		}
+	}
+	return out, nil
+}
+
+// installTips are beginnings of what the server refuses an installation with, and what to do then.
+var installTips = []struct{ says, tip string }{
+	{"which installs no OS definitions", "ingot node set NODE --interface deploy=os-install gives the node the interface that does"},
+	{"is not trusted", "ingot os show DEFINITION tells its digest and scripts; an administrator trusts it with ingot os trust DEFINITION --dir DIR"},
+	{"runs only if the definition is trusted", "ingot os show DEFINITION tells its digest and scripts; an administrator trusts it with ingot os trust DEFINITION --dir DIR"},
+	{"is blacklisted", "ingot os list shows others"},
+	{"one must be chosen", "behind a plus: --os DEFINITION+VARIANT"},
+	{"nothing to install from", "--os DEFINITION, --image URL, or --mode self_install --boot-iso URL"},
+}
+
+// refusedInstall adds to a refusal what to do about it.
+func refusedInstall(err error, ident, definition string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if tip := secretsTip(text); tip != "" {
+		return hint(err, "%s", tip)
+	}
+	if definition == "" {
+		definition = "DEFINITION"
+	}
+	name, _, _ := strings.Cut(definition, "+")
+	for _, t := range installTips {
+		if strings.Contains(text, t.says) {
+			return hint(err, "%s", strings.NewReplacer("NODE", ident, "DEFINITION", name).Replace(t.tip))
+		}
+	}
+	return err
+}
+
+// secretsTip is which flags give the secret parameters that a text says are missing; "" where it says none are.
+func secretsTip(text string) string {
+	_, rest, ok := strings.Cut(text, "the secret OS parameters ")
+	if !ok {
+		return ""
+	}
+	var flags []string
+	for _, word := range strings.Fields(rest) {
+		name, more := strings.CutSuffix(word, ",")
+		flags = append(flags, "--os-secret "+name+"=FILE")
+		if !more {
+			break
+		}
+	}
+	return "give them again: " + strings.Join(flags, " ")
+}

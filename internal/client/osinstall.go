@@ -1,0 +1,54 @@
+package client
+
+import "ingot/internal/secret"
+
+// OSInstall is what goes with metal.VerbActive and metal.VerbRebuild where a machine is installed by OS definition, and with what
+// runs scripts of one. Zero values say nothing: a rebuild takes what the last deployment kept.
+type OSInstall struct {
+	Definition string            // name or UUID, and a variant behind a plus
+	Public     map[string]string // parameters that are stored and shown
+	Private    map[string]secret.Secret
+	Secret     map[string]secret.Secret
+	Unset      []string // parameters that were given before and are not to be used
+	Mode       string   // run, install or self_install
+	Safe       *bool    // false: what would be confined is not
+	Package    string   // URL of a personalization package
+	User       secret.Secret
+	Password   secret.Secret // for that URL
+}
+
+// into writes it into the body of a verb: the server stores the private values sealed, and those that are secret nowhere.
+func (o *OSInstall) into(body map[string]any) {
+	if o == nil {
+		return
+	}
+	for key, text := range map[string]string{"os_definition": o.Definition, "execution_mode": o.Mode, "personalization_url": o.Package,
+		"personalization_user": o.User.Expose(), "personalization_password": o.Password.Expose()} {
+		if text != "" {
+			body[key] = text
+		}
+	}
+	if o.Safe != nil {
+		body["safe_install"] = *o.Safe
+	}
+	public := map[string]any{}
+	for name, v := range o.Public {
+		public[name] = v
+	}
+	for _, name := range o.Unset { // of whatever class it was
+		public[name] = nil
+	}
+	for key, values := range map[string]map[string]any{"os_parameters": public, "os_parameters_private": opened(o.Private), "os_parameters_secret": opened(o.Secret)} {
+		if len(values) > 0 {
+			body[key] = values
+		}
+	}
+}
+
+func opened(values map[string]secret.Secret) map[string]any {
+	out := map[string]any{}
+	for name, v := range values {
+		out[name] = v.Expose()
+	}
+	return out
+}
