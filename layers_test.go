@@ -54,6 +54,7 @@ var floors = map[string]int{
 	"internal/osdef":    1, // OS definitions: what their files and parameters are; images, seeds and rules have none of it
 	"internal/signing":  1, // of EFI programs: bytes in, bytes out; no room of images has to do with boot loaders
 
+	"internal/channel":  2, // what an installation reads and says by HTTP: the agent and the metadata service serve it, and neither may import the other
 	"internal/store":    2,
 	"internal/keystone": 2, // this server's log-in to Keystone: four rooms on floor 3 have a user there, and none may import another
 	"internal/rules":    2, // inspection rules over metal's types: pure, for ops, which checks them, and conductor, which runs them
@@ -91,7 +92,7 @@ var floors = map[string]int{
 }
 
 // agentMay is all of ours that the agent may use: it is in every ramdisk.
-var agentMay = []string{"internal/agentapi", "internal/image", "internal/source", "internal/fault", "internal/secret", "internal/osdef"}
+var agentMay = []string{"internal/agentapi", "internal/image", "internal/source", "internal/fault", "internal/secret", "internal/osdef", "internal/channel"}
 
 // never lists what the floors alone would allow. The reason is printed when the rule is broken.
 var never = []struct{ from, to, reason string }{
