@@ -5,11 +5,14 @@ set -euo pipefail
 
 packages=(
 	ca-certificates       # modules and images come over https
+	bubblewrap            # confines scripts of OS definitions, here in tests of that
 	cpio                  # looking into an initramfs from outside our own code
+	debootstrap           # which packages a system of its has, for the mirror of a test
 	dnsmasq-base          # a site's own DHCP server as the guide has it, and a DHCP relay, in tests; starts nothing by itself
 	docker-registry       # a registry of images that is not ours, for the test of image sources; its service stays masked
 	dosfstools            # mkfs.vfat: EFI system partitions; config drives of others, in tests
 	e2fsprogs             # mke2fs -d: root file systems without a mount
+	ganeti-instance-debootstrap # an OS definition that is not ours; scripts and no daemon
 	gdisk                 # sgdisk: partition tables
 	genisoimage           # config drives as Nova makes them, and isoinfo, in tests
 	git                   # the build stamps the commit

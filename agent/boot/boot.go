@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,7 @@ func Parse(data []byte) (agentapi.BootConfig, error) {
 // checkTrust looks at what a boot is for and whom it trusts. Its errors hold nothing of keys.
 func checkTrust(c agentapi.BootConfig) error {
 	switch {
-	case c.Role != agentapi.RoleDeploy && c.Role != agentapi.RoleRescue:
+	case !slices.Contains([]agentapi.Role{agentapi.RoleDeploy, agentapi.RoleRescue, agentapi.RoleInstall}, c.Role):
 		return fmt.Errorf("boot.json has the role %.20q, which this agent does not know: rebuild the ramdisk", string(c.Role))
 	case c.PollOnly && c.AgentToken == "":
 		return errors.New("boot.json is of a boot that is only polled, and has no token: nobody could send commands")

@@ -20,6 +20,11 @@ func TestParse(t *testing.T) {
 	if when, err := Time(c); err != nil || when.Unix() != 1767323045 {
 		t.Error(when, err)
 	}
+	for _, role := range []string{"", "rescue", "install"} {
+		if c, err := Parse([]byte(`{"version":1,"role":"` + role + `"}`)); err != nil || string(c.Role) != role {
+			t.Errorf("role %q: %q, %v", role, c.Role, err)
+		}
+	}
 	for _, c := range []struct{ data, want string }{
 		{"", "not filled in"},
 		{strings.Repeat(" ", 100), "not filled in"},

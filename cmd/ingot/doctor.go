@@ -119,13 +119,13 @@ func space(dir string) metal.Finding {
 
 // examineRamdisks looks at the ramdisk that every machine needs, and at the one that rescues need.
 func examineRamdisks(data string, c config.Config) []metal.Finding {
-	rescue := fine("rescue ramdisk", "There is none: machines cannot be rescued. \"ingot ramdisk build --kind debian\" makes it.")
+	rescue := fine("rescue ramdisk", "There is none: machines cannot be rescued, nor installed by OS definitions. \"ingot ramdisk build --kind debian\" makes it.")
 	if c.Choices.DefaultRescue == "agent" {
 		rescue = wrong(metal.Warn, "rescue ramdisk", "There is none, and default_rescue_interface is agent: every rescue is refused.", "ingot ramdisk build --kind debian")
 	}
 	dir := filepath.Join(data, "ramdisk-debian")
 	if _, err := os.Stat(filepath.Join(dir, depot.ManifestName)); err == nil {
-		rescue = examineRamdisk("rescue ramdisk", dir, depot.KindDebian, "Without it machines cannot be rescued.")
+		rescue = examineRamdisk("rescue ramdisk", dir, depot.KindDebian, "Without it machines cannot be rescued, nor installed by OS definitions.")
 	}
 	return []metal.Finding{examineRamdisk("ramdisk", filepath.Join(data, "ramdisk"), depot.KindDeploy, "Without it machines of fake hardware only can be deployed."), rescue}
 }

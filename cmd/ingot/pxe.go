@@ -44,9 +44,10 @@ func (d netDepot) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile,
 	return d.files.Ramdisk(role)
 }
 
-// roleDirs are the ramdisk folders of roles that have one of their own.
+// roleDirs are the ramdisk folders of roles that have one of their own: the Debian ramdisk's.
 func roleDirs(data string) map[agentapi.Role]string {
-	return map[agentapi.Role]string{agentapi.RoleRescue: filepath.Join(data, "ramdisk-debian")}
+	dir := filepath.Join(data, "ramdisk-debian")
+	return map[agentapi.Role]string{agentapi.RoleRescue: dir, agentapi.RoleInstall: dir}
 }
 
 // netLoaders opens the boot loaders of this process, and copies those that the configuration names.

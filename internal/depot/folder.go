@@ -19,7 +19,7 @@ const maxOlder = 4
 // folder is a ramdisk folder, and the boot ISO templates that were opened from it.
 type folder struct {
 	dir  string
-	role agentapi.Role // what machines boot it for
+	kind string // of ramdisk that must be in it; "": the one of New, where any is taken
 
 	mu      sync.Mutex
 	current *BootISO    // the newest template
@@ -27,11 +27,16 @@ type folder struct {
 	older   []*BootISO  // replaced by a newer build, newest first; addresses may still mean them
 }
 
-// folders are the ramdisk folder of every role, and those of roles that have one of their own.
+// folders are the ramdisk folder of every role, and those of roles that have one of their own: a Debian ramdisk. Roles with the
+// same folder share it.
 func folders(dir string, own map[agentapi.Role]string) map[agentapi.Role]*folder {
 	out := map[agentapi.Role]*folder{agentapi.RoleDeploy: {dir: dir}}
+	shared := map[string]*folder{}
 	for role, dir := range own {
-		out[role] = &folder{dir: dir, role: role}
+		if shared[dir] == nil {
+			shared[dir] = &folder{dir: dir, kind: KindDebian}
+		}
+		out[role] = shared[dir]
 	}
 	return out
 }
@@ -70,24 +75,25 @@ func (d *Depot) Ramdisk(role agentapi.Role) (kernel, initramfs metal.BootFile, e
 	return kernel, initramfs, nil
 }
 
-// fits refuses a ramdisk of another kind than the folder's role needs: the deploy ramdisk lets nobody log in.
+// fits refuses a ramdisk of another kind than the folder's roles need: the deploy ramdisk lets nobody log in, and has nothing
+// that scripts could run with.
 func (f *folder) fits(m *Manifest) error {
-	if f.role == agentapi.RoleRescue && m.Kind != KindDebian {
-		return fault.New(fault.Conflict, "The ramdisk to rescue machines with is of the kind %s: run \"ingot ramdisk build --kind debian\".", cmp.Or(m.Kind, KindDeploy))
+	if f.kind != "" && m.Kind != f.kind {
+		return fault.New(fault.Conflict, "The ramdisk to rescue machines with, and to install by OS definitions, is of the kind %s: run \"ingot ramdisk build --kind debian\".", cmp.Or(m.Kind, KindDeploy))
 	}
 	return nil
 }
 
 // explained says of which ramdisk an error speaks, and how that is built, where it is not the one of every role.
 func (f *folder) explained(err error) error {
-	if f.role != agentapi.RoleRescue {
+	if f.kind == "" {
 		return err
 	}
 	if errors.Is(err, os.ErrNotExist) && fault.KindOf(err) == fault.Unavailable {
-		return fault.Wrap(fault.Unavailable, err, "There is no ramdisk to rescue machines with: run \"ingot ramdisk build --kind debian\".")
+		return fault.Wrap(fault.Unavailable, err, "There is no ramdisk to rescue machines with, and to install by OS definitions: run \"ingot ramdisk build --kind debian\".")
 	}
 	if said, ok := fault.PublicOf(err); ok {
-		return fault.Wrap(fault.KindOf(err), err, "The rescue ramdisk: %s With --kind debian.", said)
+		return fault.Wrap(fault.KindOf(err), err, "The Debian ramdisk: %s With --kind debian.", said)
 	}
 	return err
 }
@@ -122,7 +128,7 @@ func (f *folder) bootISO() (*BootISO, error) {
 // stays good when its folder is damaged or taken away.
 func (f *folder) templates(log *slog.Logger) []*BootISO {
 	_, err := f.bootISO()
-	if err != nil && !(f.role != agentapi.RoleDeploy && fault.KindOf(err) == fault.Unavailable) { // not everybody rescues
+	if err != nil && !(f.kind != "" && fault.KindOf(err) == fault.Unavailable) { // not everybody rescues
 		log.Warn("boot ISO not usable", "error", err)
 	}
 	f.mu.Lock()

@@ -70,6 +70,44 @@ func TestEachRoleHasItsRamdisk(t *testing.T) {
 	}
 }
 
+// TestRolesShareTheDebianRamdisk boots installations by OS definitions from what rescues boot from, and nothing else.
+func TestRolesShareTheDebianRamdisk(t *testing.T) {
+	debian := t.TempDir()
+	boot := func(_ context.Context, node, role string) (agentapi.BootConfig, string, error) {
+		return agentapi.BootConfig{Version: 1, NodeUUID: node, Role: agentapi.Role(role)}, "", nil // the generation says the role here
+	}
+	s := newStand(t, Options{})
+	s.open(t, Options{Key: testKey, Boot: boot, RoleDirs: map[agentapi.Role]string{agentapi.RoleRescue: debian, agentapi.RoleInstall: debian}})
+	if said, _ := fault.PublicOf(errorOf(s.BootISO(agentapi.RoleInstall))); !strings.Contains(said, "install by OS definitions") || !strings.Contains(said, "--kind debian") {
+		t.Errorf("nothing is built: %q", said)
+	}
+	writeTemplateOf(t, debian, KindDebian)
+	rescue, err := s.BootISO(agentapi.RoleRescue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	install, err := s.BootISO(agentapi.RoleInstall)
+	if err != nil || install != rescue {
+		t.Errorf("two templates of one folder: %v, %v, %v", install == rescue, install, err)
+	}
+	own, err := os.ReadFile(filepath.Join(debian, ISOName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := s.Offer(Offer{Node: "n1", Generation: "install", Role: agentapi.RoleInstall, Expires: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, got := s.fetch(t, "GET", path, ""); res.StatusCode != 200 || len(got) != len(own) || string(got[:2048]) != string(own[:2048]) {
+		t.Errorf("an installation's boot ISO: %s", res.Status)
+	}
+	if _, err := s.Offer(Offer{Node: "n1", Generation: "install", Expires: time.Now().Add(time.Hour)}); err != nil {
+		t.Errorf("a deploy's boot ISO: %v", err)
+	}
+}
+
+func errorOf[T any](_ T, err error) error { return err }
+
 // TestNetworkBootOfARole gives a boot the files of its role's folder.
 func TestNetworkBootOfARole(t *testing.T) {
 	rescue := t.TempDir()

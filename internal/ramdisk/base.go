@@ -36,7 +36,10 @@ var tools = []string{
 	"curl", "iproute2", "iputils-ping", "openssh-client", "rsync", "tcpdump", "netcat-openbsd", "ca-certificates", // networks
 	"openssh-server",                                                  // how its user comes in
 	"less", "nano", "vim-tiny", "procps", "xz-utils", "zstd", "bzip2", // a person works here
-	"sudo",                                                        // the user rescue becomes root
+	"sudo",                                                           // the user rescue becomes root
+	"bubblewrap",                                                     // confines scripts of OS definitions
+	"debootstrap", "debian-archive-keyring", "cpio", "unzip", "wget", // what they install from
+	"dump", "fuse2fs", "fuse3", "kpartx", "mtools", // file systems to fill: as root, and without the right to mount
 	"dbus", "kmod", "systemd", "systemd-sysv", "udev", "zerofree", // the system itself; dbus for logind, which hears the power button
 }
 

@@ -18,7 +18,8 @@ import (
 // unpacked.
 const maxDebian = 400_000_000
 
-// debianTree is laid over the system's files as it is.
+// debianTree is laid over the system's files as it is. Its init is what the kernel starts of an initramfs (source: kernel,
+// init/main.c).
 //
 //go:embed all:debian
 var debianTree embed.FS
@@ -31,8 +32,7 @@ const (
 
 // enabled units of the Debian ramdisk, with who wants them. Nothing that packages enable is.
 var enabled = map[string]string{
-	"ingot-agent.service":     "multi-user.target.wants",
-	"ingot-host-keys.service": "multi-user.target.wants",
+	"ingot-agent.service": "multi-user.target.wants",
 }
 
 // masked are names below /etc/systemd and /etc/udev that lead to /dev/null there: what would listen, log somebody in, or
@@ -90,8 +90,6 @@ func fillDebian(a *archive, agent string, system *os.File, certificates []byte, 
 	}
 	a.add(entry{name: "dev/console", mode: modeChar, major: 5, minor: 1})
 	a.add(entry{name: "dev/null", mode: modeChar | 0o066, major: 1, minor: 3})
-	// The kernel starts /init of an initramfs, and nothing else of it (source: kernel, init/main.c).
-	a.add(entry{name: "init", mode: modeLink, data: []byte("usr/lib/systemd/systemd")})
 	a.add(entry{name: agentFile, mode: modeExec, source: agent})
 	a.add(entry{name: rescueDisks, mode: modeLink, data: []byte("ingot-agent")})
 	if certificates != nil {

@@ -106,7 +106,7 @@ func TestWhatIsInTheDebianRamdisk(t *testing.T) {
 	names, modes, content := readCPIO(t, raw[0])
 	for name, want := range map[string]string{
 		"usr/bin/sudo": "104755 0:0", "root": "40700 0:0", "var/mail": "42775 0:0 of 0:8", "home/rescue": "40700 0:0 of 1000:1000", "etc/shadow": "100640 0:0 of 0:42",
-		"etc/sudoers.d/ingot": "100440 0:0", "usr/lib/ingot/host-keys": "100755 0:0", "lib": "120777 0:0",
+		"etc/sudoers.d/ingot": "100440 0:0", "usr/lib/ingot/host-keys": "100755 0:0", "init": "100755 0:0", "lib": "120777 0:0",
 	} {
 		if modes[name] != want { // the first pair of numbers is a device's, the second an owner that is not root
 			t.Errorf("%s is %q, want %q", name, modes[name], want)
