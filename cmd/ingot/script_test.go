@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 // The scripts in testdata/offline need no server. Those in testdata/server start one, on loopback and in
 // their own folder: exec ingot serve --data data --listen $API --agent-listen $AGENT --boot-listen $BOOT &
 // then up. $IMAGE is the URL of a disk image with its checksum file beside it, $BMC that of an emulated BMC.
-// $TARGET is one more address, free for a vendordata target.
+// $WEB/files is the folder web of the script. $TARGET is one more address, free for a vendordata target.
 func TestScripts(t *testing.T) {
 	for _, kind := range []string{"offline", "server"} {
 		t.Run(kind, func(t *testing.T) {
@@ -37,12 +39,15 @@ func TestScripts(t *testing.T) {
 
 func setup(e *testscript.Env) error {
 	image := disk()
+	files := http.StripPrefix("/files/", http.FileServer(http.Dir(filepath.Join(e.WorkDir, "web"))))
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/disk.raw":
+		switch {
+		case r.URL.Path == "/disk.raw":
 			_, _ = w.Write(image)
-		case "/disk.raw.sha256":
+		case r.URL.Path == "/disk.raw.sha256":
 			_, _ = fmt.Fprintf(w, "%x  disk.raw\n", sha256.Sum256(image))
+		case strings.HasPrefix(r.URL.Path, "/files/"):
+			files.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}

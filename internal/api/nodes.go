@@ -74,7 +74,7 @@ func (c *call) nodeQuery(page ops.Page) (q ops.NodeQuery, err error) {
 	q = ops.NodeQuery{Page: page, InstanceUUID: c.param("instance_uuid"), ProvisionState: c.param("provision_state"),
 		Driver: c.param("driver"), ResourceClass: c.param("resource_class"), Fault: c.param("fault"), Owner: c.param("owner"),
 		Lessee: c.param("lessee"), Project: c.param("project"), DescriptionContains: c.param("description_contains"),
-		InstanceName: c.param("instance_name")}
+		InstanceName: c.param("instance_name"), OSDefinition: c.param("os_definition")}
 	if q.InstanceUUID != "" && !wire.IsUUID(q.InstanceUUID) {
 		return q, invalid("Expected UUID for instance_uuid.")
 	}

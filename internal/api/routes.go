@@ -36,7 +36,7 @@ const (
 
 // nodeFilters are the parameters of node lists; nodeQuery reads them. Source: rest-api reference §2.1.
 const nodeFilters = "instance_uuid chassis_uuid associated maintenance retired provision_state driver resource_class fault " +
-	"conductor_group conductor owner lessee project description_contains shard sharded include_children parent_node instance_name"
+	"conductor_group conductor owner lessee project description_contains shard sharded include_children parent_node instance_name os_definition"
 
 const portFilters = "node node_uuid address portgroup shard description_contains conductor_groups"
 

@@ -73,6 +73,7 @@ func (a *app) nodeList() *cobra.Command {
 	f.StringVar(&q.ResourceClass, "resource-class", "", "only nodes of this resource class")
 	f.StringVar(&q.Owner, "owner", "", "only nodes of this owner")
 	f.StringVar(&q.Lessee, "lessee", "", "only nodes leased by this project")
+	f.StringVar(&q.OSDefinition, "os", "", "only nodes that are installed with this OS definition")
 	f.StringVar(&maintenance, "maintenance", "", "on or off: only nodes that are or are not in maintenance")
 	f.StringSliceVar(&q.Fields, "fields", nil, "which fields to fetch and show, separated by commas")
 	f.BoolVar(&wide, "detail", false, "fetch every field; for -o json and yaml")
@@ -119,6 +120,7 @@ func (a *app) nodeShow() *cobra.Command {
 			return a.print(cmd, n.All, func(w io.Writer) {
 				fields(w, n.All, nodeLead, all)
 				warnUncleaned(w, n)
+				tellInstalled(w, n)
 				warnVendordata(w, n)
 			})
 		}),

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -150,7 +151,8 @@ func (a *app) osShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show DEFINITION",
 		Short: "Show an OS definition, or get its files",
-		Long: `Show an OS definition: what its files say, default parameters, and who trusted it when. With --files its files are written as the tar
+		Long: `Show an OS definition: what its files say, default parameters, who trusted it when, and which nodes, of those that you may see,
+are installed with it. With --files its files are written as the tar
 file that the digest is of: sha256sum of it gives the digest.`,
 		Example: `  ingot os show debootstrap
   ingot os show debootstrap --files - | tar -tv`,
@@ -159,6 +161,9 @@ file that the digest is of: sha256sum of it gives the digest.`,
 			if bundle == "" {
 				d, err := c.OSDefinition(cmd.Context(), args[0])
 				if err != nil {
+					return err
+				}
+				if d.All["nodes"], err = usersOf(cmd.Context(), c, d.UUID); err != nil {
 					return err
 				}
 				return a.document(cmd, d.All)
@@ -182,6 +187,19 @@ file that the digest is of: sha256sum of it gives the digest.`,
 	}
 	c.Flags().StringVar(&bundle, "files", "", "write its files to this tar file, which must not be there; - for standard output")
 	return c
+}
+
+// usersOf are the names of the nodes that are installed with an OS definition, of those that the caller may list.
+func usersOf(ctx context.Context, c *client.Client, definition string) ([]any, error) {
+	nodes, err := c.Nodes(ctx, client.NodeQuery{OSDefinition: definition, Fields: []string{"uuid", "name"}})
+	if err != nil && fault.KindOf(err) != fault.Forbidden {
+		return nil, err
+	}
+	out := []any{}
+	for i := range nodes {
+		out = append(out, nodes[i].Label())
+	}
+	return out, nil
 }
 
 func (a *app) osTrust() *cobra.Command {

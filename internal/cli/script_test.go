@@ -80,6 +80,7 @@ func scripts(dir string) testscript.Params {
 			busy.logs = append(busy.logs, logAt("console-2.txt", 2), logAt("agent-3.log", 3), logAt("agent-1.log", 1))
 			s.add(wire.Node{Name: "rescued", Driver: "redfish", ProvisionState: string(metal.Rescue)})
 			s.add(wire.Node{Name: "stubborn", Driver: "redfish", ProvisionState: string(metal.Active), Extra: map[string]any{"fail": "the password is not held any more"}})
+			s.add(wire.Node{Name: "installed", Driver: "redfish", ProvisionState: string(metal.Active), DriverInternalInfo: map[string]any{metal.OSInstalledKey: theInstall}})
 			s.add(wire.Node{Name: "here", Driver: "redfish", ProvisionState: string(metal.Manageable)})
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "latin"), []byte("gr\xfcn"), 0o600); err != nil { // no script can hold these bytes
 				return err

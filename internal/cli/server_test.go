@@ -94,6 +94,9 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("POST /v1/ports", s.createPort)
 	mux.HandleFunc("DELETE /v1/ports/{port}", func(w http.ResponseWriter, _ *http.Request) { s.ports = nil; w.WriteHeader(204) })
 	s.wishes.routes(mux)
+	mux.HandleFunc("GET /v1/os_definitions/debian", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"uuid": "os-1", "name": "debian", "digest": "sha256:0123456789abcdef", "trusted": true, "os_parameters_private": {"token": "******"}}`)
+	})
 	mux.HandleFunc("GET /v1/drivers", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"drivers": [{"name": "redfish", "hosts": ["rack1", "rack2"]}]}`)
 	})
@@ -180,6 +183,9 @@ func (m *machine) masked() wire.Node {
 func (s *server) list(w http.ResponseWriter, r *http.Request) {
 	nodes := []wire.Node{}
 	for _, m := range s.nodes {
+		if of := r.URL.Query().Get("os_definition"); of != "" && (of != "os-1" || m.Name != "installed") {
+			continue
+		}
 		if q := r.URL.Query().Get("provision_state"); q == "" || q == m.ProvisionState {
 			nodes = append(nodes, m.masked())
 		}
@@ -286,7 +292,8 @@ func (m *machine) tell(kind, step, why string) {
 }
 
 func (m *machine) why() metal.Why {
-	w := metal.Why{Node: m.UUID, State: metal.State(m.ProvisionState), Next: "nothing until somebody asks", LastError: m.LastError}
+	how, _ := m.DriverInternalInfo[metal.OSInstalledKey].(*metal.OSInstalled)
+	w := metal.Why{OSInstall: how, Node: m.UUID, State: metal.State(m.ProvisionState), Next: "nothing until somebody asks", LastError: m.LastError}
 	if op := m.op; op != nil && op.at < len(op.steps) {
 		at := max(0, op.at)
 		w.Verb, w.Step, w.StepIndex, w.StepsTotal = op.verb, op.steps[at], at, len(op.steps)
@@ -338,6 +345,10 @@ func (s *server) provision(w http.ResponseWriter, r *http.Request, m *machine) {
 	m.op, m.LastError, m.ProvisionState, m.TargetProvisionState = op, "", string(next), string(metal.Target(next, ""))
 	w.WriteHeader(202)
 }
+
+// theInstall is how the node "installed" was installed.
+var theInstall = &metal.OSInstalled{Definition: "debian", Variant: "13", Digest: "sha256:0123456789abcdef", Changed: true, Mode: "install", Package: "https://p.example.com/site.tgz",
+	Parameters: map[string]string{"mirror": "http://m", "size": "5"}, Private: []string{"token"}, Again: []string{"disk-key", "root-password"}, At: time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)}
 
 // osRefusals are sentences of the server, by the definition that is asked for.
 var osRefusals = map[string]string{

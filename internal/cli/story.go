@@ -81,6 +81,9 @@ func whySentences(ident string, w *metal.Why, now time.Time) []string {
 	if w.LastError != "" {
 		out = append(out, "Last error: "+w.LastError)
 	}
+	if w.OSInstall != nil {
+		out = append(out, installedSentences(w.OSInstall)...)
+	}
 	if w.VendordataFault != "" {
 		out = append(out, "Vendordata: "+w.VendordataFault+" ingot vendordata test --node "+ident+" asks again.")
 	}

@@ -21,8 +21,9 @@ type Why struct {
 	Attempts   int        `json:"attempts,omitempty"`
 	LastError  string     `json:"last_error,omitempty"`
 	// VendordataFault is what the vendordata targets of the instance failed with last, a sentence.
-	VendordataFault string    `json:"vendordata_fault,omitempty"`
-	Progress        *Progress `json:"progress,omitempty"`
+	VendordataFault string       `json:"vendordata_fault,omitempty"`
+	OSInstall       *OSInstalled `json:"os_install,omitempty"`
+	Progress        *Progress    `json:"progress,omitempty"`
 }
 
 // Progress is how far the running step is. Total 0 means unknown; Rate is units per second.

@@ -79,9 +79,12 @@ func (s *Service) instance(ctx context.Context, c Caller, ident string) (n *meta
 	return n, i, read, nil
 }
 
-// vendordataFault adds what the vendordata targets of a node's instance failed with last.
-func vendordataFault(tx *store.Tx, n *metal.Node, out *metal.Operation) (err error) {
-	out.VendordataFault, err = tx.InstanceFault(n.ID)
+// beside adds what is kept beside a node: what the vendordata targets of its instance failed with last, and how it was installed.
+func beside(tx *store.Tx, n *metal.Node, out *metal.Operation) (err error) {
+	if out.VendordataFault, err = tx.InstanceFault(n.ID); err != nil {
+		return err
+	}
+	out.OSInstall, err = osInstalled(tx, n)
 	return err
 }
 

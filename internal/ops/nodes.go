@@ -21,6 +21,7 @@ type NodeQuery struct {
 	Page
 	InstanceUUID, ProvisionState, Driver, ResourceClass, Fault, Owner, Lessee, Project string
 	DescriptionContains, ChassisUUID, InstanceName                                     string
+	OSDefinition                                                                       string // name or UUID of the one they are installed with
 	ConductorGroup                                                                     *string
 	Associated, Maintenance, Retired, Sharded                                          *bool
 	Shards                                                                             []string // any of these
@@ -35,7 +36,7 @@ func (s *Service) Nodes(ctx context.Context, c Caller, q NodeQuery) ([]*metal.No
 		return nil, fault.New(fault.Invalid, "Provision state %q is not known.", q.ProvisionState)
 	}
 	f := store.NodeFilter{Equal: map[string]string{}, Associated: q.Associated, Maintenance: q.Maintenance,
-		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains, Shards: q.Shards, Sharded: q.Sharded, Plain: q.Plain}
+		Retired: q.Retired, Project: q.Project, Contains: q.DescriptionContains, Shards: q.Shards, Sharded: q.Sharded, Plain: q.Plain, OS: q.OSDefinition}
 	for column, value := range map[string]string{"instance_uuid": q.InstanceUUID, "provision_state": q.ProvisionState,
 		"driver": q.Driver, "resource_class": q.ResourceClass, "fault": q.Fault, "owner": q.Owner, "lessee": q.Lessee,
 		"chassis_uuid": q.ChassisUUID, "instance_name": q.InstanceName} {
@@ -70,7 +71,10 @@ func (s *Service) Node(ctx context.Context, c Caller, ident string, rule policy.
 		if n, err = c.node(tx, ident, rule); err != nil {
 			return err
 		}
-		return faulted(tx, n)
+		if err := faulted(tx, n); err != nil {
+			return err
+		}
+		return installed(tx, n)
 	})
 	return n, err
 }

@@ -48,7 +48,7 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 		}
 		if o == nil {
 			out = &metal.Operation{Why: metal.Why{Node: n.UUID, State: n.ProvisionState, LastError: n.LastError, Next: resting(n.LastError) + maintained(n) + uncleaned(n)}}
-			return vendordataFault(tx, n, out)
+			return beside(tx, n, out)
 		}
 		now, err := tx.Now()
 		if err != nil {
@@ -60,7 +60,7 @@ func (s *Service) operation(ctx context.Context, c Caller, ident string, rule po
 			return err
 		}
 		out.Next += maintained(n) + uncleaned(n)
-		return cmp.Or(polling(tx, n, o, out), vendordataFault(tx, n, out))
+		return cmp.Or(polling(tx, n, o, out), beside(tx, n, out))
 	})
 	return out, err
 }

@@ -150,8 +150,9 @@ type NodeFilter struct {
 	Contains    string   // part of the description
 	Shards      []string // any of these
 	Sharded     *bool
-	TopOnly     bool // none that is a part of another
-	Plain       bool // objects are not read: the nodes given have empty ones, and are only to be looked at
+	OS          string // installed with the OS definition of this name or UUID
+	TopOnly     bool   // none that is a part of another
+	Plain       bool   // objects are not read: the nodes given have empty ones, and are only to be looked at
 }
 
 // Nodes lists nodes. An unknown or unsortable key is fault.Invalid, an unknown marker fault.NotFound.
@@ -191,6 +192,9 @@ func (t *Tx) Nodes(f NodeFilter, p Page) ([]*metal.Node, error) {
 	w.among("n.shard", f.Shards)
 	if f.Sharded != nil {
 		w.add(map[bool]string{true: "n.shard <> ''", false: "n.shard = ''"}[*f.Sharded])
+	}
+	if f.OS != "" {
+		w.add("n.id IN (SELECT i.node_id FROM os_installs i JOIN os_definitions d ON d.id = i.definition_id WHERE d.name = ? OR d.uuid = ?)", f.OS, f.OS)
 	}
 	if f.TopOnly {
 		w.add("n.parent_node = ''")
