@@ -110,6 +110,8 @@ const (
 	WaitUnhold = "unhold"
 	// WaitSlot is a slot: as many of its kind run as may.
 	WaitSlot = "slot"
+	// WaitOSInstall is what a machine that installs itself says.
+	WaitOSInstall = "os install"
 )
 
 // Validation is the answer about one interface of a node: Result nil means the node has none.

@@ -72,6 +72,9 @@ func (t *Tx) OSInstall(n *metal.Node) (*OSInstall, error) {
 
 // DropOSInstall forgets how a node was installed. None is no error.
 func (t *Tx) DropOSInstall(nodeID int64) error {
+	if err := t.CloseOSChannel(nodeID); err != nil {
+		return err
+	}
 	_, err := t.exec("DELETE FROM os_installs WHERE node_id = ?", nodeID)
 	return err
 }

@@ -38,7 +38,7 @@ func sealedOfAll(t *testing.T, db *DB) {
 		bundle := osBundle(t, canary)
 		definition := osRecord(t, 1, "debian", bundle)
 		install := &OSInstall{Parameters: osdef.Classes{Private: map[string]secret.Secret{"token": secret.New(canary)}}}
-		return errors.Join(tx.CreateOSDefinition(definition, bundle), tx.SaveOSInstall(node, install), tx.SaveInstance(node, instance), tx.SetInstancePassword(node, instance.Deploy, secret.New(canary)), tx.SaveOperation(o), tx.CreateRule(&metal.InspectionRule{UUID: id(1)}), tx.CreateTemplate(&metal.DeployTemplate{UUID: id(1), Name: "CUSTOM_A"}),
+		return errors.Join(tx.CreateOSDefinition(definition, bundle), tx.SaveOSInstall(node, install), tx.OpenOSChannel(node, "deploy"), tx.PutOSMessage(node, "deploy", ToMachine, []byte(canary), nil), tx.SaveInstance(node, instance), tx.SetInstancePassword(node, instance.Deploy, secret.New(canary)), tx.SaveOperation(o), tx.CreateRule(&metal.InspectionRule{UUID: id(1)}), tx.CreateTemplate(&metal.DeployTemplate{UUID: id(1), Name: "CUSTOM_A"}),
 			tx.CreateRunbook(&metal.Runbook{UUID: id(1), Name: "CUSTOM_B"}), tx.SaveNetworkBoot(o.NodeID, boot))
 	})
 }

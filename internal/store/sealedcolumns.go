@@ -39,6 +39,7 @@ var sealedColumns = []sealedColumn{
 	{what: "files of OS definitions", table: "os_definitions", column: "bundle", id: "id", row: "t.uuid", field: "'" + bundleField + "'"},
 	{what: "private defaults of OS definitions", table: "os_definitions", column: "private", id: "id", row: "t.uuid", field: "'" + defaultsField + "'"},
 	{what: "private OS parameters of nodes", table: "os_installs", column: "private", id: "node_id", row: "n.uuid", field: "'" + defaultsField + "'", ofNode: true},
+	{what: "messages of machines that install themselves", table: "os_messages", column: "sealed", id: "id", row: "n.uuid", field: "'os message ' || t.deploy", ofNode: true},
 	{what: "keys of erase certificates", table: "signing_keys", column: "sealed", id: "id", row: "t.id", field: "'" + signingField + "'", named: true},
 	{what: "logs", table: "logs", column: "data", id: "id", row: "n.uuid", field: "'log ' || t.name", ofNode: true},
 	{what: "mark of the key", table: "key_check", column: "sealed", id: "id", row: "'key_check'", field: "'sealed'"},
