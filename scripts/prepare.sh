@@ -4,6 +4,7 @@
 set -euo pipefail
 
 packages=(
+	btrfs-progs           # mkfs.btrfs: a personalization package is laid over each kind of file system, in tests
 	ca-certificates       # modules and images come over https
 	bubblewrap            # confines scripts of OS definitions, here in tests of that
 	cpio                  # looking into an initramfs from outside our own code
@@ -43,6 +44,7 @@ packages=(
 	tcpdump               # what passes on the networks of the lab, for the test of reachability
 	udhcpc                # busybox's DHCP, TFTP and HTTP clients, for the same tests
 	xorriso               # ISO images in tests
+	xfsprogs              # mkfs.xfs, as btrfs-progs
 	zstd                  # compressed images
 )
 

@@ -41,8 +41,8 @@ fi
 if [ $lab_only = no ]; then
 	say "fuzzing what strangers write: patches, queries, policy files, version headers"
 	scripts/fuzz.sh 10s FuzzPatch FuzzQuery FuzzFile FuzzCheck FuzzNegotiate
-	say "fuzzing OS definitions: archives, lists, and what scripts ask their channel"
-	scripts/fuzz.sh 10s FuzzRead FuzzLists FuzzRespond
+	say "fuzzing OS definitions and personalization packages: archives, lists, and what scripts ask their channel"
+	scripts/fuzz.sh 10s FuzzRead FuzzLists FuzzRespond FuzzPackage
 	say "fuzzing what image authors write: every disk format"
 	scripts/fuzz.sh 10s FuzzVMDK FuzzVMDKDescriptor FuzzVHD FuzzVHDX FuzzVDI FuzzLUKS FuzzISO FuzzTable FuzzQCOW2 FuzzImageFile
 fi

@@ -41,6 +41,7 @@ type work struct {
 	out io.Writer
 	run func(ctx context.Context, name string, args ...string) ([]byte, error)
 	at  string // where the installed system is mounted
+	add string // options of mount(8) that each mount has, too
 }
 
 func (w work) command(ctx context.Context, args []string) error {

@@ -24,6 +24,8 @@ type device struct {
 	Mounts   []string `json:"mountpoints"`
 	ReadOnly bool     `json:"ro"`
 	Children []device `json:"children"`
+
+	label, partUUID, partLabel string // filled by probed only
 }
 
 // parseDevices reads lsblk's JSON into a flat list: a device that lies on several comes once.

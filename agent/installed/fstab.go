@@ -21,10 +21,21 @@ type line struct {
 	source string // UUID=…, LABEL=…, PARTUUID=…, PARTLABEL=… or a path below /dev
 	at     string
 	subvol string // of btrfs; "": none is named
+	kind   string // of the file system, as the fstab calls it
+	odd    bool   // what is mounted is not told by the device and subvol alone
 }
 
-// parseFstab gives the lines of an fstab that are worth mounting. Source of the form: fstab(5).
+// parseFstab gives the lines of an fstab that are worth mounting, in the order in which they can be.
 func parseFstab(data string) []line {
+	found := slices.DeleteFunc(readFstab(data), func(l line) bool { return !slices.Contains(wantedBelow, l.at) })
+	slices.SortStableFunc(found, func(a, b line) int {
+		return slices.Index(wantedBelow, a.at) - slices.Index(wantedBelow, b.at)
+	})
+	return slices.CompactFunc(found, func(a, b line) bool { return a.at == b.at })
+}
+
+// readFstab reads all lines. Source of the form: fstab(5).
+func readFstab(data string) []line {
 	var found []line
 	for text := range strings.Lines(data) {
 		text = strings.TrimSpace(text)
@@ -32,23 +43,19 @@ func parseFstab(data string) []line {
 		if strings.HasPrefix(text, "#") || len(f) < 3 || len(text) > maxMount {
 			continue
 		}
-		l := line{source: unescape(f[0]), at: path.Clean(unescape(f[1]))}
-		if !slices.Contains(wantedBelow, l.at) {
-			continue
-		}
+		l := line{source: unescape(f[0]), at: path.Clean(unescape(f[1])), kind: f[2]}
 		if len(f) > 3 {
 			for o := range strings.SplitSeq(f[3], ",") {
-				if name, ok := strings.CutPrefix(o, "subvol="); ok && subvolume.MatchString(name) {
+				name, ok := strings.CutPrefix(o, "subvol=")
+				if ok && subvolume.MatchString(name) {
 					l.subvol = name
 				}
+				l.odd = l.odd || ok && l.subvol != name || strings.HasPrefix(o, "subvolid=") || o == "bind" || o == "rbind"
 			}
 		}
 		found = append(found, l)
 	}
-	slices.SortStableFunc(found, func(a, b line) int {
-		return slices.Index(wantedBelow, a.at) - slices.Index(wantedBelow, b.at)
-	})
-	return slices.CompactFunc(found, func(a, b line) bool { return a.at == b.at })
+	return found
 }
 
 // subvolume is a btrfs subvolume's path that fits into mount's options.

@@ -28,8 +28,8 @@ server:/x /srv nfs defaults 0 0
 /dev/x /boot/../etc ext4 defaults 0 0
 short /usr
 `)
-	want := []line{{"/dev/mapper/vg-var", "/var", ""}, {"UUID=8a1c", "/home", "@home"}, {"UUID=8a1c", "/opt", ""}, {"server:/x", "/srv", ""},
-		{"PARTLABEL=boot", "/boot", ""}, {"UUID=AB12-34CD", "/boot/efi", ""}}
+	want := []line{{"/dev/mapper/vg-var", "/var", "", "xfs", false}, {"UUID=8a1c", "/home", "@home", "btrfs", false}, {"UUID=8a1c", "/opt", "", "btrfs", true},
+		{"server:/x", "/srv", "", "nfs", false}, {"PARTLABEL=boot", "/boot", "", "ext4", false}, {"UUID=AB12-34CD", "/boot/efi", "", "vfat", false}}
 	if len(got) != len(want) {
 		t.Fatalf("%+v", got)
 	}
@@ -109,6 +109,12 @@ func TestRootOfAStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := unix.Mkfifo(filepath.Join(at, "etc/fstab"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if name, ok := system(at); !ok || name != "In[2Jside" {
+		t.Errorf("without an fstab: %q %v", name, ok)
+	}
+	if err := os.Remove(filepath.Join(at, "usr/lib/os-release")); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := system(at); ok {

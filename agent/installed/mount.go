@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -80,12 +81,10 @@ func (w work) roots(ctx context.Context, all []device) ([]root, error) {
 	return found, nil
 }
 
-// system tells what is installed in a root file system.
+// system tells what is installed in a root file system: it has an fstab, or says what it is.
 func system(at string) (name string, ok bool) {
-	if _, err := readBelow(at, "etc/fstab"); err != nil {
-		return "", false
-	}
-	name = "a system without os-release"
+	_, err := readBelow(at, "etc/fstab")
+	name, ok = "a system without os-release", err == nil
 	for _, file := range []string{"etc/os-release", "usr/lib/os-release"} {
 		data, err := readBelow(at, file)
 		if err != nil {
@@ -97,7 +96,7 @@ func system(at string) (name string, ok bool) {
 			}
 		}
 	}
-	return name, true
+	return name, ok
 }
 
 // openBelow opens what lies in a mounted root as the system in it would see it: links lead nowhere else.
@@ -194,13 +193,16 @@ func (w work) one(ctx context.Context, path, kind, subvol, at string, rw bool) e
 			return err
 		}
 	}
-	_, err := w.run(ctx, "mount", "-t", kind, "-o", options(kind, subvol, rw), path, at)
+	_, err := w.run(ctx, "mount", "-t", kind, "-o", options(kind, subvol, rw)+w.add, path, at)
 	return err
 }
 
 // below mounts the parts of the root. One that cannot be mounted is told.
 func (w work) below(ctx context.Context, rw bool) error {
 	fstab, err := readBelow(w.at, "etc/fstab")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,9 @@ func Open(ctx context.Context, urls []string, o Options) (*Body, error) {
 	return b, nil
 }
 
+// ErrUnauthorized is in the chain of the error when a server asked for credentials, and got none or wrong ones.
+var ErrUnauthorized = errors.New("the server asks for credentials")
+
 // Size is the length of the whole resource in bytes, -1 if the server did not say.
 func (b *Body) Size() int64 { return b.size }
 
@@ -268,7 +271,9 @@ func (b *Body) accept(answer *http.Response, s *stream) error {
 		return b.fault(fault.Unavailable, nil, "the server answered %d %s", code, http.StatusText(code))
 	case code == http.StatusRequestedRangeNotSatisfiable:
 		return final{b.fault(fault.Conflict, nil, "the file became shorter while it was downloaded")}
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case code == http.StatusUnauthorized:
+		return final{b.fault(fault.Invalid, ErrUnauthorized, "the server answered %d %s%s", code, http.StatusText(code), b.missed(answer))}
+	case code == http.StatusForbidden:
 		return final{b.fault(fault.Invalid, nil, "the server answered %d %s%s", code, http.StatusText(code), b.missed(answer))}
 	default:
 		return final{b.fault(fault.Invalid, nil, "the server answered %d %s", code, http.StatusText(code))}

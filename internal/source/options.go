@@ -17,6 +17,7 @@ import (
 // Proxies of the environment are never used.
 type Options struct {
 	CA            string            // PEM certificates servers must chain to; "" means the system's
+	MoreCA        string            // PEM certificates that servers may chain to beside those
 	Insecure      bool              // no certificate is checked: whoever is between can be anybody
 	Proxies       map[string]string // proxy URL by the scheme of the URL fetched: "http", "https"
 	User          string            // HTTP basic authentication, with Password
@@ -79,6 +80,17 @@ func (o Options) client() (*http.Client, error) {
 	if o.CA != "" {
 		if roots = x509.NewCertPool(); !roots.AppendCertsFromPEM([]byte(o.CA)) {
 			return nil, fault.New(fault.Invalid, "The CA given for image servers holds no PEM certificate.")
+		}
+	}
+	if o.MoreCA != "" {
+		if roots == nil {
+			roots, _ = x509.SystemCertPool() // a system without any has those given
+		}
+		if roots == nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM([]byte(o.MoreCA)) {
+			return nil, fault.New(fault.Invalid, "The CA given for this download holds no PEM certificate.")
 		}
 	}
 	proxies := map[string]*url.URL{}

@@ -325,6 +325,15 @@ func TestTLS(t *testing.T) {
 	if got, _, err := fetch(t, o, srv.URL); err != nil || !bytes.Equal(got, file.file) {
 		t.Errorf("known CA: %v", err)
 	}
+	more := quick
+	more.MoreCA = ca
+	if _, _, err := fetch(t, more, srv.URL); err != nil {
+		t.Errorf("a CA beside the system's: %v", err)
+	}
+	more.MoreCA = "nonsense"
+	if _, _, err := fetch(t, more, srv.URL); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a bad CA beside the system's: %v", err)
+	}
 	o.CA = "nonsense"
 	if _, _, err := fetch(t, o, srv.URL); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("bad CA: %v", err)
