@@ -191,8 +191,8 @@ func refusedInstall(err error, ident, definition string) error {
 		return nil
 	}
 	text := err.Error()
-	if tip := secretsTip(text); tip != "" {
-		return hint(err, "%s", tip)
+	if flags := hiddenFlags(text); flags != "" {
+		return hint(err, "give them: %s", flags)
 	}
 	if definition == "" {
 		definition = "DEFINITION"
@@ -206,19 +206,20 @@ func refusedInstall(err error, ident, definition string) error {
 	return err
 }
 
-// secretsTip is which flags give the secret parameters that a text says are missing; "" where it says none are.
-func secretsTip(text string) string {
-	_, rest, ok := strings.Cut(text, "the secret OS parameters ")
-	if !ok {
-		return ""
-	}
+// hiddenFlags are the flags that give what a text says is missing or lost, of what is kept nowhere; "" where it says nothing is.
+func hiddenFlags(text string) string {
 	var flags []string
-	for _, word := range strings.Fields(rest) {
-		name, more := strings.CutSuffix(word, ",")
-		flags = append(flags, "--os-secret "+name+"=FILE")
-		if !more {
-			break
+	if _, rest, ok := strings.Cut(text, "the secret OS parameters "); ok {
+		for _, word := range strings.Fields(rest) {
+			name, more := strings.CutSuffix(word, ",")
+			flags = append(flags, "--os-secret "+name+"=FILE")
+			if !more {
+				break
+			}
 		}
 	}
-	return "give them again: " + strings.Join(flags, " ")
+	if strings.Contains(text, "personalization_password") {
+		flags = append(flags, "--package-user NAME --package-password-file FILE")
+	}
+	return strings.Join(flags, " ")
 }

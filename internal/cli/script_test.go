@@ -81,6 +81,8 @@ func scripts(dir string) testscript.Params {
 			s.add(wire.Node{Name: "rescued", Driver: "redfish", ProvisionState: string(metal.Rescue)})
 			s.add(wire.Node{Name: "stubborn", Driver: "redfish", ProvisionState: string(metal.Active), Extra: map[string]any{"fail": "the password is not held any more"}})
 			s.add(wire.Node{Name: "installed", Driver: "redfish", ProvisionState: string(metal.Active), DriverInternalInfo: map[string]any{metal.OSInstalledKey: theInstall}})
+			s.add(wire.Node{Name: "lossy", Driver: "redfish", ProvisionState: string(metal.Available), Extra: map[string]any{"fail": "the secret OS parameters root-key (os_parameters_secret) and " +
+				"the password and user for the personalization package (personalization_user, personalization_password) are lost: the server that held them was started anew."}})
 			s.add(wire.Node{Name: "here", Driver: "redfish", ProvisionState: string(metal.Manageable)})
 			if err := os.WriteFile(filepath.Join(e.WorkDir, "latin"), []byte("gr\xfcn"), 0o600); err != nil { // no script can hold these bytes
 				return err

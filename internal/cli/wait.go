@@ -160,6 +160,9 @@ func (f *follower) end(ctx context.Context, what string, s *client.States, well 
 	}
 	err := operationFailed("%s of node %s failed, it is %s: %s", what, f.ident, s.ProvisionState, text)
 	if kind := metal.States[s.ProvisionState].Kind; kind == metal.Failed || s.ProvisionState == metal.Enroll || s.ProvisionState == metal.Error {
+		if flags := hiddenFlags(text); flags != "" && s.ProvisionState == metal.DeployFailed {
+			return hint(err, "give them again: ingot node rebuild %s --wait %s", f.ident, flags)
+		}
 		n, looked := f.c.Node(ctx, f.ident)
 		return hint(err, "%s", mending(f.ident, s, looked == nil && n.Maintenance))
 	}
