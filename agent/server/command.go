@@ -23,6 +23,8 @@ type Command struct {
 	// the object {"result": …}. An error that is a *agentapi.CommandError is reported as it is, any other as
 	// CommandExecutionError. progress may be called at any rate from any goroutine.
 	//
+	// An error with a method Result() any fails with what that gives as the result, too.
+	//
 	// ctx ends when the agent stops, not when the caller goes away.
 	Run func(ctx context.Context, params json.RawMessage, progress func(agentapi.Progress)) (any, error)
 }
@@ -63,6 +65,7 @@ var classes = map[string]struct {
 	"DeploymentError":                   {500, "Deploy step failed"},
 	"ServicingError":                    {500, "Service step failed"},
 	"ProtectedDeviceError":              {500, "Protected device"},
+	"OSInstallError":                    {500, "Work of an OS definition failed"},
 	"DeviceNotFound":                    {404, "Error finding the disk or partition device to deploy the image onto"},
 }
 

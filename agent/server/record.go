@@ -125,8 +125,14 @@ func (s *Server) execute(ctx context.Context, c Command, r *record, params json.
 	short := r.snapshot().CommandName
 	value, err := s.protect(ctx, c, r, params)
 	var raw json.RawMessage
-	if err == nil {
+	var partial interface{ Result() any }
+	switch {
+	case err == nil:
 		raw, err = resultJSON(c, short, value)
+	case errors.As(err, &partial):
+		if some, wrong := resultJSON(c, short, partial.Result()); wrong == nil {
+			raw = some
+		}
 	}
 	var failure *agentapi.CommandError
 	if err != nil {

@@ -36,6 +36,12 @@ type echoParams struct {
 	Text string `json:"text"`
 }
 
+// partly is a failure that has a result.
+type partly struct{ *agentapi.CommandError }
+
+func (p partly) Unwrap() error { return p.CommandError }
+func (partly) Result() any     { return map[string]string{"done": "half"} }
+
 func start(t *testing.T) *running {
 	t.Helper()
 	r := &running{ended: make(chan struct{}, 10), release: make(chan struct{}), started: make(chan struct{}, 10), log: &strings.Builder{}}
@@ -61,6 +67,8 @@ func start(t *testing.T) *running {
 			return nil, errors.New("a plain error")
 		case "typed":
 			return nil, fmt.Errorf("wrapped: %w", Error("ImageWriteError", "no room"))
+		case "partial":
+			return nil, fmt.Errorf("wrapped: %w", partly{Error("OSInstallError", "half")})
 		case "version":
 			return nil, Error("VersionMismatch", "old")
 		case "big":
@@ -177,17 +185,18 @@ func TestFailuresAreResults(t *testing.T) {
 		{"panic", "CommandExecutionError", "the agent's own defect: a planted defect", agentapi.Failed},
 		{"plain", "CommandExecutionError", "a plain error", agentapi.Failed},
 		{"typed", "ImageWriteError", "no room", agentapi.Failed},
+		{"partial", "OSInstallError", "half", agentapi.Failed},
 		{"version", "VersionMismatch", "old", agentapi.VersionMismatch},
 		{"unmarshallable", "CommandExecutionError", "json: unsupported type: chan int", agentapi.Failed},
 	} {
 		for _, name := range []string{"test.echo", "test.later"} {
 			res := r.run(t, name, c.text, true)
-			if res.CommandStatus != c.status || res.CommandError == nil || res.CommandError.Type != c.class || res.CommandError.Details != c.details || res.CommandError.Message == "" {
-				t.Errorf("%s %s: %+v", name, c.text, res.CommandError)
+			if res.CommandStatus != c.status || res.CommandError == nil || res.CommandError.Type != c.class || res.CommandError.Details != c.details || res.CommandError.Message == "" || (c.text == "partial") != (string(res.CommandResult) == `{"done":"half"}`) {
+				t.Errorf("%s %s: %+v %s", name, c.text, res.CommandError, res.CommandResult)
 			}
 		}
 	}
-	if list, err := r.Commands(t.Context()); err != nil || len(list) != 10 {
+	if list, err := r.Commands(t.Context()); err != nil || len(list) != 12 {
 		t.Errorf("%d results, %v", len(list), err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/agent/osinstall"
 	"ingot/internal/agentapi"
 )
 
@@ -24,7 +25,13 @@ func TestEveryCommandHasItsRoles(t *testing.T) {
 		{"rescue, in a ramdisk that cannot", Config{Role: agentapi.RoleRescue}, func(name string) bool {
 			return name != agentapi.CommandRescue && slices.Contains(allowed, name)
 		}, " is refused"},
-		{"deploy", Config{Rescue: rescue}, func(name string) bool { return name != agentapi.CommandRescue }, "was not booted for rescue"},
+		{"deploy", Config{Rescue: rescue, OS: &osinstall.Installer{}}, func(name string) bool {
+			return name != agentapi.CommandRescue && !slices.Contains(osMay, name)
+		}, "was not booted for "},
+		{"install", Config{Role: agentapi.RoleInstall, Rescue: rescue, OS: &osinstall.Installer{}}, func(name string) bool { return name != agentapi.CommandRescue }, "was not booted for rescue"},
+		{"install, in a ramdisk that cannot", Config{Role: agentapi.RoleInstall}, func(name string) bool {
+			return name != agentapi.CommandRescue && !slices.Contains(osMay, name)
+		}, " is refused"},
 	} {
 		all := New(Config{}, agentapi.Node{}).Commands()
 		table := New(c.of, agentapi.Node{}).Commands()

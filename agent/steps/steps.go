@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ingot/agent/inventory"
+	"ingot/agent/osinstall"
 	"ingot/agent/plugin"
 	"ingot/agent/raid"
 	"ingot/agent/server"
@@ -62,6 +63,8 @@ type Config struct {
 	// Rescue hands the machine to its tenant; nil: this ramdisk cannot. Its errors are as of Writer, and hold nothing of
 	// the parameters.
 	Rescue func(context.Context, agentapi.FinalizeRescue) error
+	// OS does the work of OS definitions; nil: this ramdisk cannot. Its Disks are filled in by New.
+	OS *osinstall.Installer
 	// ParallelErase is how many disks are wiped at once, unless the node says otherwise. Below 1 means 1.
 	ParallelErase int
 	// Patience is how long disks may take to appear after the agent started.
@@ -88,7 +91,15 @@ type Steps struct {
 }
 
 // New makes the commands' shared part for node, as the lookup gave it; an empty one if there was none.
-func New(c Config, node agentapi.Node) *Steps { return &Steps{Config: c, node: node} }
+func New(c Config, node agentapi.Node) *Steps {
+	s := &Steps{Config: c, node: node}
+	if c.OS != nil {
+		own := *c.OS
+		own.Disks, own.Log = s.osDisks, c.Log
+		s.OS = &own
+	}
+	return s
+}
 
 // Commands is the table for agent/server.
 func (s *Steps) Commands() map[string]server.Command {
@@ -111,6 +122,8 @@ func (s *Steps) Commands() map[string]server.Command {
 		agentapi.CommandNodeInfo:       {Run: s.nodeInfo},
 		agentapi.CommandSetNodeInfo:    {Run: s.nodeInfo},
 		agentapi.CommandRescue:         {Run: s.finalizeRescue, Final: true},
+		agentapi.CommandOSVerify:       {Run: ofDefinition(s.osVerify), Async: true},
+		agentapi.CommandOSInstall:      {Run: ofDefinition(s.osInstall), Async: true},
 	})
 }
 

@@ -7,16 +7,17 @@ import (
 	"ingot/agent/efi"
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
+	"ingot/agent/osinstall"
 	"ingot/agent/system"
 	"ingot/internal/secret"
 )
 
 // collect packs what a conductor needs to see why something failed.
-func collect(m inventory.Machine, ring *journal.Ring, hide []secret.Secret) ([]byte, error) {
+func collect(m inventory.Machine, ring *journal.Ring, kept *osinstall.Logs, hide []secret.Secret) ([]byte, error) {
 	return journal.Collect(journal.Sources{Root: m.Root, Ring: ring, Dmesg: system.Dmesg(), Hide: hide,
 		Inventory: func() (any, error) { return m.Collect() },
-		More: []journal.File{{Name: "lsblk", Data: []byte(disks(m))}, {Name: "ip_addr", Data: []byte(interfaces(m))},
-			{Name: "efibootmgr", Data: []byte(bootEntries(m))}}})
+		More: append(kept.Files(), journal.File{Name: "lsblk", Data: []byte(disks(m))}, journal.File{Name: "ip_addr", Data: []byte(interfaces(m))},
+			journal.File{Name: "efibootmgr", Data: []byte(bootEntries(m))})})
 }
 
 // disks is a table of disks, their partitions, and drives that are no disks.

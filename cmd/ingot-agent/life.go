@@ -14,6 +14,7 @@ import (
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
 	"ingot/agent/network"
+	"ingot/agent/osinstall"
 	"ingot/agent/system"
 	"ingot/internal/agentapi"
 )
@@ -25,6 +26,8 @@ type ramdisk struct {
 	children *child.Children
 	// config finds what this boot is for.
 	config func(context.Context) (agentapi.BootConfig, error)
+	// scripts: there is what scripts of OS definitions need.
+	scripts bool
 	// rescue hands the machine to its tenant; nil: this ramdisk cannot.
 	rescue func(context.Context, agentapi.FinalizeRescue) error
 }
@@ -68,7 +71,11 @@ func (r ramdisk) live(parent context.Context) error {
 	}
 	defer ended()
 	machine := inventory.Machine{Root: "/"}
-	steps := work(machine, r.ring, r.children, r.log, system.PowerOff, system.Reboot)
+	kept := &osinstall.Logs{}
+	steps := work(machine, r.ring, kept, r.children, r.log, system.PowerOff, system.Reboot)
+	if r.scripts {
+		steps.OS = installer(kept)
+	}
 	steps.RAID = arrays(machine, r.children, r.log)
 	steps.Rescue = r.rescue
 	return agent.Run(ctx, agent.Config{

@@ -36,6 +36,7 @@ import (
 	"ingot/agent/installed"
 	"ingot/agent/inventory"
 	"ingot/agent/journal"
+	"ingot/agent/osinstall"
 	"ingot/agent/plugin"
 	"ingot/agent/rescue"
 	"ingot/agent/steps"
@@ -122,7 +123,7 @@ func plain(args []string) error {
 	defer stop()
 	end := func() error { stop(); return nil }
 	children := &child.Children{}
-	c.Steps = work(c.Machine, ring, children, c.Log, end, end)
+	c.Steps = work(c.Machine, ring, &osinstall.Logs{}, children, c.Log, end, end)
 	if apart(*root) { // a process among others must not let anybody in to its own host
 		c.Steps.Rescue = rescue.Host{Root: *root, Run: runsNothing, Log: c.Log}.Finalize
 	}
@@ -148,11 +149,11 @@ func runsNothing(_ context.Context, program string, _ ...string) error {
 }
 
 // work joins the commands to what they do to the machine.
-func work(m inventory.Machine, ring *journal.Ring, children *child.Children, log *slog.Logger, powerOff, reboot func() error) steps.Config {
+func work(m inventory.Machine, ring *journal.Ring, kept *osinstall.Logs, children *child.Children, log *slog.Logger, powerOff, reboot func() error) steps.Config {
 	return steps.Config{
 		Write:         writeImage,
 		InstallLoader: efi.Firmware{Root: m.Root}.Install,
-		Logs:          func(hide []secret.Secret) ([]byte, error) { return collect(m, ring, hide) },
+		Logs:          func(hide []secret.Secret) ([]byte, error) { return collect(m, ring, kept, hide) },
 		Sync:          unix.Sync,
 		PowerOff:      powerOff,
 		Reboot:        reboot,

@@ -67,7 +67,7 @@ func unit() error {
 		<-ctx.Done()
 		return nil
 	}
-	r := ramdisk{log: log, ring: ring, children: children, rescue: host.Finalize,
+	r := ramdisk{log: log, ring: ring, children: children, rescue: host.Finalize, scripts: true,
 		config: func(ctx context.Context) (agentapi.BootConfig, error) { return unitConfiguration(ctx, log, params) }}
 	err = r.lives(ctx)
 	switch {
