@@ -59,8 +59,13 @@ func metadataServer(h http.Handler, log *slog.Logger) *http.Server {
 
 // buildMetadata makes the role metadata over the database.
 func (s *server) buildMetadata() (err error) {
+	installs := &metadata.Installs{DB: s.db}
+	if s.values != nil || s.peer != nil {
+		installs.Secrets = &values{self: s.name, own: s.values, peer: s.peer, members: s.members, log: s.log}
+	}
 	o := metadata.Options{Config: s.c.Metadata, Log: s.log, Count: s.watch.m.Metadata,
-		Instances: &metadata.Stored{DB: s.db, Vendor: s.vendordata, Neighbor: neighbours(s.c.Metadata.CheckNeighbours), TrustUsers: s.c.Metadata.TrustUserAddresses, Log: s.log}}
+		Instances: &metadata.Stored{DB: s.db, Vendor: s.vendordata, Neighbor: neighbours(s.c.Metadata.CheckNeighbours), TrustUsers: s.c.Metadata.TrustUserAddresses, Log: s.log},
+		Installs: installs}
 	if o.Others, err = s.metadataSources(); err != nil {
 		return err
 	}

@@ -413,7 +413,10 @@ func FuzzRespond(f *testing.F) {
 		}
 		ch := New(c)
 		w := httptest.NewRecorder()
-		status := Respond(&side{ch, Guest}, w, q)
+		status, err := Respond(&side{ch, Guest}, w, q)
+		if err != nil {
+			t.Error(err)
+		}
 		at := q.URL.EscapedPath()
 		if status != w.Code || strings.Contains(at, "%") && status != http.StatusNotFound || strings.Contains(at, "..") && status != http.StatusNotFound {
 			t.Errorf("%s %s: %d, written %d", method, at, status, w.Code)

@@ -39,31 +39,34 @@ func known(version string) bool {
 
 // Handler serves the paths from a source.
 func Handler(s Source) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Respond(s, w, r) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = Respond(s, w, r) }) // a Channel has no errors of its own
 }
 
-// Respond answers one request from a source, and gives the status. Its path is compared as it came, before any decoding: no name that is
+// Respond answers one request from a source, and gives the status, and for the log the error of the source that was answered with 500. Its path is compared as it came, before any decoding: no name that is
 // served needs one, so that what is encoded or has dots is no name.
-func Respond(s Source, w http.ResponseWriter, r *http.Request) (status int) {
+func Respond(s Source, w http.ResponseWriter, r *http.Request) (status int, failed error) {
 	page, methods := find(r.URL.EscapedPath())
 	switch {
 	case page == nil:
-		return refuse(w, ErrNone)
+		return refuse(w, ErrNone), nil
 	case !slices.Contains(methods, r.Method):
 		allow := strings.Join(methods, ", ")
 		w.Header().Set("Allow", allow)
-		return send(w, r, http.StatusMethodNotAllowed, plain, []byte("Only "+allow+" is possible here.\n"))
+		return send(w, r, http.StatusMethodNotAllowed, plain, []byte("Only "+allow+" is possible here.\n")), nil
 	}
 	kind, body, err := page(r.Context(), s, r)
 	switch {
 	case err != nil:
-		return refuse(w, err)
+		if status = refuse(w, err); status == http.StatusInternalServerError {
+			failed = err
+		}
+		return status, failed
 	case kind == nothing:
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
-		return http.StatusNoContent
+		return http.StatusNoContent, nil
 	}
-	return send(w, r, http.StatusOK, kind, body)
+	return send(w, r, http.StatusOK, kind, body), nil
 }
 
 // Types of content.

@@ -33,6 +33,7 @@ type world struct {
 	service *Service
 	url     string
 	log     *logbook
+	secrets *keepers // what is stored nowhere
 
 	nodes int
 }
@@ -51,7 +52,7 @@ func onSQLite(t *testing.T, c Config, f func(w *world)) {
 
 func newWorld(t *testing.T, db *store.DB, c Config, vendor *vendordata.Service, others []Addresses) *world {
 	t.Helper()
-	w := &world{t: t, db: db, log: &logbook{}}
+	w := &world{t: t, db: db, log: &logbook{}, secrets: newKeepers()}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.url, w.service = w.serve(c, vendor, others, log)
 	return w
@@ -60,7 +61,7 @@ func newWorld(t *testing.T, db *store.DB, c Config, vendor *vendordata.Service, 
 // serve starts another service on the same database, as another server would.
 func (w *world) serve(c Config, vendor *vendordata.Service, others []Addresses, log *slog.Logger) (string, *Service) {
 	w.t.Helper()
-	s, err := New(Options{Config: c, Log: log, Others: others, Instances: &Stored{DB: w.db, Vendor: vendor, Log: log}})
+	s, err := New(Options{Config: c, Log: log, Others: others, Instances: &Stored{DB: w.db, Vendor: vendor, Log: log}, Installs: &Installs{DB: w.db, Secrets: w.secrets}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -112,16 +113,22 @@ func macOf(i int) string { return fmt.Sprintf("52:54:00:00:00:%02x", i) }
 // deploy gives a node an instance at addresses, of a project. What it reads names it: its hostname and its user data.
 func (w *world) deploy(n *metal.Node, name, project string, at ...string) *store.Instance {
 	w.t.Helper()
+	i := w.rendered(n, name, project)
+	w.save(n, i, at...)
+	return i
+}
+
+// rendered is such an instance.
+func (w *world) rendered(n *metal.Node, name, project string) *store.Instance {
+	w.t.Helper()
 	s, err := seed.Render(seed.Input{UUID: n.UUID, Name: name, ProjectID: project, UserData: secret.New("#!user data of " + name),
 		PublicKeys: map[string]string{"k": "ssh-ed25519 AAAA " + name}, VendorData: map[string]any{}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	request := vendordata.Request{ProjectID: project, InstanceID: n.UUID, Hostname: name, UserData: secret.New("#!user data of " + name)}
-	i := &store.Instance{ID: n.UUID, Project: project, Deploy: "deploy of " + name, Seed: secret.New(string(s.Encode())), Request: secret.New(string(request.Encode())),
+	return &store.Instance{ID: n.UUID, Project: project, Deploy: "deploy of " + name, Seed: secret.New(string(s.Encode())), Request: secret.New(string(request.Encode())),
 		Answers: secret.New(string(vendordata.Answers{}.Encode()))}
-	w.save(n, i, at...)
-	return i
 }
 
 func (w *world) save(n *metal.Node, i *store.Instance, at ...string) {

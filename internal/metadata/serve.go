@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/channel"
 	"ingot/internal/fault"
 	"ingot/internal/seed"
 )
@@ -49,6 +50,7 @@ const (
 	askPassword = "password"
 	askVendor1  = "vendor_data"
 	askVendor2  = "vendor_data2"
+	askChannel  = "ganeti" // an installation's channel: internal/channel knows the paths
 	askOther    = "page"
 )
 
@@ -60,7 +62,9 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), answerTime)
 	defer cancel()
 	c := &call{Service: s, w: w, r: r.WithContext(ctx), path: path.Clean("/" + r.URL.Path)}
-	c.what = asksFor(c.path)
+	if c.what = asksFor(c.path); strings.HasPrefix(r.URL.EscapedPath(), channel.Root) {
+		c.what = askChannel
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("request panicked", "panic", p, "stack", string(debug.Stack()))
@@ -72,7 +76,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	if page, err := c.answer(); err != nil {
 		c.refuse(err)
-	} else {
+	} else if c.status == 0 {
 		c.send(http.StatusOK, page.Type, page.Content)
 	}
 }
@@ -99,7 +103,7 @@ var errMethod = errors.New("the page has no such method")
 // answer finds who asks, and what for.
 func (c *call) answer() (seed.Page, error) {
 	post := c.r.Method == http.MethodPost && c.what == askPassword
-	if !post && c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
+	if c.what != askChannel && !post && c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
 		return seed.Page{}, errMethod
 	}
 	if len(c.path) > maxPath {
@@ -122,6 +126,9 @@ func (c *call) answer() (seed.Page, error) {
 		return seed.Page{}, fault.New(fault.TooMany, "There are too many requests from this instance; ask again in a moment.")
 	}
 	defer leave()
+	if c.what == askChannel {
+		return seed.Page{}, c.converse(who)
+	}
 	i, err := c.find(c.r.Context(), who)
 	if err != nil {
 		return seed.Page{}, err

@@ -18,6 +18,8 @@ type Options struct {
 	Config
 
 	Instances Instances
+	// Installs answer machines that install themselves, and tell instances with what they were installed. Nil: nobody does, as on a boot host.
+	Installs *Installs
 	// Others are asked about addresses at which Instances know nobody. What they say is never kept.
 	Others []Addresses
 	Log    *slog.Logger
@@ -32,6 +34,7 @@ type Service struct {
 	proxies []netip.Prefix
 	limiter *limiter
 	waiting chan struct{} // holds one for each request that may wait for vendordata targets
+	bodies  chan struct{} // holds one for each request of an installation that may be large
 	cache   *cache
 	told    notices
 }
@@ -48,7 +51,7 @@ func New(o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{o: o, log: o.Log, proxies: proxies, limiter: newLimiter(o.RateLimit, o.RateLimitBurst), waiting: make(chan struct{}, maxWaiting), cache: newCache(o.CacheExpiration, o.CacheSize<<20)}, nil
+	return &Service{o: o, log: o.Log, proxies: proxies, limiter: newLimiter(o.RateLimit, o.RateLimitBurst), waiting: make(chan struct{}, maxWaiting), bodies: make(chan struct{}, maxBodies), cache: newCache(o.CacheExpiration, o.CacheSize<<20)}, nil
 }
 
 // sweepTime is how often the cache is looked through for what is too old.
@@ -101,8 +104,23 @@ func (s *Service) find(ctx context.Context, a asker) (*Instance, error) {
 	}
 }
 
-// one finds the one instance that asks; errNobody if there is none, or more than one.
+// one finds the one instance that asks, and runs; errNobody if there is none, or more than one.
 func (s *Service) one(ctx context.Context, a asker) (Mark, error) {
+	m, err := s.sole(ctx, a)
+	if err == nil && m.Idle != "" {
+		s.idle(m, a)
+		return Mark{}, errNobody
+	}
+	return m, err
+}
+
+// idle tells of a machine that asks and does not run its instance.
+func (s *Service) idle(m Mark, a asker) {
+	s.notice("idle "+m.Node, "the machine of an instance asks and gets nothing, for the instance does not run", "node", m.Node, "asker", a.key(), "reason", m.Idle)
+}
+
+// sole finds the one instance that asks, whether it runs or not.
+func (s *Service) sole(ctx context.Context, a asker) (Mark, error) {
 	var found []Mark
 	var err error
 	switch {
@@ -131,10 +149,6 @@ func (s *Service) one(ctx context.Context, a asker) (Mark, error) {
 	}
 	if len(found) == 0 {
 		s.notice("nobody "+a.link(), "somebody asks who is no instance that is known here", "asker", a.key())
-		return Mark{}, errNobody
-	}
-	if m := found[0]; m.Idle != "" {
-		s.notice("idle "+m.Node, "the machine of an instance asks and gets nothing, for the instance does not run", "node", m.Node, "asker", a.key(), "reason", m.Idle)
 		return Mark{}, errNobody
 	}
 	return found[0], nil
