@@ -1,4 +1,4 @@
-package osinstall
+package osinstall_test
 
 import (
 	"archive/tar"
@@ -12,14 +12,14 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"ingot/agent/osinstall"
+	"ingot/agent/osinstall/osinstalltest"
 	"ingot/internal/agentapi"
 	"ingot/internal/osdef"
 )
@@ -83,62 +83,13 @@ func play(args []string) error {
 	return fmt.Errorf("there is no part %q", args)
 }
 
-// processes runs scripts as processes of the test, confined or not.
-type processes struct {
-	guest net.Listener
-
-	mu       sync.Mutex
-	confined map[string]bool // by the scripts that ran
-	scripts  map[string]Script
-}
-
-// net is a network that is only a listener.
-type lonely struct{ l net.Listener }
-
-func (n lonely) Listen(string, string) (net.Listener, error) { return n.l, nil }
-func (lonely) Close() error                                  { return nil }
-
-func (p *processes) Network() (Network, error) { return lonely{p.guest}, nil }
-
-func (p *processes) Run(ctx context.Context, s Script) (int, error) { return p.run(ctx, s, true) }
-
-func (p *processes) RunTrusted(ctx context.Context, s Script) (int, error) {
-	return p.run(ctx, s, false)
-}
-
-func (p *processes) run(ctx context.Context, s Script, confined bool) (int, error) {
-	p.mu.Lock()
-	p.confined[s.Path], p.scripts[s.Path] = confined, s
-	p.mu.Unlock()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Folder, s.Path), s.Args...)
-	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.Folder, []string{}, s.Stdin, s.Stdout, s.Stderr, s.ExtraFiles
-	for _, v := range s.Env {
-		cmd.Env = append(cmd.Env, v.Name+"="+v.Value.Expose())
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	err := cmd.Run()
-	if cause := context.Cause(ctx); cause != nil {
-		return -1, cause
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
-			return 128 + int(status.Signal()), nil
-		}
-		return exit.ExitCode(), nil
-	}
-	return 0, err
-}
-
 // stage is an installer with a machine around it.
 type stage struct {
-	Installer
-	*processes
-	dir  string
-	disk string
-	host net.Listener
-	log  bytes.Buffer
+	osinstall.Installer
+	processes osinstalltest.Processes
+	dir       string
+	disk      string
+	log       bytes.Buffer
 
 	mu   sync.Mutex
 	told []agentapi.Progress
@@ -146,25 +97,18 @@ type stage struct {
 
 func setUp(t *testing.T) *stage {
 	t.Helper()
-	listen := func() net.Listener {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		return l
-	}
-	s := &stage{dir: t.TempDir(), host: listen(), processes: &processes{guest: listen(), confined: map[string]bool{}, scripts: map[string]Script{}}}
+	s := &stage{dir: t.TempDir()}
+	s.processes.Note = s.dir
 	s.disk = filepath.Join(s.dir, "disk")
 	if err := errors.Join(os.WriteFile(s.disk, make([]byte, 1<<20), 0o600), os.Mkdir(filepath.Join(s.dir, "tmp"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	s.Installer = Installer{
-		Runner: s.processes, Temp: filepath.Join(s.dir, "tmp"), Logs: &Logs{}, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
+	s.Installer = osinstall.Installer{
+		Runner: &s.processes, Temp: filepath.Join(s.dir, "tmp"), Logs: &osinstall.Logs{}, Log: slog.New(slog.NewTextHandler(&s.log, nil)),
 		Disks: func(context.Context) ([]osdef.Disk, error) {
 			return []osdef.Disk{{Path: s.disk, Bytes: 10 << 30}, {Path: s.disk + "-2", Bytes: 20 << 30}}, nil
 		},
-		Host: func(context.Context) (net.Listener, error) { return s.host, nil },
+		Host: s.processes.Host,
 	}
 	t.Cleanup(func() {
 		left, err := os.ReadDir(s.Temp)
@@ -185,6 +129,11 @@ func (s *stage) read(t *testing.T, name string) string {
 	return string(b)
 }
 
+func (s *stage) folder(script string) string {
+	ran, _ := s.processes.Ran(script)
+	return ran.Folder
+}
+
 func (s *stage) tell(p agentapi.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,9 +150,15 @@ func here(t *testing.T, part string, args ...string) string {
 	return fmt.Sprintf("'%s' play %s '%s'", self, part, strings.Join(args, "' '"))
 }
 
-// at is a path of the channel at one of its ends.
-func at(l net.Listener, path string) string {
-	return "http://" + l.Addr().String() + "/ganeti/latest/" + path
+// The ends of the channel.
+const (
+	guest = "guest"
+	host  = "host"
+)
+
+// at is a path of the channel at one of its ends, for here.
+func (s *stage) at(end, path string) string {
+	return "http://'$(cat " + filepath.Join(s.dir, "channel-"+end) + ")'/ganeti/latest/" + path
 }
 
 // definition packs one of these files, beside what every definition must have. Scripts are shell scripts, if they do not say so themselves.
@@ -280,7 +235,7 @@ func TestInstallUntrusted(t *testing.T) {
 	s := setUp(t)
 	d := definition(t, map[string]string{"untrusted/create": `echo "installs $INSTANCE_NAME"; cat "${0%/*}/../data/motd"; printf done > "$DISK_0_PATH"; ls -ld . "$0" >&2`,
 		"data/motd": "hello\n"})
-	var bundle = d.Bundle
+	bundle := d.Bundle
 	r, err := s.Install(t.Context(), work(d), s.tell)
 	if err != nil {
 		t.Fatal(err)
@@ -295,8 +250,8 @@ func TestInstallUntrusted(t *testing.T) {
 	if !strings.HasPrefix(s.read(t, "disk"), "done") {
 		t.Error("the disk was not written")
 	}
-	ran := s.scripts["untrusted/create"]
-	if got := strings.Join(ran.Devices, " "); got != s.disk+" "+s.disk+"-2" || ran.Network == nil || !s.confined["untrusted/create"] {
+	ran, _ := s.processes.Ran("untrusted/create")
+	if got := strings.Join(ran.Devices, " "); got != s.disk+" "+s.disk+"-2" || ran.Network == nil || !ran.Confined {
 		t.Errorf("devices %s, network %v", got, ran.Network)
 	}
 	if len(bytes.Trim(bundle, "\x00")) > 0 {
@@ -318,10 +273,10 @@ func TestWhatIsRefusedBeforeAnythingRuns(t *testing.T) {
 		"untrusted":            {func(_ *stage, w *agentapi.OSWork) { w.Definition.Trusted = false }, "runs only if the definition is trusted"},
 		"untrusted and unsafe": {func(_ *stage, w *agentapi.OSWork) { w.Definition.Trusted, w.Definition.Unsafe = false, true }, "never run unconfined"},
 		"undeclared": {func(_ *stage, w *agentapi.OSWork) {
-			w.Parameters = []agentapi.OSParameter{{Name: "other", Value: "PRIV-1", Class: classPrivate}}
+			w.Parameters = []agentapi.OSParameter{{Name: "other", Value: "PRIV-1", Class: "private"}}
 		}, "has no parameters other"},
 		"in two classes": {func(_ *stage, w *agentapi.OSWork) {
-			w.Parameters = []agentapi.OSParameter{{Name: "token", Value: "PRIV-1", Class: classPrivate}, {Name: "token", Value: "SECR-1", Class: classSecret}}
+			w.Parameters = []agentapi.OSParameter{{Name: "token", Value: "PRIV-1", Class: "private"}, {Name: "token", Value: "SECR-1", Class: "secret"}}
 		}, "token (private, secret)"},
 		"of a class that is not known": {func(_ *stage, w *agentapi.OSWork) {
 			w.Parameters = []agentapi.OSParameter{{Name: "token", Value: "PRIV-1", Class: "hidden"}}
@@ -333,7 +288,7 @@ func TestWhatIsRefusedBeforeAnythingRuns(t *testing.T) {
 		"no runner": {func(s *stage, _ *agentapi.OSWork) { s.Runner = nil }, "runs no scripts"},
 		"nothing":   {func(_ *stage, w *agentapi.OSWork) { w.Definition = nil }, "nothing to install"},
 		"a zero byte": {func(_ *stage, w *agentapi.OSWork) {
-			w.Parameters = []agentapi.OSParameter{{Name: "token", Value: "a\x00b", Class: classSecret}}
+			w.Parameters = []agentapi.OSParameter{{Name: "token", Value: "a\x00b", Class: "secret"}}
 		}, "zero byte"},
 		"a package and nobody to apply it": {func(_ *stage, w *agentapi.OSWork) {
 			w.Definition, w.Package = nil, &agentapi.OSPackage{URL: "https://files.example.org/p.tgz"}
@@ -347,8 +302,8 @@ func TestWhatIsRefusedBeforeAnythingRuns(t *testing.T) {
 			if text := fails(t, err, c.words); strings.Contains(text, "PRIV-") || strings.Contains(text, "SECR-") {
 				t.Errorf("%q has a value", text)
 			}
-			if len(s.scripts) > 0 {
-				t.Errorf("%v ran", s.scripts)
+			if _, ran := s.processes.Ran("create"); ran {
+				t.Error("it ran")
 			}
 		})
 	}
@@ -364,8 +319,8 @@ func TestREQ03TheEnvironmentIsExactlyThatOfTheDefinition(t *testing.T) {
 	to := filepath.Join(s.dir, "given")
 	odd := "two\nlines 'with' \"quotes\" = and $(dollars) `ticks` \\ ü ☃ \x7f\t"
 	w := work(definition(t, map[string]string{"untrusted/create": "#!" + self + " play\n" + to + "\n"}),
-		agentapi.OSParameter{Name: "color", Value: "green", Class: classPublic}, agentapi.OSParameter{Name: "token", Value: odd, Class: classPrivate},
-		agentapi.OSParameter{Name: "long-one", Value: strings.Repeat("x=", 30<<10), Class: classSecret})
+		agentapi.OSParameter{Name: "color", Value: "green", Class: "public"}, agentapi.OSParameter{Name: "token", Value: odd, Class: "private"},
+		agentapi.OSParameter{Name: "long-one", Value: strings.Repeat("x=", 30<<10), Class: "secret"})
 	w.Reinstall = true
 	if _, err := s.Install(t.Context(), w, s.tell); err != nil {
 		t.Fatal(err)
@@ -386,7 +341,7 @@ func TestREQ03TheEnvironmentIsExactlyThatOfTheDefinition(t *testing.T) {
 	if got := s.read(t, "given.args"); got != "" {
 		t.Errorf("create has the arguments %q", got)
 	}
-	if dir := s.read(t, "given.dir"); dir != s.scripts["untrusted/create"].Folder {
+	if dir := s.read(t, "given.dir"); dir != s.folder("untrusted/create") {
 		t.Errorf("it began in %s", dir)
 	}
 }
@@ -400,8 +355,8 @@ func TestREQ03VerifyIsToldOfParametersAlone(t *testing.T) {
 	s.Disks = func(context.Context) ([]osdef.Disk, error) { return nil, errors.New("disks were looked for") }
 	d := trusted(definition(t, map[string]string{"create": "exit 1", "verify": "#!" + self + " play\n" + filepath.Join(s.dir, "given") + "\n"}))
 	d.Unsafe = true
-	r, err := s.Verify(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "v", Class: classSecret}), s.tell)
-	if err != nil || len(r.Scripts) != 1 || !r.Scripts[0].Confined || !s.confined["verify"] {
+	r, err := s.Verify(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "v", Class: "secret"}), s.tell)
+	if err != nil || len(r.Scripts) != 1 || !r.Scripts[0].Confined {
 		t.Fatalf("%+v %v", r, err)
 	}
 	if got := s.read(t, "given.env"); got != "PATH=/sbin:/bin:/usr/sbin:/usr/bin\x00OS_API_VERSION=20\x00OS_NAME=thing\x00DEBUG_LEVEL=0\x00OS_VARIANT=\x00OSP_TOKEN=v\x00" {
@@ -410,7 +365,7 @@ func TestREQ03VerifyIsToldOfParametersAlone(t *testing.T) {
 	if got := s.read(t, "given.args"); got != "parameters" {
 		t.Errorf("%q", got)
 	}
-	if ran := s.scripts["verify"]; len(ran.Devices) > 0 || ran.Network != nil {
+	if ran, _ := s.processes.Ran("verify"); len(ran.Devices) > 0 || ran.Network != nil || !ran.Confined {
 		t.Errorf("verify has %+v", ran)
 	}
 	r, err = s.Verify(t.Context(), work(definition(t, map[string]string{"ganeti_api_version": "15\n", "untrusted/create": "exit 0"})), s.tell)
@@ -422,7 +377,7 @@ func TestREQ03VerifyIsToldOfParametersAlone(t *testing.T) {
 func TestREQ17VerifySaysNo(t *testing.T) {
 	s := setUp(t)
 	d := definition(t, map[string]string{"untrusted/create": "exit 0", "verify": `echo "the token $OSP_TOKEN is too short" >&2; exit 4`})
-	_, err := s.Verify(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "canary-of-token", Class: classSecret}), s.tell)
+	_, err := s.Verify(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "canary-of-token", Class: "secret"}), s.tell)
 	fails(t, err, "the OS definition thing refuses its parameters: its script verify ended with code 4", "What verify said last:\nthe token ****** is too short")
 }
 
@@ -430,18 +385,18 @@ func TestREQ17AScriptThatFails(t *testing.T) {
 	s := setUp(t)
 	d := definition(t, map[string]string{"untrusted/create": `i=1; while [ $i -le 30 ]; do echo "line $i"; i=$((i+1)); done
 echo "token=$OSP_TOKEN" >&2; printf '%s' "$OSP_PLACE" | base64; echo "yes and yesterday"; exit 7`})
-	w := work(d, agentapi.OSParameter{Name: "token", Value: "canary-1\nsecond'line", Class: classSecret}, agentapi.OSParameter{Name: "place", Value: "canary-of-place", Class: classPrivate},
-		agentapi.OSParameter{Name: "color", Value: "yes", Class: classPrivate})
+	w := work(d, agentapi.OSParameter{Name: "token", Value: "canary-1\nsecond'line", Class: "secret"}, agentapi.OSParameter{Name: "place", Value: "canary-of-place", Class: "private"},
+		agentapi.OSParameter{Name: "color", Value: "yes", Class: "private"})
 	r, err := s.Install(t.Context(), w, s.tell)
 	text := fails(t, err, "the script untrusted/create of the OS definition thing ended with code 7.\nWhat untrusted/create said last:\n", "\nline 30\ntoken=******\n******\n****** and yesterday")
-	if lines := strings.Split(text, "\n"); len(lines) != 2+lastLines {
+	if lines := strings.Split(text, "\n"); len(lines) != 2+20 {
 		t.Errorf("%d lines: %s", len(lines), text)
 	}
 	if len(r.Scripts) > 0 {
 		t.Errorf("%+v", r)
 	}
 	part := partly(t, err)
-	if len(part.Scripts) != 1 || part.Scripts[0].Code != 7 || len(part.Scripts[0].Lines) != lastLines {
+	if len(part.Scripts) != 1 || part.Scripts[0].Code != 7 || len(part.Scripts[0].Lines) != 20 {
 		t.Errorf("%+v", part)
 	}
 	kept := s.Logs.Files()
@@ -459,7 +414,7 @@ echo "token=$OSP_TOKEN" >&2; printf '%s' "$OSP_PLACE" | base64; echo "yes and ye
 // What a script says of itself decides nothing: its exit status does.
 func TestREQ17TheExitStatusDecides(t *testing.T) {
 	s := setUp(t)
-	final := here(t, "post", at(s.guest, "write"), `{"stage": "done", "percent": 100, "final": true, "code": 0}`)
+	final := here(t, "post", s.at(guest, "write"), `{"stage": "done", "percent": 100, "final": true, "code": 0}`)
 	d := definition(t, map[string]string{"untrusted/create": final + "\nexit 1"})
 	if _, err := s.Install(t.Context(), work(d), s.tell); err == nil {
 		t.Error("it said that it was done, and failed")
@@ -507,7 +462,7 @@ func TestREQ24TheTotalTimeoutEndsEverything(t *testing.T) {
 func TestAnAgentThatEndsEndsItsScripts(t *testing.T) {
 	s := setUp(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	d := definition(t, map[string]string{"untrusted/create": here(t, "post", at(s.guest, "write"), `{"stage": "sleeping", "percent": 1}`) + "; sleep 1000"})
+	d := definition(t, map[string]string{"untrusted/create": here(t, "post", s.at(guest, "write"), `{"stage": "sleeping", "percent": 1}`) + "; sleep 1000"})
 	_, err := s.Install(ctx, work(d), func(p agentapi.Progress) {
 		if p.What == "sleeping" {
 			cancel()
@@ -520,21 +475,21 @@ func TestREQ19BothPartsRunAndShareThePipe(t *testing.T) {
 	s := setUp(t)
 	// Neither could go on without the other.
 	d := trusted(definition(t, map[string]string{
-		"create":           "set -e\n" + here(t, "post", at(s.host, "write"), "from the host") + "\n" + here(t, "get", at(s.host, "read")) + "\n" + here(t, "get", at(s.host, "os/parameters/token")),
-		"untrusted/create": "set -e\n" + here(t, "get", at(s.guest, "read")) + "\n" + here(t, "post", at(s.guest, "write"), "from the guest"),
+		"create":           "set -e\n" + here(t, "post", s.at(host, "write"), "from the host") + "\n" + here(t, "get", s.at(host, "read")) + "\n" + here(t, "get", s.at(host, "os/parameters/token")),
+		"untrusted/create": "set -e\n" + here(t, "get", s.at(guest, "read")) + "\n" + here(t, "post", s.at(guest, "write"), "from the guest"),
 	}))
-	r, err := s.Install(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "canary", Class: classSecret}), s.tell)
+	r, err := s.Install(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "canary", Class: "secret"}), s.tell)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Scripts) != 2 || r.Scripts[0].Confined || !r.Scripts[1].Confined || s.confined["create"] || !s.confined["untrusted/create"] {
+	if len(r.Scripts) != 2 || r.Scripts[0].Confined || !r.Scripts[1].Confined {
 		t.Fatalf("%+v", r)
 	}
 	if host, guest := fmt.Sprint(r.Scripts[0].Lines), fmt.Sprint(r.Scripts[1].Lines); host != "[from the guest******]" || guest != "[from the host]" {
 		t.Errorf("%s %s", host, guest)
 	}
-	for _, l := range []net.Listener{s.host, s.guest} {
-		if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+	for _, end := range []string{host, guest} {
+		if c, err := net.Dial("tcp", s.read(t, "channel-"+end)); err == nil {
 			c.Close()
 			t.Error("the channel is served after the end")
 		}
@@ -545,10 +500,10 @@ func TestREQ19EitherPartFailingStopsTheOther(t *testing.T) {
 	for failing, other := range map[string]string{"create": "untrusted/create", "untrusted/create": "create"} {
 		t.Run(failing, func(t *testing.T) {
 			s := setUp(t)
-			end := map[string]net.Listener{"create": s.host, "untrusted/create": s.guest}
+			end := map[string]string{"create": host, "untrusted/create": guest}
 			d := trusted(definition(t, map[string]string{
-				other:   "echo waits; " + here(t, "post", at(end[other], "write"), "go") + "; sleep 1000",
-				failing: here(t, "get", at(end[failing], "read")) + "; echo; echo broke; exit 5",
+				other:   "echo waits; " + here(t, "post", s.at(end[other], "write"), "go") + "; sleep 1000",
+				failing: here(t, "get", s.at(end[failing], "read")) + "; echo; echo broke; exit 5",
 			}))
 			_, err := s.Install(t.Context(), work(d), s.tell)
 			text := fails(t, err, "the script "+failing+" of the OS definition thing ended with code 5", "go\nbroke")
@@ -575,7 +530,7 @@ func TestUnsafe(t *testing.T) {
 	d := trusted(definition(t, map[string]string{"create_untrusted": "echo ran"}))
 	d.Unsafe = true
 	r, err := s.Install(t.Context(), work(d), s.tell)
-	if err != nil || r.Scripts[0].Confined || s.confined["create_untrusted"] {
+	if err != nil || r.Scripts[0].Confined {
 		t.Errorf("%+v %v", r, err)
 	}
 }
@@ -584,10 +539,10 @@ func TestREQ24ProgressNeverFalls(t *testing.T) {
 	s := setUp(t)
 	var script []string
 	for _, p := range []string{`{"stage":"base","percent":10}`, `{"stage":"base","percent":60,"message":"canary-of-token unpacked"}`, `{"stage":"kernel","percent":5}`, `{"stage":"base","percent":30}`} {
-		script = append(script, here(t, "post", at(s.guest, "write"), p)+" || true")
+		script = append(script, here(t, "post", s.at(guest, "write"), p)+" || true")
 	}
 	d := definition(t, map[string]string{"untrusted/create": strings.Join(script, "\n")})
-	if _, err := s.Install(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "canary-of-token", Class: classSecret}), s.tell); err != nil {
+	if _, err := s.Install(t.Context(), work(d, agentapi.OSParameter{Name: "token", Value: "canary-of-token", Class: "secret"}), s.tell); err != nil {
 		t.Fatal(err)
 	}
 	highest, said := map[string]int64{}, ""

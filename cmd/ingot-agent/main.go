@@ -11,7 +11,8 @@
 //
 // Called as rescue-disks, it lists and mounts the disks of a machine that is rescued (agent/installed).
 //
-// A plain process leaves the clock, the network and the kernel alone; power_off and run_image end it.
+// A plain process leaves the clock, the network and the kernel alone, and runs no scripts of OS definitions (but for tests, if it was built with the
+// tag processes); power_off and run_image end it.
 package main
 
 import (
@@ -123,8 +124,10 @@ func plain(args []string) error {
 	defer stop()
 	end := func() error { stop(); return nil }
 	children := &child.Children{}
-	c.Steps = work(c.Machine, ring, &osinstall.Logs{}, children, c.Log, end, end)
+	kept := &osinstall.Logs{}
+	c.Steps = work(c.Machine, ring, kept, children, c.Log, end, end)
 	if apart(*root) { // a process among others must not let anybody in to its own host
+		c.Steps.OS = plainInstaller(*root, kept)
 		c.Steps.Rescue = rescue.Host{Root: *root, Run: runsNothing, Log: c.Log}.Finalize
 	}
 	if err := agent.Run(ctx, c); !errors.Is(err, agent.ErrRescued) {

@@ -1,11 +1,28 @@
 package main
 
-import "ingot/agent/osinstall"
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"ingot/agent/confine"
+	"ingot/agent/loopback"
+	"ingot/agent/osinstall"
+	"ingot/agent/overlay"
+	"ingot/internal/channel"
+)
 
 // definitionsDir is where OS definitions are unpacked: in memory, and root's alone.
 const definitionsDir = "/run/ingot-agent/os"
 
 // installer does the work of OS definitions on a machine whose ramdisk has a system of its own. kept takes what scripts say.
-func installer(kept *osinstall.Logs) *osinstall.Installer {
-	return &osinstall.Installer{Temp: definitionsDir, Host: osinstall.OnLoopback, Logs: kept}
+func installer(kept *osinstall.Logs, log *slog.Logger) *osinstall.Installer {
+	packages := overlay.Overlay{Log: log}
+	return &osinstall.Installer{Runner: osinstall.Confined{Confiner: &confine.Confiner{Log: log}}, Temp: definitionsDir, Host: onLoopback, Overlay: packages.Apply, Logs: kept}
+}
+
+// onLoopback listens where trusted scripts find the channel.
+func onLoopback(ctx context.Context) (net.Listener, error) {
+	return loopback.Listen(ctx, netip.MustParseAddrPort(channel.Address))
 }
