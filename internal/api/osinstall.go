@@ -12,7 +12,7 @@ import (
 )
 
 // hiddenArgs are in the body only: a URL is in logs and histories.
-var hiddenArgs = []string{"os_parameters_private", "os_parameters_secret", "personalization_user", "personalization_password"}
+var hiddenArgs = []string{"os_parameters_private", "os_parameters_secret", "personalization_user", "personalization_password", "os_import_user", "os_import_password"}
 
 // readOS reads what a verb says of OS definitions; nil: nothing.
 func (c *call) readOS(args map[string]any) (*ops.OSInstall, error) {
@@ -21,25 +21,27 @@ func (c *call) readOS(args map[string]any) (*ops.OSInstall, error) {
 			return nil, invalid("%s is taken in the body only.", name)
 		}
 	}
-	o := &ops.OSInstall{Credentials: map[string]secret.Secret{}}
+	o := &ops.OSInstall{Credentials: map[string]secret.Secret{}, ImportCredentials: map[string]secret.Secret{}}
 	said := false
 	for _, t := range []struct {
 		name string
 		into *string
-	}{{"os_definition", &o.Definition}, {"execution_mode", &o.Mode}, {"personalization_url", &o.Package}} {
+	}{{"os_definition", &o.Definition}, {"execution_mode", &o.Mode}, {"personalization_url", &o.Package}, {"os_import_url", &o.Import}} {
 		text, err := textArg(args, t.name, false)
 		if err != nil {
 			return nil, err
 		}
 		*t.into, said = text, said || text != ""
 	}
-	for name, as := range map[string]string{"personalization_user": "user", "personalization_password": "password"} {
-		text, err := textArg(args, name, false)
-		if err != nil {
-			return nil, err
-		}
-		if text != "" {
-			o.Credentials[as], said = secret.New(text), true
+	for prefix, into := range map[string]map[string]secret.Secret{"personalization_": o.Credentials, "os_import_": o.ImportCredentials} {
+		for _, as := range []string{"user", "password"} {
+			text, err := textArg(args, prefix+as, false)
+			if err != nil {
+				return nil, err
+			}
+			if text != "" {
+				into[as], said = secret.New(text), true
+			}
 		}
 	}
 	if v := args["safe_install"]; v != nil {
@@ -100,13 +102,17 @@ func wrapped(m map[string]string) map[string]secret.Secret {
 	return out
 }
 
-// checkOS: only what installs a machine is told how, and names can be judged before anything else is looked at.
+// checkOS: only what installs a machine is told how, and names can be judged before anything else is looked at. A service may run
+// scripts, too, with parameters of its own.
 func (rq *request) checkOS() error {
 	switch {
 	case rq.os == nil:
 		return nil
+	case rq.verb == metal.VerbService && rq.os.ParametersOnly():
 	case rq.verb != metal.VerbActive && rq.verb != metal.VerbDeploy && rq.verb != metal.VerbRebuild:
 		return invalid("os_definition and what goes with it are only valid when setting target provision state to active or rebuild.")
+	case rq.os.Import == "" && len(rq.os.ImportCredentials) > 0:
+		return invalid("os_import_user and os_import_password go with os_import_url.")
 	case rq.os.Package == "" && len(rq.os.Credentials) > 0 && rq.verb != metal.VerbRebuild:
 		return invalid("personalization_user and personalization_password go with personalization_url.")
 	}

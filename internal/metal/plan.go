@@ -100,6 +100,11 @@ type Ask struct {
 	Light      string      `json:"light,omitempty"`     // the state it is to have
 	Vendor     *VendorCall `json:"vendor,omitempty"`
 	VIF        *VIF        `json:"vif,omitempty"` // to attach or detach
+
+	// OSImport is what a deployment puts on the disks in the place of a new installation; nil: nothing.
+	OSImport *OSStreams `json:"os_import,omitempty"`
+	// OSParameters are public OS parameters of one export or rename. Private and secret ones are among the values of Secrets.
+	OSParameters map[string]string `json:"os_parameters,omitempty"`
 }
 
 // What an operation can wait for.

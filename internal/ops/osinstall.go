@@ -21,6 +21,11 @@ type OSInstall struct {
 	Safe        *bool         // safe_install; nil says nothing
 	Package     string        // URL; "" says nothing
 	Credentials map[string]secret.Secret
+
+	// Import is the URL of an export that is put on the disks in the place of a new installation; "" for none. A rebuild that does not
+	// say it installs anew.
+	Import            string
+	ImportCredentials map[string]secret.Secret
 }
 
 // The names under which the courier keeps what goes with an installation begin so; those of steps are users' own.
@@ -32,8 +37,9 @@ const (
 // installer is the deploy interface that installs with OS definitions.
 const installer = "os-install"
 
-// values are what is stored nowhere, by the courier's names.
-func (o *OSInstall) values() map[string]secret.Secret {
+// values are what is stored nowhere, by the courier's names. Private parameters are of those where nothing is installed: they are for one
+// run then.
+func (o *OSInstall) values(once bool) map[string]secret.Secret {
 	out := map[string]secret.Secret{}
 	if o == nil {
 		return out
@@ -43,6 +49,14 @@ func (o *OSInstall) values() map[string]secret.Secret {
 	}
 	for name, v := range o.Credentials {
 		out[credential+name] = v
+	}
+	if once {
+		for name, v := range o.Parameters.Private {
+			out[metal.OSPrivate+name] = v
+		}
+	}
+	for name, v := range o.ImportCredentials {
+		out[metal.OSImportSecret+name] = v
 	}
 	return out
 }
@@ -64,6 +78,9 @@ func (rq *request) checkOS() (err error) {
 		asked = &OSInstall{}
 	}
 	if rq.install, err = rq.osInstall(asked, before); err != nil {
+		return err
+	}
+	if err = rq.osImport(asked); err != nil {
 		return err
 	}
 	if rq.node.Interface("deploy") != installer {
@@ -133,10 +150,15 @@ func (rq *request) osDefinition(asked *OSInstall, before, out *store.OSInstall) 
 	if !out.Safe && !r.Trusted() {
 		return nil, fault.New(fault.Invalid, "The OS definition %s is not trusted, so its installation cannot be unsafe: leave safe_install away, or have an administrator trust %s.", r.Name, r.Digest)
 	}
-	if out.Mode == osdef.ModeInstall {
-		if _, err := r.Definition.Parts(osdef.Create, r.Trusted()); err != nil {
-			return nil, err
-		}
+	switch {
+	case out.Mode != osdef.ModeInstall:
+	case asked.Import != "":
+		_, err = r.Definition.Streamed(osdef.Import, r.Trusted())
+	default:
+		_, err = r.Definition.Parts(osdef.Create, r.Trusted())
+	}
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -188,5 +210,8 @@ func (rq *request) keepInstall() error {
 	if rq.install == nil {
 		return rq.tx.DropOSInstall(rq.node.ID)
 	}
-	return rq.tx.SaveOSInstall(rq.node, rq.install)
+	if err := rq.tx.SaveOSInstall(rq.node, rq.install); err != nil || rq.ConfigDrive == nil {
+		return err
+	}
+	return rq.tx.SetOSRename(rq.node, "") // what is said of the instance now goes before what it was called
 }

@@ -113,7 +113,7 @@ func (s *Service) values(p Provision) (map[string]secret.Secret, error) {
 	if p.OS == nil {
 		return p.Secrets, nil
 	}
-	values := p.OS.values()
+	values := p.OS.values(p.Verb == metal.VerbService)
 	maps.Copy(values, p.Secrets)
 	return values, s.canKeep(values)
 }

@@ -32,7 +32,7 @@ func (rq *request) checkService() error {
 	if rq.ask.Restore && rq.NoRamdisk {
 		return fault.New(fault.Invalid, "disable_ramdisk cannot be used on node %s in state %q: its ramdisk may still run. Abort the earlier service first.", n.UUID, n.ProvisionState)
 	}
-	return nil
+	return rq.checkOSSteps()
 }
 
 // deploySteps adds the steps of the request and of the deploy templates to a deployment.

@@ -209,6 +209,16 @@ func (d *Definition) Parts(a Action, trusted bool) ([]Part, error) {
 	return parts, nil
 }
 
+// Streamed is the one script that runs for Export or Import where there could be two. A dump has one stream, and whoever imports it must
+// read the form that was written: so it is the confined one wherever there is one, whether the definition is trusted or not.
+func (d *Definition) Streamed(a Action, trusted bool) (Part, error) {
+	parts, err := d.Parts(a, trusted)
+	if err != nil {
+		return Part{}, err
+	}
+	return parts[len(parts)-1], nil
+}
+
 // Variant judges the variant that somebody chose, "" for none. force lets one through that the definition does not list.
 func (d *Definition) Variant(chosen string, force bool) (string, error) {
 	switch {

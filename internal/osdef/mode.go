@@ -2,6 +2,7 @@ package osdef
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 
 	"ingot/internal/fault"
@@ -41,3 +42,30 @@ func CheckPackage(raw string) error {
 	}
 	return fault.New(fault.Invalid, "The URL of the personalization package does not end in .tar.gz, .tgz or .tar.zst, which says what it is.")
 }
+
+// CheckStreams judges the URL of a folder with dumps of disks. It is shown, so it holds no credentials, and names of files are put
+// behind its path.
+func CheckStreams(raw string) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fault.New(fault.Invalid, "The URL of the export is not an http or https URL.")
+	case u.User != nil:
+		return fault.New(fault.Invalid, "The URL of the export has a user in it, and it is shown: give the user and the password apart from it.")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return fault.New(fault.Invalid, "The URL of the export is that of a folder, so it has no query and no fragment.")
+	case len(raw) > 2048:
+		return fault.New(fault.Invalid, "The URL of the export has %d characters: at most 2048 can be.", len(raw))
+	}
+	return nil
+}
+
+// CheckInstance judges the name of an instance, which scripts make a host name of.
+func CheckInstance(name string) error {
+	if len(name) > 253 || !instanceName.MatchString(name) {
+		return fault.New(fault.Invalid, "%.80q cannot be the name of an instance: it is a host name, of labels with up to 63 letters, digits and hyphens.", name)
+	}
+	return nil
+}
+
+var instanceName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)

@@ -61,6 +61,18 @@ func (o Options) refusedHost(u *url.URL) error {
 	return o.refusedAddr(a)
 }
 
+// Permitted refuses a URL whose host is an address that nothing is fetched from. A name is judged when it is resolved, by who connects.
+func (o Options) Permitted(raw string) error {
+	u, err := parse(raw)
+	if err != nil {
+		return err
+	}
+	if err := o.refusedHost(u); err != nil {
+		return fault.New(fault.Invalid, "%s cannot be used: %s.", Safe(raw), err)
+	}
+	return nil
+}
+
 // nat64 is where IPv6 hosts find IPv4 addresses behind a translator. Source: RFC 6052, section 2.1.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
