@@ -96,6 +96,16 @@ func (d *deployment) describe(c *cobra.Command) {
 	f.IntVar(&d.rootGB, "root-gb", 0, "size of the root partition in GiB; says that the image is that of a partition, an ext4")
 	f.IntVar(&d.swapMB, "swap-mb", 0, "size of a swap partition in MiB, with --root-gb; 0 for none")
 	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file; auto looks for none of oci:// and Glance's images")
+	d.instance(c)
+	if !d.rebuild {
+		f.StringSliceVar(&d.bootRoles, "boot-roles", nil, "for services: the roles of the user for whom this deploys, in place of the caller's; vendordata targets are told them")
+	}
+	d.flags(c)
+}
+
+// instance declares the flags that say who the instance is.
+func (d *deployment) instance(c *cobra.Command) {
+	f := c.Flags()
 	f.StringArrayVar(&d.keys, "ssh-key", nil, "file with public keys that may log in; repeatable")
 	f.StringVar(&d.hostname, "hostname", "", "host name (default: the node's name)")
 	f.StringVar(&d.userData, "user-data", "", "file with user data for cloud-init; - for standard input")
@@ -103,10 +113,6 @@ func (d *deployment) describe(c *cobra.Command) {
 	f.StringVar(&d.networks, "network-data", "", "JSON or YAML file with the instance's network_data")
 	f.StringVar(&d.drive, "config-drive", "", "file or URL of a ready config drive, instead of --ssh-key, --hostname, --user-data, --meta and --network-data")
 	f.BoolVar(&d.noDrive, "no-config-drive", false, "write no config drive: what it would hold is served to the instance only, by the metadata service")
-	if !d.rebuild {
-		f.StringSliceVar(&d.bootRoles, "boot-roles", nil, "for services: the roles of the user for whom this deploys, in place of the caller's; vendordata targets are told them")
-	}
-	d.flags(c)
 }
 
 func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *deployment) error {

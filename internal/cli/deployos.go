@@ -24,17 +24,13 @@ type installing struct {
 	safe                                bool
 	bundle, user, passwordFile          string
 	iso                                 string
+	from                                exported // an export that is put on the disks; os import alone has the flags
 }
 
 func (i *installing) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&i.definition, "os", "", "OS definition that installs, and its variant behind a plus: debian+13; beside or instead of --image")
-	f.StringArrayVar(&i.public, "os-parameter", nil, "NAME=VALUE of a public parameter: stored and shown; repeatable")
-	f.StringArrayVar(&i.private, "os-private", nil, "NAME=FILE of a private parameter: stored sealed, never shown; - for standard input, fd:N, env:NAME; repeatable")
-	f.StringArrayVar(&i.secrets, "os-secret", nil, "NAME=FILE of a secret parameter: stored nowhere, needed again by a rebuild; as --os-private; repeatable")
-	f.StringVar(&i.publicFile, "os-parameters-file", "", "JSON or YAML object of public parameters; null takes a stored one away")
-	f.StringVar(&i.privateFile, "os-private-file", "", "JSON or YAML object of private parameters; - for standard input, fd:N, env:NAME")
-	f.StringVar(&i.secretFile, "os-secret-file", "", "JSON or YAML object of secret parameters; as --os-private-file")
+	i.parameters(c)
 	f.StringArrayVar(&i.unset, "os-unset", nil, "name of a parameter of the last deployment that a rebuild does not use; repeatable")
 	f.StringVar(&i.mode, "mode", "", "execution mode: install (by image, scripts and package, in the ramdisk), self_install (by a medium), run")
 	f.BoolVar(&i.safe, "safe-install", true, "confine what an OS definition has for it; =false is for trusted definitions only")
@@ -44,13 +40,24 @@ func (i *installing) flags(c *cobra.Command) {
 	f.StringVar(&i.iso, "boot-iso", "", "URL of an ISO that the machine boots, for --mode self_install")
 }
 
+// parameters declares the flags with values.
+func (i *installing) parameters(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVar(&i.public, "os-parameter", nil, "NAME=VALUE of a public parameter: stored and shown; repeatable")
+	f.StringArrayVar(&i.private, "os-private", nil, "NAME=FILE of a private parameter: stored sealed, never shown; - for standard input, fd:N, env:NAME; repeatable")
+	f.StringArrayVar(&i.secrets, "os-secret", nil, "NAME=FILE of a secret parameter: stored nowhere, needed again by a rebuild; as --os-private; repeatable")
+	f.StringVar(&i.publicFile, "os-parameters-file", "", "JSON or YAML object of public parameters; null takes a stored one away")
+	f.StringVar(&i.privateFile, "os-private-file", "", "JSON or YAML object of private parameters; - for standard input, fd:N, env:NAME")
+	f.StringVar(&i.secretFile, "os-secret-file", "", "JSON or YAML object of secret parameters; as --os-private-file")
+}
+
 // sources says that something is there to install from, beside an image.
 func (i *installing) sources() bool { return i.definition != "" || i.iso != "" || i.mode != "" }
 
 // files are the flags that read something, with what they read.
 func (i *installing) files() [][2]string {
 	return slices.Concat(fromEach("os-private", i.private), fromEach("os-secret", i.secrets), [][2]string{{"--os-parameters-file", i.publicFile},
-		{"--os-private-file", i.privateFile}, {"--os-secret-file", i.secretFile}, {"--package-password-file", i.passwordFile}})
+		{"--os-private-file", i.privateFile}, {"--os-secret-file", i.secretFile}, {"--package-password-file", i.passwordFile}}, i.from.files())
 }
 
 // read gives what the flags say; nil: nothing.
@@ -83,10 +90,14 @@ func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
 		}
 		o.Password = v
 	}
+	if err := i.from.read(cmd); err != nil {
+		return nil, err
+	}
+	o.Import, o.ImportUser, o.ImportPassword = i.from.url, secret.New(i.from.user), i.from.password
 	if err := i.values(cmd, o); err != nil {
 		return nil, err
 	}
-	if o.Definition+o.Mode+o.Package == "" && o.Safe == nil && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
+	if o.Definition+o.Mode+o.Package+o.Import == "" && o.Safe == nil && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
 		return nil, nil
 	}
 	return o, nil

@@ -16,7 +16,7 @@ import (
 
 func (a *app) os() *cobra.Command {
 	return a.online(a.group("os", "OS definitions: scripts that install systems, as Ganeti has them",
-		a.osAdd(), a.osList(), a.osShow(), a.osSet(), a.osTrust(), a.osRemove()))
+		a.osAdd(), a.osList(), a.osShow(), a.osSet(), a.osTrust(), a.osRemove(), a.osExport(), a.osImport(), a.osRename()))
 }
 
 func (a *app) osAdd() *cobra.Command {

@@ -15,6 +15,10 @@ type OSInstall struct {
 	Package    string   // URL of a personalization package
 	User       secret.Secret
 	Password   secret.Secret // for that URL
+
+	// Import is the URL of an export that is put on the disks, in the place of a new installation.
+	Import                     string
+	ImportUser, ImportPassword secret.Secret // for that URL
 }
 
 // into writes it into the body of a verb: the server stores the private values sealed, and those that are secret nowhere.
@@ -23,6 +27,7 @@ func (o *OSInstall) into(body map[string]any) {
 		return
 	}
 	for key, text := range map[string]string{"os_definition": o.Definition, "execution_mode": o.Mode, "personalization_url": o.Package,
+		"os_import_url": o.Import, "os_import_user": o.ImportUser.Expose(), "os_import_password": o.ImportPassword.Expose(),
 		"personalization_user": o.User.Expose(), "personalization_password": o.Password.Expose()} {
 		if text != "" {
 			body[key] = text
