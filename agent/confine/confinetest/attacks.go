@@ -1,0 +1,115 @@
+package confinetest
+
+// Outcomes of many attacks.
+const (
+	denied = "EPERM|EACCES"
+	absent = "ENOENT"
+)
+
+// Attacks are all that is tried, in this order: the last ones kill.
+var Attacks = []Attack{
+	{"file: left open by the agent", descriptors, "0 1 2", ".*"}, // before it has some of its own
+
+	// What it was given is there, so that the rest is no accident.
+	{"disk: its own", open(env(OwnDisk), true), "ok", "ok"},
+	{"disk: the first bytes of its own, written and read", writeDisk, "ok", ""},
+	{"scratch: /tmp", create("/tmp/attack"), "ok", "ok"},
+	{"scratch: /run", create("/run/attack"), "ok", ""},
+	{"scratch: /var/tmp", create("/var/tmp/attack"), "ok", ""},
+	{"scratch: /root", create("/root/attack"), "ok", ""},
+	{"scratch: a file of another user", chown, "ok", "ok"},
+	{"channel", channel, "ok", ""},
+
+	{"disk: another by its path", open(env(OtherDisk), true), absent, "ok"},
+	{"disk: another, for reading", open(env(OtherDisk), false), absent, "ok"},
+	{"disk: another by its number", openNumber, denied, "ok"},
+	{"disk: a node of /dev/mem", node(1, 1), denied, "ok"},
+	{"disk: all block devices that have a name", blockDevices, "(own ?)+", ".*other.*"},
+	{"disk: all character devices that have a name", characterDevices, "full null ptmx random tty urandom zero", ".*(kmsg|console).*"},
+	{"disk: SCSI commands of its own choice", diskControl(0x2285), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
+	{"disk: the same with more bits", diskControl(0x5_00002285), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
+	{"disk: the same with a sign", diskControl(0xffffffff_00002285), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
+	{"disk: NVMe commands of its own choice", diskControl(0xc0484e41), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
+	{"disk: a reservation", diskControl(0x401070c9), denied, "ENOTTY|EINVAL|EFAULT|ENOTSUP|EOPNOTSUPP|ENXIO"},
+	{"disk: read-only for everybody", diskControl(0x125d), denied, ""},
+
+	{"device: BMC", openAny("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0"), absent, ".*"},
+	{"device: memory", openAny("/dev/mem", "/dev/kmem", "/dev/port", "/proc/kcore"), absent + "|" + denied, ".*"},
+	{"device: the kernel's log", openAny("/dev/kmsg"), absent, "ok"},
+	{"device: generic SCSI, mapper, loops, FUSE", openAny("/dev/sg0", "/dev/bsg", "/dev/mapper/control", "/dev/loop-control", "/dev/fuse"), absent, ".*"},
+	{"device: watchdog, TPM, VMs, vsock", openAny("/dev/watchdog", "/dev/tpm0", "/dev/kvm", "/dev/vsock", "/dev/vhost-vsock"), absent, ".*"},
+	{"device: sysfs", open("/sys/kernel", false), absent, "ok"},
+
+	{"file: the agent's token", read(env(TokenFile)), absent, ".*token.*"},
+	{"file: the token by the agent's root", readOf("/proc/", ProcessID, "/root"+tokenPlace), absent, ".*token.*"},
+	{"file: the agent's environment", readOf("/proc/", ProcessID, "/environ"), absent, ".+"},
+	{"file: /etc/shadow", read("/etc/shadow"), absent, "root:.*"},
+	{"file: keys of ssh", list("/etc/ssh"), absent, ".*"},
+	{"file: the journal", list("/var/log/journal"), absent, ".*"},
+	{"file: the kernel's command line", read("/proc/cmdline"), "empty", ".+"},
+	{"file: its own folder, written", create("own-folder"), "EROFS", "ok"},
+	{"file: /usr, written", create("/usr/bin/x"), "EROFS", ""},
+	{"file: /etc, written", create("/etc/x"), "EROFS", ""},
+	{"file: /, written", create("/x"), "EROFS", ""},
+	{"file: /dev, written", create("/dev/x"), "EROFS", ""},
+	{"file: where cores go", open("/proc/sys/kernel/core_pattern", true), denied + "|EROFS", "ok"},
+	{"file: modprobe's path", open("/proc/sys/kernel/modprobe", true), denied + "|EROFS|" + absent, "ok|" + absent},
+	{"file: commands to the kernel", open("/proc/sysrq-trigger", true), denied + "|EROFS|" + absent, "ok|" + absent},
+	{"file: by handle", call(unixOpenByHandle, ^uintptr(0), 0, 0), denied, "EFAULT|EBADF|EINVAL"},
+
+	{"process: all that are seen", processes, "1=bwrap [0-9]+=attacks", ".*systemd.*|.* [0-9]+=.*"},
+	{"process: the agent, signalled", signal(env(ProcessID)), "ESRCH", "ok"},
+	{"process: its init, traced", trace, denied, ""},
+	{"process: memory read", call(unixVMRead, pid(ProcessID), 0, 0, 0, 0, 0), denied, "ok"},
+	{"process: shared memory of others", sharedMemory, absent, "ok"},
+
+	{"network: devices", interfaces, "lo", ".*"},
+	{"network: the machine's own services", dial("tcp", env(Listener)), "ECONNREFUSED", "ok"},
+	{"network: TCP elsewhere", dial("tcp", "192.0.2.1:80"), "ENETUNREACH", ""},
+	{"network: UDP elsewhere", dial("udp", "192.0.2.1:53"), "ENETUNREACH", ""},
+	{"network: IPv6 elsewhere", dial("tcp", "[2001:db8::1]:80"), "ENETUNREACH|EADDRNOTAVAIL", ""},
+	{"network: abstract sockets of the machine", dial("unix", env(Abstract)), "ECONNREFUSED", "ok"},
+	{"network: sockets of the machine by path", dial("unix", env(SocketFile)), absent, "ok"},
+	{"network: itself as the channel", listen("169.254.169.254:81"), denied, ".*"},
+	{"network: packets", socket(17, 3, 0), denied, "ok"},
+	{"network: raw IP", socket(2, 3, 1), denied, "ok"},
+	{"network: the hypervisor by vsock", socket(40, 1, 0), denied, "ok|EAFNOSUPPORT"},
+	{"network: vsock with more bits", socket(40|1<<32, 1, 0), denied, "ok|EAFNOSUPPORT"},
+	{"network: ciphers of the kernel", socket(38, 5, 0), denied, "ok|EAFNOSUPPORT"},
+	{"network: netlink of firewalls", socket(16, 3, 12), denied, "ok|EPROTONOSUPPORT"},
+	{"network: netlink of routes", socket(16, 3, 0), "ok", "ok"},
+	{"network: another address", address, denied, ""},
+
+	{"kernel: a module", call(unixInitModule, 0, 0, 0), denied, "EFAULT|ENOEXEC|ENOSYS|EPERM"},
+	{"kernel: a module from a file", call(unixFinitModule, ^uintptr(0), 0, 0), denied, "EFAULT|EBADF|ENOSYS|EPERM"},
+	{"kernel: another kernel", call(unixKexecLoad, 0, 0, 0, 0), denied, ""},
+	{"kernel: another kernel from a file", call(unixKexecFileLoad, ^uintptr(0), ^uintptr(0), 0, 0, 0), denied, ""},
+	{"kernel: BPF", call(unixBPF, 9999, 0, 0), denied, "EINVAL|ENOSYS|E2BIG|EFAULT"},
+	{"kernel: performance counters", call(unixPerf, 0, 0, 0, 0, 0), denied, "EFAULT|ENOSYS"},
+	{"kernel: keys", call(unixKeyctl, 0, ^uintptr(3)+1, 0), denied, ".*"},
+	{"kernel: io_uring", call(unixIOUring, 0, 0), denied, "EFAULT|EINVAL|ENOSYS|EPERM"},
+	{"kernel: userfaultfd", call(unixUserfault, ^uintptr(0)), denied, "EINVAL|ENOSYS"},
+	{"kernel: its log", call(unixSyslog, 10, 0, 0), denied, "ok|[0-9]+"},
+	{"kernel: ports", call(unixIopl, 3), denied, "ok|EPERM|ENOSYS"},
+	{"kernel: swap", call(unixSwapon, 0, 0), denied, "EFAULT|EINVAL|ENOSYS"},
+	{"kernel: accounting", call(unixAcct, 1), denied, "EFAULT|ENOSYS"},
+	{"kernel: the clock", call(unixSettimeofday, 0, 0), denied, ""},
+	{"kernel: reboot", call(unixReboot, 0xfee1dead, 672274793, 0), denied, ""},
+	{"kernel: calls of tomorrow", call(999), denied, "ENOSYS"},
+	{"kernel: calls of x32", call(0x40000000 | 41), "ENOSYS|EPERM", ".*"},
+	{"kernel: calls of i386", oldCall, "exit 1|signal", "exit 0|signal"},
+
+	{"namespace: a user's", newNamespace(0x10000000), denied, "ok"},
+	{"namespace: a network", newNamespace(0x40000000), denied, "ok"},
+	{"namespace: by clone3", call(unixClone3, 0, 0), "ENOSYS", "EINVAL|EFAULT|E2BIG"},
+	{"namespace: that of its init", join, denied, "ok|EACCES"},
+	{"mount: tmpfs", mount("tmpfs", "/tmp"), denied, "ok"},
+	{"mount: proc", mount("proc", "/tmp"), denied, "ok"},
+	{"mount: away what hides", call(unixUmount, 0, 2), denied, ""},
+	{"mount: its disk by the new calls", call(unixFsopen, 0, 0), denied, "EFAULT"},
+	{"rights: of its process", rights("self"), "CapEff=00000000800400ff NoNewPrivs=1 Seccomp=2 Seccomp_filters=4", ".*NoNewPrivs=0 Seccomp=0.*"},
+	{"rights: of its init, whose memory it can write", rights("1"), "CapEff=0000000000000000 NoNewPrivs=1 Seccomp=2 Seccomp_filters=4", ".*"},
+	{"rights: a user that is not its own", chownFar, "EINVAL", "ok"},
+
+	{"process: everybody killed", killAll, "ok", ""},
+}
