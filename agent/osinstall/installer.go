@@ -19,6 +19,11 @@ type Installer struct {
 	Runner Runner
 	// Disks are those that scripts may write to, the one that is booted from first.
 	Disks func(context.Context) ([]osdef.Disk, error)
+	// Settle waits until devices have the names by which they are looked for; it is called before Disks. Nil: they have.
+	Settle func(context.Context) error
+	// Lay puts what a trusted definition needs of its host at its place, of all the definition's files; it is called before the
+	// scripts. Nil: nothing is.
+	Lay func([]osdef.File) error
 	// Temp is where bundles are unpacked, in memory and where programs may run; "": the usual place.
 	Temp string
 	// Host listens where trusted scripts find the channel; nil: they have none.
@@ -105,6 +110,9 @@ func (s *session) begin(ctx context.Context) (err error) {
 		return err
 	}
 	if s.action != osdef.Verify {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
 		if s.disks, err = s.installer.Disks(ctx); err != nil {
 			return err
 		}
@@ -138,7 +146,23 @@ func (s *session) begin(ctx context.Context) (err error) {
 	if s.folder, err = unpack(top, bundle.Files()); err != nil {
 		return err
 	}
+	if lay := s.installer.Lay; lay != nil && s.work.Definition.Trusted && s.action != osdef.Verify {
+		if err := lay(bundle.Files()); err != nil {
+			return err
+		}
+	}
 	return s.serve(ctx, bundle)
+}
+
+// settle waits for devices. Those that never settle are used as they are.
+func (s *session) settle(ctx context.Context) error {
+	if s.installer.Settle == nil {
+		return nil
+	}
+	if err := s.installer.Settle(ctx); err != nil {
+		s.installer.Log.Warn("devices have not settled", "error", err)
+	}
+	return context.Cause(ctx)
 }
 
 // judge reads the bundle that came, and decides what of it runs.

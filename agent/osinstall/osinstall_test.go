@@ -523,6 +523,27 @@ func TestREQ19EitherPartFailingStopsTheOther(t *testing.T) {
 	}
 }
 
+// What a definition needs of its host is laid there if it is trusted, before its scripts, and not for verify. Devices settle first.
+func TestWhatATrustedDefinitionNeedsOfItsHost(t *testing.T) {
+	s := setUp(t)
+	var did []string
+	s.Settle = func(context.Context) error { did = append(did, "settle"); return errors.New("too slow") }
+	s.Lay = func(files []osdef.File) error {
+		did = append(did, "lay")
+		return os.WriteFile(filepath.Join(s.dir, "laid"), files[0].Content, 0o600)
+	}
+	files := map[string]string{"create": "cat " + filepath.Join(s.dir, "laid"), "untrusted/create": "exit 0"}
+	if r, err := s.Install(t.Context(), work(trusted(definition(t, files))), s.tell); err != nil || fmt.Sprint(did) != "[settle lay]" || fmt.Sprint(r.Scripts[0].Lines) != "[#!/bin/sh cat "+filepath.Join(s.dir, "laid")+"]" {
+		t.Errorf("%v %+v %v", did, r, err)
+	}
+	if _, err := s.Install(t.Context(), work(definition(t, files)), s.tell); err != nil || fmt.Sprint(did) != "[settle lay settle]" {
+		t.Errorf("untrusted: %v %v", did, err)
+	}
+	if _, err := s.Verify(t.Context(), work(trusted(definition(t, files))), s.tell); err != nil || fmt.Sprint(did) != "[settle lay settle]" {
+		t.Errorf("verify: %v %v", did, err)
+	}
+}
+
 // A trusted definition whose safe installation is waived runs everything with the ramdisk's rights.
 func TestUnsafe(t *testing.T) {
 	s := setUp(t)

@@ -74,7 +74,7 @@ func (r ramdisk) live(parent context.Context) error {
 	kept := &osinstall.Logs{}
 	steps := work(machine, r.ring, kept, r.children, r.log, system.PowerOff, system.Reboot)
 	if r.scripts {
-		steps.OS = installer(kept, r.log)
+		steps.OS = installer(kept, r.children, r.log)
 	}
 	steps.RAID = arrays(machine, r.children, r.log)
 	steps.Rescue = r.rescue

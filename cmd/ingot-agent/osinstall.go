@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"ingot/agent/child"
 	"ingot/agent/confine"
 	"ingot/agent/loopback"
 	"ingot/agent/osinstall"
@@ -17,9 +18,16 @@ import (
 const definitionsDir = "/run/ingot-agent/os"
 
 // installer does the work of OS definitions on a machine whose ramdisk has a system of its own. kept takes what scripts say.
-func installer(kept *osinstall.Logs, log *slog.Logger) *osinstall.Installer {
-	packages := overlay.Overlay{Log: log}
-	return &osinstall.Installer{Runner: osinstall.Confined{Confiner: &confine.Confiner{Log: log}}, Temp: definitionsDir, Host: onLoopback, Overlay: packages.Apply, Logs: kept}
+func installer(kept *osinstall.Logs, children *child.Children, log *slog.Logger) *osinstall.Installer {
+	packages, run := overlay.Overlay{Log: log}, programs(children)
+	return &osinstall.Installer{
+		Runner:  osinstall.Confined{Confiner: &confine.Confiner{Log: log}},
+		Settle:  func(ctx context.Context) error { return run(ctx, "udevadm", "settle", "--timeout=30") }, // an image was written a moment ago
+		Temp:    definitionsDir,
+		Host:    onLoopback,
+		Overlay: packages.Apply,
+		Logs:    kept,
+	}
 }
 
 // onLoopback listens where trusted scripts find the channel.
