@@ -65,7 +65,7 @@ func (s *server) buildMetadata() (err error) {
 	}
 	o := metadata.Options{Config: s.c.Metadata, Log: s.log, Count: s.watch.m.Metadata,
 		Instances: &metadata.Stored{DB: s.db, Vendor: s.vendordata, Neighbor: neighbours(s.c.Metadata.CheckNeighbours), TrustUsers: s.c.Metadata.TrustUserAddresses, Log: s.log},
-		Installs: installs}
+		Installs:  installs}
 	if o.Others, err = s.metadataSources(); err != nil {
 		return err
 	}

@@ -30,12 +30,6 @@ type Installs struct {
 	Secrets Secrets // nil: none can be had here
 }
 
-// The names under which the courier keeps what goes with an installation. They are ops'.
-const (
-	secretParameter = "os_parameters_secret/"
-	credential      = "personalization/"
-)
-
 // installation is the channel.Source of one machine, as it was when the request came.
 type installation struct {
 	*Installs
@@ -218,7 +212,7 @@ func (i *installation) secrets(ctx context.Context, names []string) (map[string]
 	out := map[string]secret.Secret{}
 	var gone []string
 	for _, name := range names {
-		v, lost, err := i.fetch(ctx, secretParameter+name)
+		v, lost, err := i.fetch(ctx, metal.OSSecretParameter+name)
 		switch {
 		case err != nil:
 			return nil, err
@@ -278,7 +272,7 @@ func (i *installation) Package(ctx context.Context, what channel.PackagePart) (s
 	if i.talk == nil {
 		return secret.Secret{}, channel.ErrOver
 	}
-	name := credential + string(what)
+	name := metal.OSCredential + string(what)
 	if i.ref == nil || !slices.Contains(i.ref.Names, name) {
 		return secret.Secret{}, channel.ErrNone
 	}

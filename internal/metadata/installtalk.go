@@ -162,13 +162,13 @@ func (i *installation) clean(ctx context.Context, p agentapi.OSProgress) (agenta
 // hidden are the names of all that was given for this installation and is stored nowhere.
 func (i *installation) hidden() (out []string) {
 	for _, name := range i.kept.Secrets {
-		out = append(out, secretParameter+name)
+		out = append(out, metal.OSSecretParameter+name)
 	}
 	if i.ref == nil {
 		return out
 	}
 	for _, name := range i.ref.Names {
-		if strings.HasPrefix(name, credential) {
+		if strings.HasPrefix(name, metal.OSCredential) {
 			out = append(out, name)
 		}
 	}

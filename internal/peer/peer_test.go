@@ -173,6 +173,32 @@ func TestARoleIsNeeded(t *testing.T) {
 	}
 }
 
+func TestAMetadataServiceFetchesWhatGoesWithInstallations(t *testing.T) {
+	cl := newCluster(t)
+	service := cl.joined("three", Metadata)
+	names := []string{"os_parameters_secret/root-key", "personalization/password", "rescue_password_hash", "os_parameters_secret"}
+	values := map[string]secret.Secret{}
+	for _, name := range names {
+		values[name] = secret.New("canary of " + name)
+	}
+	h, err := cl.values.Keep("op-1", values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := service.Fetch(t.Context(), cl.at, h, "op-1", names[:2])
+	if err != nil || got[names[0]].Expose() != "canary of "+names[0] || got[names[1]].Expose() != "canary of "+names[1] {
+		t.Errorf("%d values, %v", len(got), err)
+	}
+	for _, name := range names[2:] {
+		if _, err := service.Fetch(t.Context(), cl.at, h, "op-1", []string{names[0], name}); fault.KindOf(err) != fault.Forbidden {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := service.Release(t.Context(), cl.at, h, "op-1"); fault.KindOf(err) != fault.Forbidden || len(cl.values.Operations()) != 1 {
+		t.Errorf("release: %v", err)
+	}
+}
+
 // stranger is credentials of a kind that must not be accepted.
 func (cl *cluster) stranger(a *Authority, id Identity, life time.Duration, now time.Time) tls.Certificate {
 	cl.t.Helper()

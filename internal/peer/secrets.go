@@ -3,9 +3,12 @@ package peer
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 
 	"ingot/internal/courier"
 	"ingot/internal/fault"
+	"ingot/internal/metal"
 	"ingot/internal/secret"
 )
 
@@ -29,16 +32,24 @@ func (c *call) fetch() (any, error) {
 	if len(w.Names) > courier.MaxNames {
 		return nil, fault.New(fault.TooLarge, "At most %d values can be fetched at once.", courier.MaxNames)
 	}
+	if !c.from.Is(Conductor) && slices.ContainsFunc(w.Names, notOfInstallation) {
+		return nil, fault.New(fault.Forbidden, "Server %s may fetch only what goes with an installation.", c.from.Name)
+	}
 	values, err := c.o.Courier.Fetch(w.Handle, w.Operation, w.Names)
 	if err != nil {
 		return nil, err
 	}
 	out := given{Values: make(map[string][]byte, len(values))}
 	for name, v := range values {
-		out.Values[name] = []byte(v.Expose()) // to a conductor, over mutual TLS: what this room is for
+		out.Values[name] = []byte(v.Expose()) // over mutual TLS: what this room is for
 	}
 	c.o.Log.Info("secret values fetched", "peer", c.from.Name, "op", w.Operation, "count", len(values))
 	return out, nil
+}
+
+// notOfInstallation tells names of values that a metadata service gives to no machine.
+func notOfInstallation(name string) bool {
+	return !strings.HasPrefix(name, metal.OSSecretParameter) && !strings.HasPrefix(name, metal.OSCredential)
 }
 
 func (c *call) release() (any, error) {

@@ -35,6 +35,7 @@ func anyone(id Identity) bool    { return !id.Joins }
 func joiner(id Identity) bool    { return id.Joins }
 func conducts(i Identity) bool   { return i.Is(Conductor) }
 func identifies(i Identity) bool { return i.Is(Conductor) || i.Is(Metadata) }
+func fetches(i Identity) bool    { return i.Is(Conductor) || i.Is(Metadata) } // a metadata service not every value: see fetch
 
 // routes is everything that is served to other servers.
 func (p *Peer) routes() []route {
@@ -44,7 +45,7 @@ func (p *Peer) routes() []route {
 			route{"POST /v1/renew-for", conducts, (*call).renewFor})
 	}
 	if p.o.Courier != nil {
-		all = append(all, route{"POST /v1/secrets/fetch", conducts, (*call).fetch}, route{"POST /v1/secrets/release", conducts, (*call).release})
+		all = append(all, route{"POST /v1/secrets/fetch", fetches, (*call).fetch}, route{"POST /v1/secrets/release", conducts, (*call).release})
 	}
 	if p.o.Shelf != nil {
 		all = append(all, route{"GET /v1/files", conducts, (*call).listFiles}, route{"PUT /v1/files/{name}", conducts, (*call).putFile},
