@@ -17,6 +17,7 @@ packages=(
 	gdisk                 # sgdisk: partition tables
 	genisoimage           # config drives as Nova makes them, and isoinfo, in tests
 	git                   # the build stamps the commit
+	gnupg                 # signs the mirror of a test
 	grub-efi-amd64-signed # signed boot loader of the boot ISO
 	iproute2              # network namespaces of the lab
 	ipxe                  # boot loaders for the network: snponly.efi, undionly.kpxe

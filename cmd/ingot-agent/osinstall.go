@@ -12,6 +12,7 @@ import (
 	"ingot/agent/osinstall"
 	"ingot/agent/overlay"
 	"ingot/internal/channel"
+	"ingot/internal/osdef"
 )
 
 // definitionsDir is where OS definitions are unpacked: in memory, and root's alone.
@@ -23,6 +24,7 @@ func installer(kept *osinstall.Logs, children *child.Children, log *slog.Logger)
 	return &osinstall.Installer{
 		Runner:  osinstall.Confined{Confiner: &confine.Confiner{Log: log}},
 		Settle:  func(ctx context.Context) error { return run(ctx, "udevadm", "settle", "--timeout=30") }, // an image was written a moment ago
+		Lay:     func(files []osdef.File) error { return osinstall.LayOver("/", files) },
 		Temp:    definitionsDir,
 		Host:    onLoopback,
 		Overlay: packages.Apply,
