@@ -36,6 +36,18 @@ func (s *Steps) osInstall(ctx context.Context, w agentapi.OSWork, progress func(
 	return s.OS.Install(ctx, w, progress)
 }
 
+func (s *Steps) osExport(ctx context.Context, w agentapi.OSWork, progress func(agentapi.Progress)) (agentapi.OSResult, error) {
+	return s.OS.Export(ctx, w, progress)
+}
+
+func (s *Steps) osImport(ctx context.Context, w agentapi.OSWork, progress func(agentapi.Progress)) (agentapi.OSResult, error) {
+	return s.OS.Import(ctx, w, progress)
+}
+
+func (s *Steps) osRename(ctx context.Context, w agentapi.OSWork, progress func(agentapi.Progress)) (agentapi.OSResult, error) {
+	return s.OS.Rename(ctx, w, progress)
+}
+
 // osDisks are the disks that scripts may write to: the root disk first, then all others that are neither skipped nor read-only nor
 // removable. Where disks hold an array it is in their place.
 func (s *Steps) osDisks(ctx context.Context) ([]osdef.Disk, error) {

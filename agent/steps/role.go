@@ -15,7 +15,7 @@ var rescueMay = []string{agentapi.CommandRescue, agentapi.CommandHardwareInfo, a
 	"standby.sync", "standby.power_off", "log.collect_system_logs"}
 
 // osMay are the commands of a machine that was booted for the work of OS definitions, beside all of a deployment's.
-var osMay = []string{agentapi.CommandOSVerify, agentapi.CommandOSInstall}
+var osMay = []string{agentapi.CommandOSVerify, agentapi.CommandOSInstall, agentapi.CommandOSExport, agentapi.CommandOSImport, agentapi.CommandOSRename}
 
 // limited puts a refusal in the place of every command that this boot's role does not have.
 func (s *Steps) limited(table map[string]server.Command) map[string]server.Command {

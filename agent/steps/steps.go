@@ -124,6 +124,9 @@ func (s *Steps) Commands() map[string]server.Command {
 		agentapi.CommandRescue:         {Run: s.finalizeRescue, Final: true},
 		agentapi.CommandOSVerify:       {Run: ofDefinition(s.osVerify), Async: true},
 		agentapi.CommandOSInstall:      {Run: ofDefinition(s.osInstall), Async: true},
+		agentapi.CommandOSExport:       {Run: ofDefinition(s.osExport), Async: true},
+		agentapi.CommandOSImport:       {Run: ofDefinition(s.osImport), Async: true},
+		agentapi.CommandOSRename:       {Run: ofDefinition(s.osRename), Async: true},
 	})
 }
 

@@ -94,6 +94,7 @@ type OSStreams struct {
 	CA       string   `json:"ca,omitempty"`
 	Refused  []string `json:"refused_networks,omitempty"`
 	MaxBytes int64    `json:"max_bytes,omitempty"` // of one dump; 0: no bound
+	Replace  bool     `json:"replace,omitempty"`   // an export that is there is overwritten
 }
 
 // OSManifest says what an export left, and what an import demands.
