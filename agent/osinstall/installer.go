@@ -35,7 +35,7 @@ type Installer struct {
 	Log  *slog.Logger
 }
 
-// Overlay fetches a package and lays it over the system on a disk. Its errors may hold the package's credentials: they are taken out.
+// Overlay fetches a package and lays it over the system on a disk. Its errors are whole sentences. Credentials that are in them are taken out.
 type Overlay func(ctx context.Context, p agentapi.OSPackage, disk string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error)
 
 // Verify runs the definition's verify, confined, with the parameters and without disks. A definition that has none is content.
@@ -223,7 +223,7 @@ func (s *session) overlay(ctx context.Context) error {
 	case err != nil && cause != nil:
 		return fmt.Errorf("personalization package: %w", cause)
 	case err != nil:
-		return fmt.Errorf("personalization package: %w", err)
+		return err // which says what it is about
 	}
 	s.progress.say(agentapi.OSProgress{Stage: stagePackage, Percent: 100, Message: done})
 	s.result.Package = &left

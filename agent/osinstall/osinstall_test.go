@@ -411,6 +411,17 @@ echo "token=$OSP_TOKEN" >&2; printf '%s' "$OSP_PLACE" | base64; echo "yes and ye
 	}
 }
 
+// Of long lines the last are told, for a conductor keeps the beginning of what is too long. The result has all of them.
+func TestREQ17LongLastLines(t *testing.T) {
+	s := setUp(t)
+	d := definition(t, map[string]string{"untrusted/create": `i=10; while [ $i -le 40 ]; do printf "line $i%0300d\n" 0; i=$((i+1)); done; echo the end; exit 1`})
+	_, err := s.Install(t.Context(), work(d), s.tell)
+	text := fails(t, err, "ended with code 1.\nWhat untrusted/create said last:\nline 36000", "000\nthe end")
+	if len(text) > 2000 || len(partly(t, err).Scripts[0].Lines) != 20 {
+		t.Errorf("%d bytes: %s", len(text), text)
+	}
+}
+
 // What a script says of itself decides nothing: its exit status does.
 func TestREQ17TheExitStatusDecides(t *testing.T) {
 	s := setUp(t)
@@ -607,11 +618,11 @@ func TestThePackageComesAfterTheScripts(t *testing.T) {
 		t.Errorf("%+v", far)
 	}
 	s.Overlay = func(context.Context, agentapi.OSPackage, string, func(agentapi.Progress)) (agentapi.OSOverlay, error) {
-		return agentapi.OSOverlay{}, errors.New("somebody:canary-of-package was refused, c29tZWJvZHk6Y2FuYXJ5LW9mLXBhY2thZ2U= too")
+		return agentapi.OSOverlay{}, errors.New("it is not applied: somebody:canary-of-package was refused, c29tZWJvZHk6Y2FuYXJ5LW9mLXBhY2thZ2U= too")
 	}
 	w.Definition = nil
 	_, err = s.Install(t.Context(), w, s.tell)
-	if text := fails(t, err, "personalization package: ****** was refused"); strings.Contains(text, "c29tZ") {
+	if text := fails(t, err, "it is not applied: ****** was refused"); strings.Contains(text, "c29tZ") {
 		t.Error(text)
 	}
 }

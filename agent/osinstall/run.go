@@ -166,22 +166,36 @@ func (f *failure) Unwrap() error { return f.CommandError }
 // Result is what there is of the command's result.
 func (f *failure) Result() any { return f.result }
 
+// maxDetails bounds an error, bytes: of longer ones a conductor keeps the beginning, and what a script said last is the end.
+const maxDetails = 1900
+
 // failed makes a failure: a sentence, and what the scripts said last that it is about.
 func (s *session) failed(err error) error {
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("the agent ends, and with it what ran")
 	}
 	words := s.hide.text(err.Error())
+	if len(words) > maxDetails/2 {
+		words = strings.ToValidUTF8(words[:maxDetails/2], "") + "…"
+	}
 	var ended *exit
 	for _, script := range s.result.Scripts {
 		about := script.Code != 0 // all that were stopped
 		if errors.As(err, &ended) {
 			about = script.Name == ended.script.Name
 		}
-		if !about || len(script.Lines) == 0 {
+		head := ".\nWhat " + script.Name + " said last:"
+		if !about || len(script.Lines) == 0 || len(words)+len(head) > maxDetails-100 {
 			continue
 		}
-		words += ".\nWhat " + script.Name + " said last:\n" + strings.Join(script.Lines, "\n")
+		words += head
+		room := maxDetails - len(words)
+		first := len(script.Lines)
+		for first > 0 && room > len(script.Lines[first-1]) {
+			first--
+			room -= len(script.Lines[first]) + 1
+		}
+		words += "\n" + strings.Join(script.Lines[first:], "\n")
 	}
 	return &failure{server.Error("OSInstallError", "%s", words), s.result}
 }

@@ -69,9 +69,12 @@ func newScrubber(values []string) *scrubber {
 		}
 	}
 	for _, v := range values {
+		if strings.TrimSpace(v) == "" {
+			continue // it would hide the space between words
+		}
 		for _, text := range texts(v) {
-			if len(text) < leastAnywhere && (text == v || strings.ContainsFunc(text, isWord)) {
-				words[text] = true
+			if len(text) < leastAnywhere {
+				words[text] = words[text] || text == v || strings.ContainsFunc(text, isWord)
 				continue
 			}
 			for _, form := range encoded(text) {
@@ -82,7 +85,7 @@ func newScrubber(values []string) *scrubber {
 			note(form)
 		}
 	}
-	delete(words, "")
+	maps.DeleteFunc(words, func(word string, worth bool) bool { return word == "" || !worth })
 	s := &scrubber{forms: map[[leastAnywhere]byte][]string{}, words: slices.Sorted(maps.Keys(words))}
 	for form := range forms {
 		key := [leastAnywhere]byte([]byte(form[:leastAnywhere]))

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/osdef"
 )
 
 // What programs make of a value when they print it; none of it may be left.
@@ -58,7 +62,7 @@ func shell(t *testing.T, program, script, value string) string {
 }
 
 func TestScrubShortValuesAreWords(t *testing.T) {
-	s := newScrubber([]string{"no", "7", "", "-", "abcd"})
+	s := newScrubber([]string{"no", "7", "", " ", "-", "abcd"})
 	for text, want := range map[string]string{
 		"no, not now: no":      "******, not now: ******",
 		"7 of 77, v=7, x7 7x":  "****** of 77, v=******, x7 7x",
@@ -127,4 +131,49 @@ func FuzzScrub(f *testing.F) {
 			t.Errorf("%q is left of %q", inner, value)
 		}
 	})
+}
+
+// However what a script says is cut, what is kept is bounded, and no line is that could be half of one.
+func FuzzHearing(f *testing.F) {
+	f.Add([]byte("one\ntwo\r\nthree"), uint8(3), uint16(1))
+	f.Add([]byte("x"), uint8(1), uint16(65535))
+	f.Fuzz(func(t *testing.T, b []byte, size uint8, times uint16) {
+		h := &hearing{}
+		out := h.stream()
+		for range times {
+			for chunk := range slices.Chunk(b, int(size)+1) {
+				if n, err := out.Write(chunk); n != len(chunk) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+		}
+		out.end()
+		text := h.text()
+		if len(text) > keptHead+keptTail+2*maxLine {
+			t.Errorf("%d bytes are kept", len(text))
+		}
+		for line := range strings.Lines(text) {
+			if len(line) > maxLine+1 || strings.Contains(line, "\r") {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+		for _, line := range last(newScrubber(nil), text, lastLines) {
+			if len([]rune(line)) > shownLine || strings.ContainsAny(line, "\x00\x1b\n") {
+				t.Errorf("shown is %q", line)
+			}
+		}
+	})
+}
+
+func TestLogsAreBounded(t *testing.T) {
+	var none *Logs
+	none.keep(osdef.Create, agentapi.OSScript{}, "nobody keeps it")
+	l := &Logs{}
+	for i := range 20 {
+		l.keep(osdef.Create, agentapi.OSScript{Name: "untrusted/create", Code: i}, "said")
+	}
+	files := l.Files()
+	if len(files) != maxKept || files[0].Name != "os_install-13-untrusted_create" || string(files[7].Data) != "(untrusted/create, of create; confined: false; code 19 after 0.0 s)\nsaid" {
+		t.Errorf("%d files: %s %s", len(files), files[0].Name, files[7].Data)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 
 	"ingot/agent/child"
 	"ingot/agent/confine"
@@ -20,6 +21,9 @@ const definitionsDir = "/run/ingot-agent/os"
 
 // installer does the work of OS definitions on a machine whose ramdisk has a system of its own. kept takes what scripts say.
 func installer(kept *osinstall.Logs, children *child.Children, log *slog.Logger) *osinstall.Installer {
+	if err := os.RemoveAll(definitionsDir); err != nil { // of an agent that died in the middle of one
+		log.Warn("what a former life unpacked is not removed", "error", err)
+	}
 	packages, run := overlay.Overlay{Log: log}, programs(children)
 	return &osinstall.Installer{
 		Runner:  osinstall.Confined{Confiner: &confine.Confiner{Log: log}},
