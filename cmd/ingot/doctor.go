@@ -120,6 +120,10 @@ func space(dir string) metal.Finding {
 // examineRamdisks looks at the ramdisk that every machine needs, and at the one that rescues need.
 func examineRamdisks(data string, c config.Config) []metal.Finding {
 	rescue := fine("rescue ramdisk", "There is none: machines cannot be rescued, nor installed by OS definitions. \"ingot ramdisk build --kind debian\" makes it.")
+	if slices.Contains(c.Choices.EnabledDeploy, metal.DeployOS) {
+		rescue = wrong(metal.Warn, "rescue ramdisk", "There is none, and the deploy interface os-install is enabled: no node can be installed with an OS definition, and no machine be rescued.",
+			"ingot ramdisk build --kind debian, or take os-install out of [DEFAULT] enabled_deploy_interfaces.")
+	}
 	if c.Choices.DefaultRescue == "agent" {
 		rescue = wrong(metal.Warn, "rescue ramdisk", "There is none, and default_rescue_interface is agent: every rescue is refused.", "ingot ramdisk build --kind debian")
 	}

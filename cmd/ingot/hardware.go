@@ -144,7 +144,7 @@ func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
 		"boot": {"ipxe": {NetBoot: metal.BootIPXE}, "pxe": {NetBoot: metal.BootPXE}, "http": {NetBoot: metal.BootHTTP}, "http-ipxe": {NetBoot: metal.BootHTTPIPXE}, "redfish-https": unbuilt,
 			"redfish-virtual-media": media, "idrac-redfish-virtual-media": media, "fake": {ByHand: true, Pause: fk.Pause(fake.Boot)}},
 		"console": {"no-console": none, "ipmitool-socat": unbuilt, "ipmitool-shellinabox": unbuilt, "redfish-graphical": unbuilt, "fake": {Terminal: fk}},
-		"deploy": {"direct": {Deploys: conductor.ByAgent}, "ramdisk": unbuilt, "custom-agent": unbuilt, "ansible": unbuilt, "anaconda": unbuilt,
+		"deploy": {"direct": {Deploys: conductor.ByAgent}, metal.DeployOS: {Deploys: conductor.ByAgent, Installs: true}, "ramdisk": unbuilt, "custom-agent": unbuilt, "ansible": unbuilt, "anaconda": unbuilt,
 			"bootc": unbuilt, "autodetect": unbuilt, "fake": {Pause: fk.Pause(fake.Deploy)}},
 		"firmware":   {"no-firmware": none, "redfish": unbuilt, "fake": {Steps: fk, Components: fk, Pause: fk.Pause(fake.Firmware)}},
 		"inspect":    {"no-inspect": none, "agent": none, "redfish": {Validator: rf, Inspector: rf}, "idrac-redfish": {Validator: rf, Inspector: rf}, "inspector": unbuilt, "fake": {Inspector: fk, Pause: fk.Pause(fake.Inspect)}},
@@ -159,12 +159,12 @@ func parts(rf *redfish.Driver, fk *fake.Driver) conductor.Parts {
 }
 
 // generic is what every hardware type supports. Source: OpenStack Ironic, ironic/drivers/generic.py and
-// hardware_type.py; agent inspection goes before none there, too.
+// hardware_type.py; agent inspection goes before none there, too. What Ironic has not, os-install, goes last.
 var generic = map[string][]string{
 	"bios":     {"no-bios"},
 	"boot":     {"ipxe", "pxe", "http-ipxe", "http"},
 	"console":  {"no-console"},
-	"deploy":   {"direct", "ansible", "ramdisk", "anaconda", "custom-agent", "bootc", "autodetect"},
+	"deploy":   {"direct", "ansible", "ramdisk", "anaconda", "custom-agent", "bootc", "autodetect", metal.DeployOS},
 	"firmware": {"no-firmware"},
 	"inspect":  {"inspector", "agent", "no-inspect"},
 	"network":  {"flat", "neutron", "noop"},

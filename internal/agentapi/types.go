@@ -45,13 +45,15 @@ func (e *CommandError) Error() string {
 	return printable(e.Message)
 }
 
-// Progress is how far a running command is. Unit is "bytes" or "devices"; Total 0 means unknown.
+// Progress is how far a running command is. Unit is "bytes", "devices" or "percent"; Total 0 means unknown.
 type Progress struct {
 	What  string `json:"what"` // e.g. "writing image"
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
 	Unit  string `json:"unit"`
 	Parts []Part `json:"parts,omitempty"` // of work on several disks at once: each of them
+	// Message is what the work says of itself, beside what it is.
+	Message string `json:"message,omitempty"`
 }
 
 // Part is how far one of several things is that are worked on at once.

@@ -32,7 +32,7 @@ func TestOSKeysOfAVerb(t *testing.T) {
 		status     int
 		says       string
 	}{
-		{"all of it", `"os_definition": "debian+12", "os_parameters": {"mirror": "m"}, "os_parameters_private": {"token": "canary"}, "execution_mode": "install", "safe_install": true, "personalization_url": "https://p/x.tgz"`, 501, "installs no OS definitions"},
+		{"all of it", `"os_definition": "debian+12", "os_parameters": {"mirror": "m"}, "os_parameters_private": {"token": "canary"}, "execution_mode": "install", "safe_install": true, "personalization_url": "https://p/x.tgz"`, 400, "installs no OS definitions"},
 		{"values that are no text", `"os_definition": "debian+12", "os_parameters_secret": {"token": 5}`, 400, "the value of token must be a string"},
 		{"no object", `"os_parameters_secret": "canary"`, 400, "must be an object"},
 		{"a name of a definition", `"os_definition": 5`, 400, "os_definition"},

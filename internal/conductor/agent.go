@@ -114,7 +114,7 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (
 	switch res.CommandStatus {
 	case agentapi.Running:
 		if res.Progress != nil {
-			res.Progress.What = r.scrubbed(ctx, op, res.Progress.What)
+			res.Progress.What, res.Progress.Message = r.scrubbed(ctx, op, res.Progress.What), r.scrubbed(ctx, op, res.Progress.Message)
 		}
 		op.Say(res.Progress, time.Now())
 		return res, false, nil

@@ -118,6 +118,7 @@ func (r *runner) prepareBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	agent.Role = op.role()
 	config, params, err := r.c.bootConfig(op.Node, agent)
 	if err != nil {
 		return Outcome{}, err

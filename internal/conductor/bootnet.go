@@ -93,7 +93,7 @@ func (r *runner) checkNetNode(op *Op) error {
 		return fault.New(fault.Invalid, "driver_info pxe_template is not offered: a template of a node's own could say anything to its machine's firmware. "+
 			"Use [pxe] ipxe_config_template or uefi_pxe_config_template")
 	}
-	if op.role() == agentapi.RoleDeploy && (n.DriverInfo.Public("deploy_kernel") != "" || n.DriverInfo.Public("deploy_ramdisk") != "") {
+	if op.role() != agentapi.RoleRescue && (n.DriverInfo.Public("deploy_kernel") != "" || n.DriverInfo.Public("deploy_ramdisk") != "") {
 		return fault.New(fault.NotSupported, "driver_info deploy_kernel and deploy_ramdisk are not built yet for boot interface %s: remove them, and the machine boots the server's own ramdisk", r.hw.NetBoot)
 	}
 	if arch := archOf(n); arch != ramdiskArch {
@@ -166,6 +166,7 @@ func (r *runner) prepareNetBoot(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	agent.Role = op.role()
 	if b.Firmware, err = r.netFirmware(ctx, op); err != nil {
 		return Outcome{}, err
 	}

@@ -196,6 +196,8 @@ func coreRules(s metal.Step) error {
 	switch {
 	case s.Name() == "deploy.deploy" && s.Priority != 0:
 		return fault.New(fault.Invalid, "the step deploy.deploy cannot be changed; it can only be left out, with priority 0")
+	case s.Name() == installStep.Name():
+		return fault.New(fault.Invalid, "the step deploy.install_os cannot be given, changed or left out: it is there where an installation with an OS definition or a package is asked for")
 	case s.Name() == "deploy.tear_down_agent" && s.Priority == 0:
 		return fault.New(fault.Invalid, "the step deploy.tear_down_agent cannot be left out: the boot media would stay in the machine")
 	}
@@ -259,7 +261,7 @@ func misplaced(f flowStep, at place, direct bool) string {
 	wait := f.By == byFlow && f.Step.Step == metal.StepWait && f.Args["seconds"] == nil
 	inBand := f.By == byAgent || f.By == byNobody || f.RequiresRamdisk
 	if f.By == byCore {
-		inBand = direct && (f.Step.Step == "write_image" || f.Step.Step == "prepare_instance_boot")
+		inBand = direct && slices.Contains([]string{"write_image", installStep.Step, "prepare_instance_boot"}, f.Step.Step)
 	}
 	switch {
 	case !wait && !inBand:

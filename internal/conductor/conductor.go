@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -135,6 +136,8 @@ type Config struct {
 	DriveFormat string
 	// SignedIPXE says that the operator's iPXE is signed by a key that machines trust.
 	SignedIPXE bool
+	// OSInstall limits installations with OS definitions.
+	OSInstall OSInstallConfig
 }
 
 // Defaults is the only place with default values.
@@ -147,7 +150,7 @@ func Defaults() Config {
 		WriteLimit: 4 * time.Hour, CleanStepLimit: 24 * time.Hour, DeployStepLimit: 4 * time.Hour, ServiceStepLimit: 4 * time.Hour, AbandonLimit: time.Hour,
 		SoftOffLimit: time.Minute, SettingLimit: 15 * time.Minute, PowerGrace: time.Minute, PowerDoubt: 10 * time.Second, SoftPowerLimit: 10 * time.Minute, AutomatedClean: true, Slots: metal.DefaultSlots(), Memory: memoryDefaults(), StepPriority: map[string]int{},
 		Erasure: Erasure{Iterations: 1, Zeroize: true, ATA: true, NVMe: true, Parallel: 4}, CollectLogs: LogsOnFailure, FirmwareDrift: DriftWarns,
-		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000}
+		PollInterval: 5 * time.Minute, AgentPort: 9999, PollWorkers: 256, PollSlowWorkers: 10000, OSInstall: osInstallDefaults()}
 }
 
 // Depot offers files to machines on the boot listener.
@@ -372,7 +375,7 @@ func (c *Conductor) bootConfig(n *metal.Node, a *store.Agent) (agentapi.BootConf
 	if !a.PollOnly && (n.ProvisionState == metal.Inspecting || n.ProvisionState == metal.InspectWait) { // upstream's agents report there
 		params = strings.TrimSpace(params + " ipa-inspection-callback-url=" + door + "/v1/continue_inspection")
 	}
-	config := agentapi.BootConfig{Version: 1, Role: bootRole(n), APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: a.Token.Expose(),
+	config := agentapi.BootConfig{Version: 1, Role: cmp.Or(a.Role, bootRole(n)), APIURL: door, CA: ca, NodeUUID: n.UUID, AgentToken: a.Token.Expose(),
 		NetworkData: network, Time: time.Now().UTC().Format(time.RFC3339)}
 	if a.PollOnly {
 		config = polledConfig(config, a)

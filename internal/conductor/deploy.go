@@ -22,14 +22,17 @@ var deployPlan = plan{
 	steps: []step{
 		{name: "check deploy steps", class: repeatable, run: (*runner).composeDeploy, limit: time.Minute},
 		{name: "check boot settings", class: repeatable, run: (*runner).checkFirmware, limit: 5 * time.Minute},
-		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noRamdisk},
+		{name: "check image", class: repeatable, run: (*runner).checkImage, limit: 10 * time.Minute, skip: noImage},
 		{name: "bring image", class: repeatable, run: (*runner).bringImage, undo: (*runner).dropImageUndo, limitOf: writeLimit, skip: noBring},
 		{name: "prepare metadata", class: repeatable, run: (*runner).prepareMetadata, limitOf: metadataLimit},
-		{name: "build config drive", class: repeatable, run: (*runner).configDrive, limitOf: driveLimit, skip: noRamdisk},
+		{name: "build config drive", class: repeatable, run: (*runner).configDrive, limitOf: driveLimit, skip: noImage},
 		{flow: true},
 		{name: "finish deployment", class: repeatable, run: (*runner).deployed, limit: time.Minute},
 	},
-	onFail: func(_ *Op, n *metal.Node) { n.DeployStep = map[string]any{} },
+	onFail: func(_ *Op, n *metal.Node) {
+		n.DeployStep = map[string]any{}
+		delete(n.InternalInfo, metal.DeployProgressKey)
+	},
 }
 
 // corePlaces are the steps of every deployment where they stand among others. Source: lifecycle reference §8.4.
@@ -44,7 +47,7 @@ var corePlaces = []metal.Step{
 
 // coreSteps is the work behind each of them.
 var coreSteps = map[string][]step{
-	"deploy": concat(bootAgent(deployCallback, concat([]step{setMode}, forRamdisk(leaveTenant(rebuilds), enterNetwork(metal.ProvisioningNetwork)))...), []step{
+	"deploy": concat(limitedBy(agentCallback, bootAgent(nil, concat([]step{setMode}, forRamdisk(leaveTenant(keepsNetwork), enterNetwork(metal.ProvisioningNetwork)))...)), []step{
 		{name: "see boot mode", class: repeatable, run: (*runner).seeBootMode, late: (*runner).whyNoMode, limitOf: settingLimit, skip: noModeWish},
 		{name: getSteps(metal.DeploySteps), class: repeatable, run: (*runner).getDeploySteps, limit: 10 * time.Minute, tries: 10, skip: noRamdisk, outside: true},
 	}),
@@ -67,11 +70,14 @@ var coreSteps = map[string][]step{
 
 // composeDeploy composes with what is known before the agent runs: a list that cannot work is refused before the
 // machine is touched.
-func (r *runner) composeDeploy(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) composeDeploy(ctx context.Context, op *Op) (Outcome, error) {
 	op.Rec.Direct = r.hw.Deploys == ByAgent
 	op.Rec.Ramdisk = op.Rec.Direct
 	op.Rec.BootHosts = r.c.pusher != nil
-	flow, err := offers{core: corePlaces, driver: r.driverSteps(op), final: !op.Rec.Direct}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
+	if err := r.planInstall(ctx, op); err != nil {
+		return Outcome{}, err
+	}
+	flow, err := offers{core: op.corePlaces(), driver: r.driverSteps(op), final: !op.Rec.Direct}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -136,7 +142,7 @@ func (r *runner) getDeploySteps(ctx context.Context, op *Op) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	flow, err := offers{core: corePlaces, driver: r.driverSteps(op), agent: steps, final: true}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
+	flow, err := offers{core: op.corePlaces(), driver: r.driverSteps(op), agent: steps, final: true}.deployment(op.Rec.Ask.Steps, op.Rec.Ask.TemplateSteps)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -203,6 +209,7 @@ func (r *runner) deployed(ctx context.Context, op *Op) (Outcome, error) {
 		return again(left, "the deployment to have taken its time"), nil
 	}
 	r.dropImage(ctx, op)
+	installed(op)
 	whole := op.Rec.Image == nil || op.Rec.Image.Partitions == nil
 	op.Rec.ConfigDrive, op.Rec.Image, op.Rec.ImageFile, op.Rec.ImageBy, op.Rec.ImageFrom = "", nil, "", "", ""
 	op.Change(func(n *metal.Node) {

@@ -58,7 +58,7 @@ func (o *Op) expand(i int, f flowStep, at place) []step {
 	var out []step
 	switch {
 	case f.By == byCore:
-		return shown(i, coreSteps[f.Step.Step])
+		return shown(i, o.coreSteps(f.Step.Step))
 	case f.By == byDriver:
 		out = []step{{name: label, class: checkable, run: outOfBand(i), limitOf: stepLimit(kind), firm: !f.Abortable}}
 	case f.By == byAgent, f.By == byNobody:

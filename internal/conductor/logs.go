@@ -31,6 +31,9 @@ func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 	if r.c.config.CollectLogs == LogsNever {
 		return nil
 	}
+	if op.Rec.OS != nil && op.hides() {
+		return r.keepInstallLogs(ctx, op)
+	}
 	if op.Rec.Ask.Secrets != nil { // a tool may have printed one, and an archive cannot be searched for it
 		r.event(op, "step", "INFO", "No logs were kept: the operation has secret values, and a log might repeat one.")
 		return nil

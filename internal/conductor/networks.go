@@ -79,6 +79,10 @@ func leaveProvisioning() step {
 	return s
 }
 
+// keepsNetwork: the machine's user has its network back if the rebuild fails. One that an OS definition was installing is not let onto
+// it before that has ended well.
+func keepsNetwork(op *Op) bool { return rebuilds(op) && op.Rec.OS == nil }
+
 func (r *runner) enterNetwork(ctx context.Context, op *Op, role metal.NetworkRole) (Outcome, error) {
 	waiting, err := r.plug(ctx, op, role)
 	if err == nil && waiting != "" {

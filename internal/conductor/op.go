@@ -62,6 +62,8 @@ type record struct {
 	Flow     []flowStep        `json:"flow,omitempty"` // the composed steps
 	Sent     int               `json:"sent,omitempty"` // step commands that ended in this boot of the agent
 	Versions map[string]string `json:"versions,omitempty"`
+
+	OS *osRecord `json:"os,omitempty"` // it works with an OS definition; nil: it does not
 	// Mismatches counts how often the agent said that its parts are of other versions.
 	Mismatches int  `json:"mismatches,omitempty"`
 	Running    bool `json:"running,omitempty"` // the work of the current composed step has begun
@@ -145,8 +147,12 @@ func (o *Op) Say(p *agentapi.Progress, now time.Time) {
 	if p == nil {
 		return
 	}
-	next := &metal.Progress{What: p.What, Done: p.Done, Total: p.Total, Unit: p.Unit}
-	if last := o.Rec.Progress; last != nil && last.What == p.What && p.Done >= last.Done {
+	what := p.What
+	if p.Message != "" {
+		what += ": " + p.Message
+	}
+	next := &metal.Progress{What: what, Done: p.Done, Total: p.Total, Unit: p.Unit}
+	if last := o.Rec.Progress; last != nil && last.What == what && p.Done >= last.Done {
 		if s := now.Sub(o.Rec.ProgressAt).Seconds(); s > 0 {
 			next.Rate = float64(p.Done-last.Done) / s
 			if last.Rate > 0 {

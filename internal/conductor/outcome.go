@@ -130,6 +130,7 @@ func (r *runner) enter(ctx context.Context, op *Op, index int, resumed string) e
 	row.Step = index
 	row.Attempts, row.Tried, row.WaitingFor, row.WaitingWhy, row.Progress = 0, false, "", "", ""
 	op.Rec.AskedAt, op.Rec.Unsure, op.Rec.OffAt, op.Rec.Progress, op.Rec.Running, op.Rec.MemoryLooks = time.Time{}, false, time.Time{}, nil, false, 0
+	op.Rec.OS.enter()
 	resume := row.Step >= len(r.steps) || !r.steps[row.Step].outside
 	if row.Step < len(r.steps) {
 		s := &r.steps[row.Step]

@@ -43,6 +43,8 @@ type Part struct {
 	NetBoot string
 	// Deploys says how a machine is deployed with this implementation of deploy.
 	Deploys Deploys
+	// Installs: it installs with OS definitions, too. Of deploy.
+	Installs bool
 	// Rescues: a ramdisk lets the machine's user in. Of rescue.
 	Rescues bool
 	// ByHand: somebody else boots the ramdisk, and its agent gets its token by lookup. Of boot.
@@ -80,7 +82,8 @@ func (h Hardware) Of(n *metal.Node) (own Hardware, missing []string) {
 		if h.Facts == nil {
 			h.Facts = h.Inspector
 		}
-		if h.Deploys == Nothing && n.Interface("deploy") == "direct" {
+		h.Installs = h.Installs || n.Interface("deploy") == metal.DeployOS
+		if h.Deploys == Nothing && (h.Installs || n.Interface("deploy") == "direct") {
 			h.Deploys = ByAgent
 		}
 		h.Rescues = h.Rescues || n.Interface("rescue") == "agent"
@@ -128,6 +131,7 @@ func (h *Part) take(p Part) {
 	h.Guard = either(h.Guard, p.Guard)
 	h.Network, h.NetBoot = either(h.Network, p.Network), either(h.NetBoot, p.NetBoot)
 	h.ByHand, h.Rescues = h.ByHand || p.ByHand, h.Rescues || p.Rescues
+	h.Installs = h.Installs || p.Installs
 	if p.Deploys != Nothing {
 		h.Deploys = p.Deploys
 	}

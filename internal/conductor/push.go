@@ -35,10 +35,14 @@ func (c *Conductor) PushTo(p Pusher) { c.pusher = p }
 // bootUntil is until when a boot ISO that is made now may be needed.
 func (r *runner) bootUntil(op *Op) time.Time {
 	longest := r.c.config.longestCallback()
-	if op.role() == agentapi.RoleRescue {
-		if longest = rescueCallback(&r.c.config, op); longest <= 0 {
-			longest = longestBoot
-		}
+	switch op.role() {
+	case agentapi.RoleRescue:
+		longest = rescueCallback(&r.c.config, op)
+	case agentapi.RoleInstall:
+		longest = agentCallback(&r.c.config, op)
+	}
+	if longest <= 0 {
+		longest = longestBoot
 	}
 	return time.Now().Add(longest + time.Hour)
 }

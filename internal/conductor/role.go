@@ -11,10 +11,14 @@ func (o *Op) role() agentapi.Role {
 	case metal.PlanRescue, metal.PlanCheckRescue:
 		return agentapi.RoleRescue
 	}
+	if o.Rec.OS != nil {
+		return agentapi.RoleInstall
+	}
 	return agentapi.RoleDeploy
 }
 
-// bootRole is what a node's current boot is for. Its state says that: no other operation boots a machine in these.
+// bootRole is what a node's current boot is for, where the boot itself does not say it. Its state does: no other operation boots a
+// machine in these.
 func bootRole(n *metal.Node) agentapi.Role {
 	if n.ProvisionState == metal.Rescuing || n.ProvisionState == metal.RescueWait {
 		return agentapi.RoleRescue

@@ -165,7 +165,7 @@ func (r *runner) walk(ctx context.Context, op *Op) error {
 		r.log.Error("the operation's record cannot be read", "error", row.Broken)
 		return r.end(ctx, op, fault.New(fault.Internal, "%s: the record of the operation cannot be read; the machine was left as it is", row.Plan))
 	}
-	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || row.PlanVersion != metal.Plan(row.Plan).Version() {
+	if r.plan = plans[metal.Plan(row.Plan)]; r.plan == nil || !metal.Plan(row.Plan).Knows(row.PlanVersion) {
 		return r.strange(ctx, op, fmt.Sprintf("version %d of plan %q", row.PlanVersion, row.Plan))
 	}
 	if len(op.missing) > 0 && !r.plan.quiet { // who is answered at once is told what is missing

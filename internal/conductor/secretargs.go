@@ -89,9 +89,10 @@ func secretArgs(args map[string]any) []string {
 	return out
 }
 
-// scrubbed is what an agent or a BMC said, without the operation's secret values: a tool may repeat its arguments
+// scrubbed is what an agent or a BMC said, without the operation's secret and private values: a tool may repeat its arguments
 // in its complaint. Where the values cannot be had to look for them, nothing of the text is shown.
 func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
+	said = r.withoutPrivate(ctx, op, said)
 	ref := op.Rec.Ask.Secrets
 	if ref == nil || said == "" {
 		return said
@@ -111,7 +112,7 @@ func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
 
 // scrubbedObject is a copy of what a driver or an agent made of a step's arguments, without the operation's secret values.
 func (r *runner) scrubbedObject(ctx context.Context, op *Op, m map[string]any) map[string]any {
-	if op.Rec.Ask.Secrets == nil {
+	if !op.hides() {
 		return m
 	}
 	var clean func(v any) any
@@ -140,7 +141,7 @@ func (r *runner) scrubbedObject(ctx context.Context, op *Op, m map[string]any) m
 // refused is an error of an agent or a BMC that was given arguments, without the operation's secret values. Its cause is
 // left behind then, for it might repeat one; what the conductor tells errors apart by stays.
 func (r *runner) refused(ctx context.Context, op *Op, err error) error {
-	if op.Rec.Ask.Secrets == nil || errors.Is(err, errOver) {
+	if !op.hides() || errors.Is(err, errOver) {
 		return err
 	}
 	said := r.scrubbed(ctx, op, sentence(err))

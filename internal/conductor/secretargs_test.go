@@ -16,13 +16,17 @@ import (
 type keeping struct {
 	values map[string]string
 	err    error
+
+	released []string // operations
 }
 
 func (k *keeping) StepSecret(_ context.Context, _ *metal.SecretRef, _, name string) (secret.Secret, error) {
 	return secret.New(k.values[name]), k.err
 }
 
-func (k *keeping) Release(context.Context, *metal.SecretRef, string) {}
+func (k *keeping) Release(_ context.Context, _ *metal.SecretRef, operation string) {
+	k.released = append(k.released, operation)
+}
 
 func withSecrets(k *keeping, names ...string) (*runner, *Op) {
 	c := &Conductor{}

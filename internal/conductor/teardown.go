@@ -48,6 +48,7 @@ func (r *runner) forgetInstance(ctx context.Context, op *Op) (Outcome, error) {
 		}
 		n.InstanceInfo, n.InstanceUUID, n.InstanceName = secret.Map{}, "", ""
 		n.DeployStep = map[string]any{}
+		forgetInstall(n)
 		for _, key := range []string{"is_whole_disk_image", "root_uuid_or_disk_id", "deploy_boot_mode"} {
 			delete(n.InternalInfo, key)
 		}

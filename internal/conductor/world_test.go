@@ -99,6 +99,8 @@ type world struct {
 
 	byHand bool // whoever looks after the machine boots its ramdisk
 
+	os installing // its part in installations with OS definitions
+
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
 }
 
@@ -331,7 +333,7 @@ func (w *world) SetPower(_ context.Context, _ *metal.Node, want metal.Power) err
 	if w.on = want == metal.PowerOn; w.on {
 		w.firm.boot()
 	}
-	w.commands, w.user.in, w.user.gone = nil, false, false // an agent that starts remembers nothing
+	w.commands, w.user.in, w.user.gone, w.os.verified = nil, false, false, false // an agent that starts remembers nothing
 	return nil
 }
 
@@ -435,7 +437,7 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 		panic(http.ErrAbortHandler) // nobody listens any more
 	}
 	if strings.HasSuffix(req.URL.Path, "/status") {
-		_, _ = rw.Write([]byte(`{"started_at": 1, "version": "1"}`))
+		fmt.Fprintf(rw, `{"started_at": %d, "version": "1"}`, 1+w.os.started)
 		return
 	}
 	if !w.on || req.URL.Query().Get("agent_token") != w.token {
@@ -446,7 +448,7 @@ func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
 		w.user.heard = w.user.heard || w.user.in
 		body, _ := json.Marshal(map[string]any{"commands": w.commands})
 		for i := range w.commands {
-			if w.commands[i].CommandStatus == agentapi.Running {
+			if w.commands[i].CommandStatus == agentapi.Running && !(w.os.lasts && w.commands[i].CommandName == "install") {
 				w.commands[i].CommandStatus = agentapi.Succeeded
 			}
 		}
@@ -523,6 +525,9 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 				return
 			}
 			w.wrote = fmt.Sprint(info["urls"])
+			if w.os.definition != nil && !w.os.verified {
+				w.t.Error("an image is written before the OS parameters were verified")
+			}
 			w.drive, _ = p.Step.Args["configdrive"].(string)
 			w.disk = fmt.Sprint("image ", info["os_hash_value"])
 		case "tune":
@@ -536,6 +541,8 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		w.on = false
 	case "finalize_rescue":
 		w.letIn(cmd, res)
+	case "verify", "install":
+		w.osCommand(short, cmd, res)
 	}
 }
 

@@ -35,6 +35,7 @@ type Config struct {
 	EnrolmentAPI EnrolmentAPI `section:"api"`
 
 	Deploy    Deploy         `section:"deploy"`
+	OSInstall OSInstall      `section:"os_install"`
 	Inspector Inspector      `section:"inspector"`
 	Rules     Rules          `section:"inspection_rules"`
 	Agent     Agent          `section:"agent"`
@@ -293,6 +294,7 @@ func Defaults() Config {
 		Fake:      fakeDefaults(),
 		Netboot:   netbootDefaults(),
 		Metadata:  metadata.Defaults(),
+		OSInstall: OSInstall{StartupTimeout: 5 * time.Minute, Timeout: 2 * time.Hour},
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{ConfigDriveFormat: "iso9660", EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, CleanUEFIVariablesPriority: 5, DiskErasureConcurrency: 4,

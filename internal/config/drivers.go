@@ -91,7 +91,7 @@ type Fake struct {
 func choices() Choices {
 	return Choices{
 		EnabledBIOS: []string{"no-bios", "redfish", "fake"}, EnabledBoot: []string{"ipxe", "pxe", "redfish-virtual-media", "fake"},
-		EnabledConsole: []string{"no-console", "fake"}, EnabledDeploy: []string{"autodetect", "direct", "ramdisk", "bootc", "fake"},
+		EnabledConsole: []string{"no-console", "fake"}, EnabledDeploy: []string{"autodetect", "direct", "ramdisk", "bootc", "os-install", "fake"},
 		EnabledFirmware: []string{"no-firmware", "fake"}, EnabledInspect: []string{"no-inspect", "redfish", "agent", "fake"},
 		EnabledNetwork: []string{"flat", "noop"}, EnabledRAID: []string{"agent", "no-raid", "redfish", "fake"},
 		EnabledRescue: []string{"agent", "no-rescue", "fake"}, EnabledStorage: []string{"cinder", "noop", "fake"},

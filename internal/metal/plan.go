@@ -50,8 +50,8 @@ const (
 // with a reason: its step numbers mean something else.
 func (p Plan) Version() int {
 	switch p {
-	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan; 4: networks, and images that are brought; 5: metadata is prepared
-		return 5
+	case PlanDeploy: // 2: boot mode and Secure Boot; 3: each deploy step is a step of the plan; 4: networks, and images that are brought; 5: metadata is prepared; 6: OS definitions
+		return 6
 	case PlanVerify: // 2: settings are read
 		return 2
 	case PlanClean: // as tear down; 4: firmware is compared, and cleaning that is skipped is told
@@ -62,6 +62,11 @@ func (p Plan) Version() int {
 		return 2
 	}
 	return 1
+}
+
+// Knows tells whether operations of an older version go on: their list of steps is the same.
+func (p Plan) Knows(version int) bool {
+	return version == p.Version() || p == PlanDeploy && version == 5 // 6 adds steps where an OS definition is installed, and such are of 6
 }
 
 // Ask is what a caller asked for with an operation, beyond its verb. It is the first part of an

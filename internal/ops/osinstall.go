@@ -28,15 +28,6 @@ type OSInstall struct {
 	ImportCredentials map[string]secret.Secret
 }
 
-// The names under which the courier keeps what goes with an installation begin so; those of steps are users' own.
-const (
-	secretParameter = "os_parameters_secret/"
-	credential      = "personalization/"
-)
-
-// installer is the deploy interface that installs with OS definitions.
-const installer = "os-install"
-
 // values are what is stored nowhere, by the courier's names. Private parameters are of those where nothing is installed: they are for one
 // run then.
 func (o *OSInstall) values(once bool) map[string]secret.Secret {
@@ -45,10 +36,10 @@ func (o *OSInstall) values(once bool) map[string]secret.Secret {
 		return out
 	}
 	for name, v := range o.Parameters.Secret {
-		out[secretParameter+name] = v
+		out[metal.OSSecretParameter+name] = v
 	}
 	for name, v := range o.Credentials {
-		out[credential+name] = v
+		out[metal.OSCredential+name] = v
 	}
 	if once {
 		for name, v := range o.Parameters.Private {
@@ -77,16 +68,35 @@ func (rq *request) checkOS() (err error) {
 	if asked == nil {
 		asked = &OSInstall{}
 	}
+	if asked.Mode == osdef.ModeRun { // as ever without OS definitions
+		return asked.ordinary()
+	}
 	if rq.install, err = rq.osInstall(asked, before); err != nil {
 		return err
 	}
 	if err = rq.osImport(asked); err != nil {
 		return err
 	}
-	if rq.node.Interface("deploy") != installer {
-		return fault.New(fault.NotSupported, "Node %s has the deploy interface %s, which installs no OS definitions, packages or modes; no interface of this server does yet.", rq.node.UUID, rq.node.Interface("deploy"))
+	switch {
+	case rq.node.Interface("deploy") != metal.DeployOS:
+		return fault.New(fault.Invalid, "Node %s has the deploy interface %s, which installs no OS definitions, packages or modes: set its deploy_interface to %s.", rq.node.UUID, rq.node.Interface("deploy"), metal.DeployOS)
+	case rq.install.Mode == osdef.ModeSelfInstall:
+		return fault.New(fault.NotSupported, "The execution mode %s is not built yet.", rq.install.Mode)
 	}
 	return nil
+}
+
+// ordinary refuses what the execution mode run has no use for.
+func (o *OSInstall) ordinary() error {
+	if o.Definition == "" && o.Package == "" && len(o.Parameters.Names()) == 0 {
+		return nil
+	}
+	return fault.New(fault.Invalid, "The execution mode %s installs nothing beside the image: leave os_definition, OS parameters and personalization_url away, or use the mode %s.", osdef.ModeRun, osdef.ModeInstall)
+}
+
+// scripted: the node's disk is written by the scripts of a definition, and an image is only for those that want one.
+func (rq *request) scripted() bool {
+	return rq.install != nil && rq.install.DefinitionID != 0
 }
 
 // osInstall is what will be done: what is asked, over what was done before.
@@ -140,7 +150,7 @@ func (rq *request) osDefinition(asked *OSInstall, before, out *store.OSInstall) 
 	if before != nil && before.DefinitionID != r.ID { // what was given for another definition is nothing to this one
 		out.Parameters, out.Secrets = osdef.Classes{}, nil
 	}
-	out.DefinitionID, out.Digest = r.ID, r.Digest
+	out.DefinitionID, out.Digest, out.Trusted = r.ID, r.Digest, r.Trusted()
 	if r.Blacklisted && rq.Verb != metal.VerbRebuild {
 		return nil, fault.New(fault.Invalid, "The OS definition %s is blacklisted: it is for rebuilds only.", r.Name)
 	}

@@ -164,14 +164,14 @@ func TestREQ10RebuildsKeepValuesAndWantSecretsAgain(t *testing.T) {
 	}
 }
 
-// No interface of this server installs with OS definitions: the verb says so, and nothing of it is kept.
-func TestOSInstallIsNotThereYet(t *testing.T) {
+// A node that is deployed by another interface is refused, and nothing of the request is kept.
+func TestREQ31OtherInterfacesInstallNothing(t *testing.T) {
 	r := newOSRig(t)
 	force(t, r.db, r.node.UUID, metal.Available)
 	ask := Provision{Verb: metal.VerbActive, OS: &OSInstall{Definition: "confined+12", Parameters: osdef.Classes{Secret: values("root-key", "canary")}}}
 	err := r.s.SetProvision(t.Context(), caller, r.node.UUID, ask)
-	wantKind(t, err, fault.NotSupported)
-	if !strings.Contains(err.Error(), "deploy interface direct") {
+	wantKind(t, err, fault.Invalid)
+	if !strings.Contains(err.Error(), "deploy interface direct") || !strings.Contains(err.Error(), "deploy_interface to os-install") {
 		t.Errorf("it says %v", err)
 	}
 	if left := r.kept.Operations(); len(left) != 0 {
@@ -200,12 +200,12 @@ func TestREQ07SecretsGoToTheCourierAlone(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		n.ProvisionState, n.Interfaces["deploy"] = metal.Available, installer
+		n.ProvisionState, n.Interfaces["deploy"] = metal.Available, metal.DeployOS
 		return tx.SaveNode(n)
 	})
 	if err == nil {
 		err = r.db.Write(t.Context(), func(tx *store.Tx) error {
-			return tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {installer}, "power": {"redfish"}}}})
+			return tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}})
 		})
 	}
 	if err != nil {

@@ -50,8 +50,8 @@ func (rq *request) checkOSSteps() error {
 		return nil
 	}
 	switch {
-	case n.Interface("deploy") != installer:
-		return fault.New(fault.Invalid, "Node %s has the deploy interface %s, and no scripts of OS definitions run with it: they do with %s.", n.UUID, n.Interface("deploy"), installer)
+	case n.Interface("deploy") != metal.DeployOS:
+		return fault.New(fault.Invalid, "Node %s has the deploy interface %s, and no scripts of OS definitions run with it: they do with %s.", n.UUID, n.Interface("deploy"), metal.DeployOS)
 	case rq.NoRamdisk:
 		return fault.New(fault.Invalid, "Scripts of OS definitions run in the ramdisk, so disable_ramdisk cannot be used with them.")
 	}

@@ -41,7 +41,7 @@ func (r *osRig) installed(definition string, trust bool) {
 			if err != nil {
 				return err
 			}
-			n.ProvisionState, n.Interfaces["deploy"] = metal.Active, installer
+			n.ProvisionState, n.Interfaces["deploy"] = metal.Active, metal.DeployOS
 			if err := tx.SaveNode(n); err != nil {
 				return err
 			}
@@ -70,7 +70,7 @@ func TestServiceStepsOfOSDefinitions(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		n.ProvisionState, n.Interfaces["deploy"] = metal.Active, installer
+		n.ProvisionState, n.Interfaces["deploy"] = metal.Active, metal.DeployOS
 		return tx.SaveNode(n)
 	}); err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestREQ07HiddenValuesOfAnExportAreTheCouriers(t *testing.T) {
 	r := newOSRig(t)
 	r.installed("host", true)
 	err := r.db.Write(t.Context(), func(tx *store.Tx) error {
-		return tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {installer}, "power": {"redfish"}}}})
+		return tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestImportsAreJudgedFirst(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			n.Interfaces["deploy"] = installer
+			n.Interfaces["deploy"] = metal.DeployOS
 			rq := &request{Service: r.s, tx: tx, node: n, by: caller, Provision: Provision{Verb: metal.VerbActive, OS: &o}}
 			err = rq.checkOS()
 			ask = rq.ask

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"ingot/internal/fault"
-	"ingot/internal/image"
 	"ingot/internal/metal"
 	"ingot/internal/policy"
 	"ingot/internal/secret"
@@ -326,16 +325,17 @@ func (rq *request) checkDeploy() error {
 	if err := rq.checkOS(); err != nil {
 		return err
 	}
-	if err := prepareDeploy(rq.node, rq.ConfigDrive, rq.config.ImageRules, rq.config.Images); err != nil {
+	if err := rq.prepareDeploy(); err != nil {
 		return err
 	}
 	return rq.deploySteps()
 }
 
 // prepareDeploy checks what a deployment needs before it is accepted, and keeps the config drive.
-func prepareDeploy(n *metal.Node, drive any, rules image.Rules, images source.Options) error {
+func (rq *request) prepareDeploy() error {
+	n := rq.node
 	info := n.InstanceInfo.Expose()
-	switch d := drive.(type) {
+	switch d := rq.ConfigDrive.(type) {
 	case nil:
 	case string:
 		if d != "" {
@@ -358,16 +358,20 @@ func prepareDeploy(n *metal.Node, drive any, rules image.Rules, images source.Op
 	case wish.SecureBoot && n.Interface("management") == "noop":
 		return noSecureBoot(n)
 	}
-	if n.Interface("deploy") != "direct" {
+	if deploy := n.Interface("deploy"); deploy != "direct" && deploy != metal.DeployOS {
 		return nil
 	}
-	if image, _ := info["image_source"].(string); image == "" {
+	image, _ := info["image_source"].(string)
+	switch {
+	case image == "" && rq.scripted():
+		return nil
+	case image == "":
 		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
 	}
-	if err := rules.CheckDeclared(info); err != nil {
+	if err := rq.config.ImageRules.CheckDeclared(info); err != nil {
 		return err
 	}
-	return source.CheckImage(info, images)
+	return source.CheckImage(info, rq.config.Images)
 }
 
 func badState(n *metal.Node, v metal.Verb) error {

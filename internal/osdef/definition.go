@@ -168,6 +168,9 @@ func (d *Definition) scripts(b *Bundle) error {
 	return nil
 }
 
+// Verifies tells whether the definition judges parameters before they are used.
+func (d *Definition) Verifies() bool { return d.Version >= withParameters && d.has(string(Verify)) }
+
 func (d *Definition) has(script string) bool { return slices.Contains(d.Scripts, script) }
 
 // untrusted is the path of the script for a, of the part that is confined; "" for none.

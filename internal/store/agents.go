@@ -29,6 +29,8 @@ type Agent struct {
 	Version       string
 	LastHeartbeat time.Time // zero: none yet
 	PollOnly      bool      // it calls nobody: the conductor asks it
+	// Role is what the machine boots for; "": what its node's state says.
+	Role agentapi.Role
 
 	// Of an agent that is only polled. AgentKey is that of VerifyCA, and is on the boot media; empty: the agent makes its own.
 	// Commander is what whoever sends commands shows.
@@ -66,13 +68,13 @@ func (t *Tx) SaveAgent(a *Agent) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at, pairs, poll_only)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	_, err = t.exec(`INSERT INTO agents (node_id, boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, created_at, pairs, poll_only, role)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (node_id) DO UPDATE SET boot = excluded.boot, token = excluded.token, pregenerated = excluded.pregenerated,
 		handed_out = excluded.handed_out, url = excluded.url, verify_ca = excluded.verify_ca, version = excluded.version,
-		last_heartbeat = excluded.last_heartbeat, pairs = excluded.pairs, poll_only = excluded.poll_only`,
+		last_heartbeat = excluded.last_heartbeat, pairs = excluded.pairs, poll_only = excluded.poll_only, role = excluded.role`,
 		a.NodeID, a.Boot, t.db.key.seal([]byte(a.Token.Expose()), a.NodeUUID, "agent token "+a.Boot), number(a.Pregenerated),
-		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now), pairs, number(a.PollOnly))
+		number(a.HandedOut), a.URL, a.VerifyCA, a.Version, micros(a.LastHeartbeat), micros(now), pairs, number(a.PollOnly), string(a.Role))
 	if err == nil {
 		err = t.forgetOlderBoot(a.NodeID, a.Boot)
 	}
@@ -84,8 +86,8 @@ func (t *Tx) Agent(n *metal.Node) (*Agent, error) {
 	a := Agent{NodeID: n.ID, NodeUUID: n.UUID}
 	var token, pairs []byte
 	var heard int64
-	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, pairs, poll_only FROM agents WHERE node_id = ?", n.ID).
-		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard, &pairs, &a.PollOnly)
+	err := t.row("SELECT boot, token, pregenerated, handed_out, url, verify_ca, version, last_heartbeat, pairs, poll_only, role FROM agents WHERE node_id = ?", n.ID).
+		Scan(&a.Boot, &token, &a.Pregenerated, &a.HandedOut, &a.URL, &a.VerifyCA, &a.Version, &heard, &pairs, &a.PollOnly, &a.Role)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -1,0 +1,189 @@
+package conductor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/fault"
+	"ingot/internal/metal"
+	"ingot/internal/osdef"
+	"ingot/internal/store"
+)
+
+// An installation with an OS definition is a deployment whose ramdisk is the Debian one. Between the image, which there need not be,
+// and the boot entry stands one step more: the agent runs the scripts and overlays the package. See
+// docs/decisions/0070-the-order-of-an-os-installation.md.
+
+// OSInstallConfig is what limits installations with OS definitions.
+type OSInstallConfig struct {
+	// StartLimit is how long the machine may take until its agent calls. 0 is for ever. Default 5m.
+	StartLimit time.Duration
+	// Limit is how long all may take that the agent does for it, once it has called. 0 is for ever. Default 2h.
+	Limit time.Duration
+	// Silence is how long the agent may not answer while it installs. Default 5m.
+	Silence time.Duration
+}
+
+func osInstallDefaults() OSInstallConfig {
+	return OSInstallConfig{StartLimit: 5 * time.Minute, Limit: 2 * time.Hour, Silence: 5 * time.Minute}
+}
+
+// osRecord is what an operation remembers of the work with an OS definition. That there is one says that its machine boots the
+// ramdisk that can do it.
+type osRecord struct {
+	Image    bool      `json:"image,omitempty"`    // there is one to be written first
+	Private  bool      `json:"private,omitempty"`  // there are private values, of the node or of the definition
+	Until    time.Time `json:"until,omitzero"`     // all of it must have ended then
+	Agent    float64   `json:"agent,omitempty"`    // when the agent started: one that starts anew has forgotten what it ran
+	Silent   time.Time `json:"silent,omitzero"`    // since when it does not answer
+	Stage    string    `json:"stage,omitempty"`    // that it said last
+	Stages   int       `json:"stages,omitempty"`   // how many it named
+	Commands []string  `json:"commands,omitempty"` // that have ended, by name
+}
+
+// enter begins a step: whichever agent runs then is the one that is told.
+func (o *osRecord) enter() {
+	if o != nil {
+		o.Agent, o.Silent = 0, time.Time{}
+	}
+}
+
+// noImage: nothing is written before the scripts run, or nothing at all.
+func noImage(op *Op) bool { return noRamdisk(op) || op.Rec.OS != nil && !op.Rec.OS.Image }
+
+// readInstall is how the node is to be installed, with the definition; nil for an ordinary deployment. An error says what changed
+// since the installation was judged.
+func (r *runner) readInstall(ctx context.Context, op *Op) (i *store.OSInstall, d *osdef.Record, err error) {
+	err = r.c.db.Read(ctx, func(tx *store.Tx) error {
+		if i, err = tx.OSInstall(op.Node); err != nil || i == nil || i.DefinitionID == 0 {
+			return err
+		}
+		d, err = tx.OSDefinitionByID(i.DefinitionID)
+		return err
+	})
+	if err != nil || d == nil {
+		return i, d, err
+	}
+	switch {
+	case d.Digest != i.Digest:
+		return nil, nil, fault.New(fault.Invalid, "the files of the OS definition %s were replaced since this installation was asked for: look at them, and ask again", d.Name)
+	case i.Trusted && !d.Trusted():
+		return nil, nil, fault.New(fault.Invalid, "the OS definition %s is not trusted any more, and was when this installation was asked for: nothing of it is run", d.Name)
+	}
+	return i, d, nil
+}
+
+// planInstall finds whether the deployment installs with an OS definition or a package, and what would keep it from getting anywhere:
+// before the machine is touched.
+func (r *runner) planInstall(ctx context.Context, op *Op) error {
+	op.Rec.OS = nil
+	if !r.hw.Installs {
+		return nil
+	}
+	if op.Rec.Ask.OSImport != nil {
+		return fault.New(fault.NotSupported, "this server puts no exports on disks yet")
+	}
+	i, d, err := r.readInstall(ctx, op)
+	if err != nil || i == nil || i.Mode != osdef.ModeInstall || d == nil && i.Package == "" {
+		return err
+	}
+	op.Rec.OS = &osRecord{Image: op.Node.InstanceInfo.Public("image_source") != "", Private: len(private(i, d)) > 0}
+	if err := r.checkInstallBoot(op); err != nil {
+		return err
+	}
+	h, err := r.hiddenValues(ctx, op, i)
+	if err != nil {
+		return err
+	}
+	if _, err := osParameters(i, d, h); err != nil {
+		return err
+	}
+	if drive, err := r.wantsDrive(op); err == nil && drive && !op.Rec.OS.Image {
+		r.event(op, "step", "INFO", "No config drive is written: that comes with an image, and there is none. The metadata service has what would be on it, and the scripts can read meta_data.json.")
+	}
+	showMode(op, osdef.ModeInstall)
+	return nil
+}
+
+// checkInstallBoot says what keeps a node from booting the ramdisk that installs, without asking its machine.
+func (r *runner) checkInstallBoot(op *Op) error {
+	if r.hw.ByHand {
+		return nil
+	}
+	if r.hw.NetBoot != "" {
+		if r.c.netDepot == nil {
+			return fault.New(fault.Invalid, "this server boots no machines from the network")
+		}
+		_, _, err := r.c.netDepot.Ramdisk(agentapi.RoleInstall)
+		return untried(err)
+	}
+	if deployISO(op.Node) != "" {
+		return fault.New(fault.Invalid, "node %s has an ISO of its own in driver_info deploy_iso, and what installs with OS definitions is the server's own Debian ramdisk: remove deploy_iso, or use the deploy interface direct", op.Node.UUID)
+	}
+	config, params, err := r.c.tryConfig(op.Node)
+	if err != nil {
+		return err
+	}
+	config.Role = agentapi.RoleInstall
+	return untried(r.c.depot.Check(config, params))
+}
+
+// private are the private parameters of a node and of the definition that it is installed with, whether they are used or not.
+func private(i *store.OSInstall, d *osdef.Record) map[string][]string {
+	out := map[string][]string{}
+	add := func(c osdef.Classes) {
+		for name, v := range c.Private {
+			out[name] = append(out[name], v.Expose())
+		}
+	}
+	if d != nil {
+		for _, c := range d.Defaults {
+			add(c)
+		}
+	}
+	if i != nil {
+		add(i.Parameters)
+	}
+	return out
+}
+
+// showMode tells on the node how its machine runs for the first time, or that it runs by itself.
+func showMode(op *Op, mode string) {
+	op.Change(func(n *metal.Node) {
+		if n.InternalInfo == nil {
+			n.InternalInfo = map[string]any{}
+		}
+		n.InternalInfo[metal.ExecutionModeKey] = mode
+	})
+}
+
+// installed says on the node that its system runs by itself from now on.
+func installed(op *Op) {
+	if op.Rec.OS == nil {
+		op.Change(forgetInstall) // of a deployment before this one
+		return
+	}
+	showMode(op, osdef.ModeRun)
+	op.Change(func(n *metal.Node) { delete(n.InternalInfo, metal.DeployProgressKey) })
+}
+
+// forgetInstall takes what is shown of an installation off a node.
+func forgetInstall(n *metal.Node) {
+	delete(n.InternalInfo, metal.ExecutionModeKey)
+	delete(n.InternalInfo, metal.DeployProgressKey)
+}
+
+// needAgain says which values are lost, by their own names.
+func needAgain(parameters, credentials []string) error {
+	var what []string
+	if len(parameters) > 0 {
+		what = append(what, fmt.Sprintf("the secret OS parameters %s (os_parameters_secret)", strings.Join(parameters, ", ")))
+	}
+	if len(credentials) > 0 {
+		what = append(what, fmt.Sprintf("the %s for the personalization package (personalization_user, personalization_password)", strings.Join(credentials, " and ")))
+	}
+	return fault.New(fault.Invalid, "%s are lost: the server that held them was started anew, or a day has passed since. Ask for the installation again, and give them again", strings.Join(what, " and "))
+}
