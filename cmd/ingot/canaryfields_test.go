@@ -65,6 +65,8 @@ var secretHolders = map[string]string{
 	"internal/agentapi.LookupQuery.Token":      "agent token of boot 1",
 	"internal/agentapi.Pair.Key":               "elsewhere: TestPolledMachines of lab/e2e",
 	"internal/api.request.secrets":             "deploy step's argument; clean step's argument; service step's argument",
+	"internal/conductor.hidden.credentials":    "elsewhere: TestREQ09LostSecretsAreNamed of internal/conductor",
+	"internal/conductor.hidden.parameters":     "elsewhere: TestREQ09LostSecretsAreNamed of internal/conductor",
 	"internal/conductor.prepared.answers":      "elsewhere: TestRequirement06AFatalFailureFailsTheDeployment of internal/conductor",
 	"internal/client.NewNode.DriverInfo":       "BMC password",
 	"internal/client.Options.Password":         "password of boss",

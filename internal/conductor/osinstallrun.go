@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,7 +211,8 @@ func (r *runner) showProgress(op *Op, p *agentapi.Progress) {
 	if p == nil || p.Unit != "percent" {
 		return
 	}
-	stage, message := shortened(p.What, maxStage), shortened(p.Message, maxMessage)
+	stage, message, _ := strings.Cut(p.What, ": ")
+	stage, message = shortened(stage, maxStage), shortened(cmp.Or(p.Message, message), maxMessage)
 	shown := map[string]any{"stage": stage, "percent": min(max(p.Done, 0), 100), "message": message}
 	op.Change(func(n *metal.Node) {
 		if n.InternalInfo == nil {

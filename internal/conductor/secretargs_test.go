@@ -17,10 +17,14 @@ type keeping struct {
 	values map[string]string
 	err    error
 
+	lost     bool     // the values are held no more
 	released []string // operations
 }
 
 func (k *keeping) StepSecret(_ context.Context, _ *metal.SecretRef, _, name string) (secret.Secret, error) {
+	if k.lost {
+		return secret.Secret{}, fault.New(fault.Conflict, "they are held no more")
+	}
 	return secret.New(k.values[name]), k.err
 }
 
