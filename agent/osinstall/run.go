@@ -129,8 +129,11 @@ func (s *session) runOne(ctx context.Context, j job) (agentapi.OSScript, error) 
 	s.installer.Logs.keep(s.action, out, text)
 	log.Info("script of an OS definition ended", "code", out.Code, "seconds", int(out.Seconds))
 	switch cause := context.Cause(ctx); {
-	case cause != nil:
-		return out, cause // it was stopped, for what somebody else did
+	case cause != nil: // it was stopped, for what somebody else did
+		if err != nil && err.Error() != cause.Error() {
+			log.Warn("script was stopped, but not as it should be", "error", s.hide.text(err.Error()))
+		}
+		return out, cause
 	case err != nil:
 		out.Code = -1
 		return out, fmt.Errorf("the script %s of the OS definition %s did not run to its end: %w", out.Name, d.Name, err)
