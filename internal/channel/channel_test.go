@@ -384,6 +384,19 @@ func TestWordsOfAProgressAreBounded(t *testing.T) {
 	}
 }
 
+func TestREQ05ValuesAreTakenOutInEveryForm(t *testing.T) {
+	hide := osdef.Classes{Private: map[string]secret.Secret{"a": secret.New("pass&word \"1\""), "u": secret.New("u")}, Secret: map[string]secret.Secret{"k": secret.New("line one\nline two\n")}}
+	for text, want := range map[string]string{
+		"said pass&word \"1\" twice": "said ****** twice", `{"p":"pass\u0026word \"1\""}`: `{"p":"******"}`, "?p=pass%26word+%221%22&": "?p=******&",
+		"cGFzcyZ3b3JkICIxIg==": "******", "7061737326776f7264202231220a": "******0a",
+		"it has line two alone": "it has ****** alone", "the trusted user u, u: uu": "the trusted user ******, ******: uu", "u": "******", "": "",
+	} {
+		if got := Scrub(text, hide); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
+
 // FuzzRespond asks for anything: nothing but what is on the list is ever answered, and nothing panics.
 func FuzzRespond(f *testing.F) {
 	for _, path := range []string{"/ganeti/latest/os/parameters.json", "/ganeti/2020-01-01/os/scripts/untrusted/create", "/ganeti/latest/os/scripts/../create", "/ganeti/latest/os/parameters/%2e%2e", "/ganeti/latest/write", "/ganeti/latest/read"} {

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
 	"ingot/internal/osdef"
-	"ingot/internal/secret"
 )
 
 // The bounds of a progress.
@@ -98,23 +96,4 @@ func Clean(p agentapi.OSProgress, hide osdef.Classes) agentapi.OSProgress {
 		p.Message = strings.ToValidUTF8(p.Message[:maxWords], "") + "…"
 	}
 	return p
-}
-
-// Scrub takes private and secret values out of a text, longer ones first.
-func Scrub(text string, hide osdef.Classes) string {
-	var values []string
-	for _, class := range []map[string]secret.Secret{hide.Private, hide.Secret} {
-		for _, v := range class {
-			if whole := v.Expose(); whole != "" {
-				values = append(values, whole, strings.TrimSpace(whole))
-			}
-		}
-	}
-	slices.SortFunc(values, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	for _, v := range values {
-		if v != "" {
-			text = strings.ReplaceAll(text, v, secret.Mask)
-		}
-	}
-	return text
 }
