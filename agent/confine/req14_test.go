@@ -61,6 +61,17 @@ func loop(t *testing.T, partitioned bool) string {
 	return at
 }
 
+// linked is a link to a disk by its id, as scripts are told of disks.
+func linked(t *testing.T, to string) string {
+	t.Helper()
+	at := "/dev/disk/by-id/ingot-test-" + strconv.Itoa(os.Getpid())
+	if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.Symlink("../../"+filepath.Base(to), at)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(at) })
+	return at
+}
+
 // world is a host with what a script must not reach, as the facts that the attacks look for.
 func world(t *testing.T, own, other string) []string {
 	t.Helper()
@@ -107,7 +118,7 @@ func world(t *testing.T, own, other string) []string {
 // tries the same in the Debian ramdisk.
 func TestREQ14AnUntrustedScriptReachesNothingButItsDisk(t *testing.T) {
 	c := confiner(t)
-	own, other := loop(t, true), loop(t, false)
+	own, other := linked(t, loop(t, true)), loop(t, false)
 	facts := world(t, own, other)
 	n, err := NewNetwork()
 	if err != nil {

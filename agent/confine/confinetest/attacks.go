@@ -37,7 +37,7 @@ var Attacks = []Attack{
 	{"device: memory", openAny("/dev/mem", "/dev/kmem", "/dev/port", "/proc/kcore"), absent + "|" + denied, ".*"},
 	{"device: the kernel's log", openAny("/dev/kmsg"), absent, "ok"},
 	{"device: generic SCSI, mapper, loops, FUSE", openAny("/dev/sg0", "/dev/bsg", "/dev/mapper/control", "/dev/loop-control", "/dev/fuse"), absent, ".*"},
-	{"device: watchdog, TPM, VMs, vsock", openAny("/dev/watchdog", "/dev/tpm0", "/dev/kvm", "/dev/vsock", "/dev/vhost-vsock"), absent, ".*"},
+	{"device: watchdog, TPM, VMs, vsock", openAny("/dev/watchdog", "/dev/tpm0", "/dev/kvm", "/dev/vsock", "/dev/vhost-vsock"), absent, ""},
 	{"device: sysfs", open("/sys/kernel", false), absent, "ok"},
 
 	{"file: the agent's token", read(env(TokenFile)), absent, ".*token.*"},

@@ -54,11 +54,12 @@ func openAny(paths ...string) try {
 		for _, p := range paths {
 			f, err := os.Open(p)
 			switch {
-			case err == nil:
-				b := make([]byte, 1)
-				n, _ := f.Read(b)
+			case err == nil && !strings.HasPrefix(p, "/proc/"):
+				return "", f.Close()
+			case err == nil: // something empty may lie over it
+				n, _ := f.Read(make([]byte, 1))
 				_ = f.Close()
-				if n > 0 || !strings.HasPrefix(p, "/proc/") {
+				if n > 0 {
 					return "", nil
 				}
 			case !errors.Is(err, fs.ErrNotExist):
@@ -154,7 +155,11 @@ func makeNode(kind, major, minor uint32, opened bool) (string, error) {
 
 // devices are the names of nodes anywhere, but for those of processes.
 func devices(mode fs.FileMode) (out []string) {
-	_ = filepath.WalkDir("/", func(path string, d fs.DirEntry, err error) error {
+	root := "/"
+	if _, err := os.Stat("/sys"); err == nil {
+		root = "/dev" // it is not confined, and the rest is large
+	}
+	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if path == "/proc" || path == "/sys" || path == "/usr" {
 			return fs.SkipDir
 		}
