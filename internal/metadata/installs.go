@@ -44,7 +44,7 @@ type installation struct {
 	now        time.Time
 }
 
-// of finds what a machine may read. It is errNobody for one that neither installs itself nor runs its instance.
+// of finds what a machine may read, and notes that it asks. It is errNobody for one that neither installs itself nor runs its instance.
 func (s *Installs) of(ctx context.Context, m Mark, open func(context.Context) (*Instance, error)) (*installation, error) {
 	i := &installation{Installs: s, machine: m, open: open}
 	if err := s.DB.Read(ctx, i.load); err != nil {

@@ -486,3 +486,27 @@ func TestREQ22ScriptsOfAnotherDigestAreGone(t *testing.T) {
 		}
 	})
 }
+
+// An installer such as cloud-init's reads the other trees first, where its machine counts as running what is its user's.
+func TestREQ24AnyPageIsAFirstSign(t *testing.T) {
+	onSQLite(t, Defaults(), func(w *world) {
+		n := w.node()
+		op := w.selfInstall(n, w.definition(), "127.0.0.11")
+		w.get("127.0.0.11", "/openstack/latest/meta_data.json", 404)
+		if c := w.channel(n); !c.SeenAt.IsZero() {
+			t.Error("a machine that is not served was heard")
+		}
+		w.write(func(tx *store.Tx) error {
+			op.StepName = metal.InstanceSteps(metal.PlanDeploy)[0]
+			return tx.SaveOperation(op)
+		})
+		w.get("127.0.0.11", "/openstack/latest/meta_data.json", 200)
+		if c := w.channel(n); c.SeenAt.IsZero() || !w.woken(op) {
+			t.Error("nobody heard of its first request")
+		}
+		if w.get("127.0.0.11", "/latest/meta-data/hostname", 200); w.woken(op) {
+			t.Error("each request wakes the operation")
+		}
+		w.get("127.0.0.11", base+"os/parameters/root-key", 200) // and the channel is open
+	})
+}

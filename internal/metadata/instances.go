@@ -17,6 +17,7 @@ type Mark struct {
 	Project    string // whose it is; "" for nobody's
 	Generation string // another one whenever what is served changes
 	Fault      string // what its vendordata targets failed with, as it is noted now
+	Young      bool   // its deployment has not ended: its machine may be installing itself
 	Idle       string // why its machine does not run it now, in a few words for the log; "": it does
 }
 

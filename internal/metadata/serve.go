@@ -134,6 +134,11 @@ func (c *call) answer() (seed.Page, error) {
 		return seed.Page{}, err
 	}
 	c.node = i.Node
+	if i.Young && c.o.Installs != nil { // an installer's first sign may be any page
+		if _, err := c.o.Installs.of(c.r.Context(), i.Mark, nil); err != nil {
+			return seed.Page{}, err
+		}
+	}
 	return c.page(i, who, post)
 }
 

@@ -35,7 +35,7 @@ type Stored struct {
 // markOf leaves a machine idle that does not run its instance: it may run a ramdisk, whose programs are not the user's, or be on its
 // way to somebody else.
 func markOf(r store.InstanceRef) Mark {
-	m := Mark{Node: r.NodeUUID, ID: r.ID, Project: r.Project, Generation: r.Generation, Fault: r.Fault}
+	m := Mark{Node: r.NodeUUID, ID: r.ID, Project: r.Project, Generation: r.Generation, Fault: r.Fault, Young: r.State != metal.Active}
 	if !r.Runs {
 		m.Idle = "the node is " + string(r.State)
 	}
