@@ -30,37 +30,39 @@ var (
 	wrapsHex = []int{60}
 )
 
-// hidden are the values of a work that nobody may read who reads what it says.
-func hidden(w agentapi.OSWork) (all []string) {
+// hidden are the values of a work that nobody may read who reads what it says; names are looked for as whole words only.
+func hidden(w agentapi.OSWork) (values, names []string) {
 	for _, p := range w.Parameters {
 		if p.Class != classPublic {
-			all = append(all, p.Value)
+			values = append(values, p.Value)
 		}
 	}
+	account := func(user, password string) {
+		if password != "" {
+			values = append(values, password, user+":"+password)
+		}
+		names = append(names, user)
+	}
 	if p := w.Package; p != nil {
-		all = append(all, credentials(p.User, p.Password)...)
+		account(p.User, p.Password)
 	}
 	if s := w.Streams; s != nil {
-		all = append(all, credentials(s.User, s.Password)...)
+		account(s.User, s.Password)
 	}
-	return all
-}
-
-func credentials(user, password string) []string {
-	if user == "" && password == "" {
-		return nil
-	}
-	return []string{user, password, user + ":" + password}
+	return values, names
 }
 
 // scrubber takes values out of texts, in the forms that programs usually print them in.
 type scrubber struct {
 	forms map[[leastAnywhere]byte][]string // by how they begin, the longest first
-	words []string                         // short ones, which are looked for as whole words only
+	words []string                         // short ones and names, which are looked for as whole words only
 }
 
-func newScrubber(values []string) *scrubber {
+func newScrubber(values, names []string) *scrubber {
 	forms, words := map[string]bool{}, map[string]bool{}
+	for _, name := range names {
+		words[strings.TrimSpace(name)] = true
+	}
 	note := func(form string) {
 		for _, f := range []string{form, bare(form)} {
 			if len(f) >= leastAnywhere {
@@ -181,8 +183,8 @@ func lowerPercent(t string) string {
 	return string(b)
 }
 
-// aligned are what base64 makes of a text in the middle of another, as far as it depends on the text alone: a group is three bytes, and the text
-// begins at any of them.
+// aligned are what base64 makes of a text in the middle of another, as far as it depends on the text alone, and at its end: a group is three
+// bytes, and the text begins at any of them.
 func aligned(t string) (out []string) {
 	for before := range 3 {
 		for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
@@ -190,7 +192,7 @@ func aligned(t string) (out []string) {
 			from := (before*8 + 5) / 6
 			to := (before + len(t)) * 8 / 6
 			if from < to {
-				out = append(out, form[from:to])
+				out = append(out, form[from:to], form[from:], form[from:]+strings.Repeat("=", (4-len(form)%4)%4))
 			}
 		}
 	}

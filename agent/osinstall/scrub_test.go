@@ -20,7 +20,7 @@ import (
 func TestScrubTheFormsThatProgramsPrint(t *testing.T) {
 	values := []string{"SECR-plain", "SECR with  spaces and 'quotes' \"double\" $HOME \\ & <x>", "SECR-first\nSECR-second\n\nSECR-th'ird\n", "SECR-ünïcode-☃", "SECR/a+b=c?d%e", strings.Repeat("SECR-long-0123456789", 20)}
 	for _, v := range values {
-		s := newScrubber([]string{v})
+		s := newScrubber([]string{v}, nil)
 		printed := map[string]string{
 			"as it is": v, "JSON": quoteJSON(v), "Go": strconv.Quote(v), "ASCII": strconv.QuoteToASCII(v), "in a query": url.QueryEscape(v), "in a path": url.PathEscape(v),
 			"small percents": lowerPercent(url.QueryEscape(v)), "hex": hex.EncodeToString([]byte(v)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(v))),
@@ -62,7 +62,7 @@ func shell(t *testing.T, program, script, value string) string {
 }
 
 func TestScrubShortValuesAreWords(t *testing.T) {
-	s := newScrubber([]string{"no", "7", "", " ", "-", "abcd"})
+	s := newScrubber([]string{"no", "7", "", " ", "-", "abcd"}, nil)
 	for text, want := range map[string]string{
 		"no, not now: no":      "******, not now: ******",
 		"7 of 77, v=7, x7 7x":  "****** of 77, v=******, x7 7x",
@@ -74,14 +74,23 @@ func TestScrubShortValuesAreWords(t *testing.T) {
 			t.Errorf("%q is %q, want %q", text, got, want)
 		}
 	}
-	if got := newScrubber(nil).text("as it is"); got != "as it is" {
+	if got := newScrubber(nil, nil).text("as it is"); got != "as it is" {
 		t.Error(got)
+	}
+}
+
+// The name of an account hides nothing but itself.
+func TestScrubNamesAreWords(t *testing.T) {
+	values, names := hidden(agentapi.OSWork{Package: &agentapi.OSPackage{User: "root", Password: "canary"}, Streams: &agentapi.OSStreams{User: "u"}})
+	s := newScrubber(values, names)
+	if got, want := s.text("root in /root/x, chroot, root:canary, u2 u cm9vdDpjYW5hcnk="), "****** in /******/x, chroot, ******, u2 ****** ******"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
 // Of values that lie over each other nothing is left.
 func TestScrubOverlaps(t *testing.T) {
-	s := newScrubber([]string{"abcdef", "defghi", "aaaa"})
+	s := newScrubber([]string{"abcdef", "defghi", "aaaa"}, nil)
 	for text, want := range map[string]string{"xabcdefghix": "x******x", "abcdefdefghi": "******", "aaaaaaa": "******", "abcde": "abcde"} {
 		if got := s.text(text); got != want {
 			t.Errorf("%q is %q, want %q", text, got, want)
@@ -103,7 +112,7 @@ func TestWhatIsKeptOfAFlood(t *testing.T) {
 		!strings.Contains(text, " lines are left out)\n") || strings.Contains(text, "SECR") {
 		t.Errorf("%d bytes: %.80q … %q", len(text), text, text[len(text)-120:])
 	}
-	lines := last(newScrubber([]string{"colour"}), "a\n\n\x1b[31mcol\x00our\x1b[0m\n"+strings.Repeat("y", 2000)+"\n", 2)
+	lines := last(newScrubber([]string{"colour"}, nil), "a\n\n\x1b[31mcol\x00our\x1b[0m\n"+strings.Repeat("y", 2000)+"\n", 2)
 	if len(lines) != 2 || lines[0] != "[31m******[0m" || len([]rune(lines[1])) != shownLine {
 		t.Errorf("%q", lines)
 	}
@@ -118,7 +127,7 @@ func FuzzScrub(f *testing.F) {
 		if len(value) > 4096 {
 			return
 		}
-		s := newScrubber([]string{value, value + "2"})
+		s := newScrubber([]string{value, value + "2"}, nil)
 		got := s.text(text)
 		if len(value) >= leastAnywhere && !strings.Contains("******", value) && strings.Contains(strings.ReplaceAll(got, "******", "\x00"), value) {
 			t.Errorf("%q leaves %q", text, got)
@@ -157,7 +166,7 @@ func FuzzHearing(f *testing.F) {
 				t.Errorf("a line of %d bytes", len(line))
 			}
 		}
-		for _, line := range last(newScrubber(nil), text, lastLines) {
+		for _, line := range last(newScrubber(nil, nil), text, lastLines) {
 			if len([]rune(line)) > shownLine || strings.ContainsAny(line, "\x00\x1b\n") {
 				t.Errorf("shown is %q", line)
 			}
