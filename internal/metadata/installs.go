@@ -40,6 +40,7 @@ type installation struct {
 	kept       *store.OSInstall // nil: by no OS definition, package or mode
 	definition *osdef.Record    // nil: there is none
 	talk       *store.OSChannel // nil: the machine does not install itself now
+	ending     bool             // it still does, and is about to be stopped
 	ref        *metal.SecretRef // nil: nothing secret was given
 	now        time.Time
 }
@@ -94,7 +95,7 @@ func (i *installation) load(tx *store.Tx) (err error) {
 		return err
 	}
 	op, err := tx.LiveOperation(i.node.ID)
-	if err != nil || op == nil || op.UUID != talk.Deploy || op.UUID != refs[0].Deploy || op.Undoing {
+	if err != nil || op == nil || op.UUID != talk.Deploy || op.UUID != refs[0].Deploy {
 		return err
 	}
 	var record struct {
@@ -103,9 +104,12 @@ func (i *installation) load(tx *store.Tx) (err error) {
 	if err := json.Unmarshal(op.Record, &record); err != nil {
 		return err
 	}
-	i.talk, i.ref = talk, record.Ask.Secrets
+	i.talk, i.ref, i.ending = talk, record.Ask.Secrets, op.Undoing
 	return nil
 }
+
+// over tells whether what was for the installation alone is gone.
+func (i *installation) over() bool { return i.talk == nil || i.ending }
 
 // change writes for the machine, with its node held.
 func (i *installation) change(ctx context.Context, f func(*store.Tx, *metal.Node) error) error {
@@ -148,7 +152,7 @@ func (i *installation) Parameters(ctx context.Context) (osdef.Classes, error) {
 		return osdef.Classes{}, channel.ErrNone
 	}
 	all := i.stored()
-	if i.talk == nil {
+	if i.over() {
 		return osdef.Classes{Public: i.public(all)}, nil
 	}
 	values, err := i.secrets(ctx, i.kept.Secrets)
@@ -175,7 +179,7 @@ func (i *installation) Parameter(ctx context.Context, name string) (secret.Secre
 	hidden := slices.Contains(i.kept.Secrets, name)
 	_, private := all.Private[name]
 	switch {
-	case i.talk == nil && (hidden || private):
+	case i.over() && (hidden || private):
 		return secret.Secret{}, channel.ErrOver
 	case hidden:
 		values, err := i.secrets(ctx, []string{name})
@@ -237,7 +241,7 @@ func (i *installation) Script(ctx context.Context, name string) ([]byte, error) 
 	switch {
 	case i.definition == nil || !slices.Contains(i.definition.Definition.Scripts, name):
 		return nil, channel.ErrNone
-	case i.talk == nil:
+	case i.over():
 		return nil, channel.ErrOver
 	}
 	var d *osdef.Record
@@ -269,7 +273,7 @@ func (i *installation) Package(ctx context.Context, what channel.PackagePart) (s
 	if what == channel.PackageURL {
 		return secret.New(i.kept.Package), nil
 	}
-	if i.talk == nil {
+	if i.over() {
 		return secret.Secret{}, channel.ErrOver
 	}
 	name := metal.OSCredential + string(what)

@@ -510,3 +510,30 @@ func TestREQ24AnyPageIsAFirstSign(t *testing.T) {
 		w.get("127.0.0.11", base+"os/parameters/root-key", 200) // and the channel is open
 	})
 }
+
+// TestREQ11AFailedInstallationIsOverAtOnce: from when it is undone on there is nothing secret, though the machine is still on; it can hear
+// that it is cancelled.
+func TestREQ11AFailedInstallationIsOverAtOnce(t *testing.T) {
+	each(t, Defaults(), func(t *testing.T, w *world) {
+		n := w.node()
+		op := w.selfInstall(n, w.definition(), "127.0.0.11")
+		w.get("127.0.0.11", base+"os/parameters/root-key", 200)
+		w.write(func(tx *store.Tx) error {
+			op.Undoing = true
+			return errors.Join(tx.SaveOperation(op), tx.PutOSMessage(n, op.UUID, store.ToMachine, []byte(`{"control":"cancel"}`), nil))
+		})
+		for _, path := range []string{"os/parameters/root-key", "os/parameters/token", "os/scripts/create", "os/package/password"} {
+			w.get("127.0.0.11", base+path, 410)
+		}
+		if got := w.parameters("127.0.0.11"); got["mirror"][1] != "public" || len(got) != 2 {
+			t.Errorf("it reads %v", got)
+		}
+		if r := w.ask("127.0.0.11", "POST", base+"write", `{"final":true}`); r.status != 410 {
+			t.Errorf("its last word is taken: %d", r.status)
+		}
+		if got := w.get("127.0.0.11", base+"read", 200).body; got != `{"control":"cancel"}` {
+			t.Errorf("it hears %q", got)
+		}
+		w.get("127.0.0.11", base+"read", 204)
+	})
+}

@@ -64,7 +64,7 @@ func (c *call) installation(who asker) (*installation, error) {
 	}
 }
 
-// Read implements channel.Source.
+// Read implements channel.Source. A machine that is about to be stopped can still hear of that.
 func (i *installation) Read(ctx context.Context) ([]byte, error) {
 	if i.talk == nil {
 		return nil, channel.ErrOver
@@ -87,7 +87,7 @@ func (i *installation) Read(ctx context.Context) ([]byte, error) {
 
 // Write implements channel.Source.
 func (i *installation) Write(ctx context.Context, message []byte) error {
-	if i.talk == nil {
+	if i.over() {
 		return channel.ErrOver
 	}
 	p, is, err := channel.ParseProgress(message)
