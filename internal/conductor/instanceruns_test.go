@@ -24,6 +24,16 @@ func TestInstanceSteps(t *testing.T) {
 			t.Errorf("the plan %s: its machine runs the instance too early, or while it is undone", p)
 		}
 	}
+	var own []string
+	for _, f := range selfPlaces {
+		for _, s := range selfSteps[f.Step] {
+			own = append(own, s.name)
+		}
+	}
+	first, last := slices.Index(own, "start installer"), slices.Index(own, "stop installer")
+	if first < 0 || last < 0 || !slices.Equal(slices.DeleteFunc(own[first:last], func(s string) bool { return s == "see boot mode" }), metal.InstallerSteps()) {
+		t.Errorf("a machine that installs itself: %q, of which the metadata service knows %q", own, metal.InstallerSteps())
+	}
 	for s := range metal.States {
 		if runs := metal.InstanceRuns(s, "", "", false); runs != (s == metal.Active) {
 			t.Errorf("in %s the instance runs: %v", s, runs)

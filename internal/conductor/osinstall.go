@@ -42,6 +42,8 @@ type osRecord struct {
 	Stage    string    `json:"stage,omitempty"`    // that it said last
 	Stages   int       `json:"stages,omitempty"`   // how many it named
 	Commands []string  `json:"commands,omitempty"` // that have ended, by name
+
+	Self *selfRecord `json:"self,omitempty"` // the machine installs itself, with no agent of ours; nil: it does not
 }
 
 // enter begins a step: whichever agent runs then is the one that is told.
@@ -87,8 +89,13 @@ func (r *runner) planInstall(ctx context.Context, op *Op) error {
 		return fault.New(fault.NotSupported, "this server puts no exports on disks yet")
 	}
 	i, d, err := r.readInstall(ctx, op)
-	if err != nil || i == nil || i.Mode != osdef.ModeInstall || d == nil && i.Package == "" {
+	switch {
+	case err != nil || i == nil:
 		return err
+	case i.Mode == osdef.ModeSelfInstall:
+		return r.planSelf(ctx, op, i, d)
+	case i.Mode != osdef.ModeInstall || d == nil && i.Package == "":
+		return nil
 	}
 	op.Rec.OS = &osRecord{Image: op.Node.InstanceInfo.Public("image_source") != "", Private: len(private(i, d)) > 0}
 	if err := r.checkInstallBoot(op); err != nil {

@@ -34,8 +34,11 @@ func osLimit(c *Config) time.Duration {
 
 // corePlaces are the steps of this deployment where they stand among others.
 func (o *Op) corePlaces() []metal.Step {
-	if o.Rec.OS == nil {
+	switch {
+	case o.Rec.OS == nil:
 		return corePlaces
+	case o.Rec.OS.self():
+		return selfPlaces
 	}
 	out := append(slices.Clone(corePlaces), installStep)
 	if !o.Rec.OS.Image {
@@ -51,6 +54,8 @@ func (o *Op) coreSteps(name string) []step {
 	switch {
 	case o.Rec.OS == nil:
 		return out
+	case o.Rec.OS.self():
+		return selfSteps[name]
 	case name == "deploy":
 		return append(slices.Clone(out), verifyParameters)
 	case name == "write_image":

@@ -181,6 +181,10 @@ func (r *runner) park(ctx context.Context, op *Op, s *step, due time.Time, event
 
 // missed tells whether the event happened while the step was deciding to wait for it.
 func missed(tx *store.Tx, n *metal.Node, op *Op, event string) (bool, error) {
+	if event == metal.WaitOSInstall && op.Rec.OS.self() {
+		c, err := tx.OSChannel(n)
+		return c != nil && c.Deploy == op.row.UUID && c.UpdatedAt.After(op.Rec.OS.Self.HeardAt), err
+	}
 	if event != metal.WaitAgent {
 		return false, nil
 	}

@@ -48,7 +48,7 @@ var journeys = slices.Concat([]journey{
 	{"deploy with steps", metal.PlanDeploy, metal.Available, metal.EventDeploy, deploySteps, metal.Active, metal.DeployFailed, false, true, "image " + testHash},
 	{"restore", metal.PlanRestore, metal.Active, "", "{}", metal.Active, metal.Active, false, true, "user data"},
 	{"soft reboot", metal.PlanPower, metal.Active, "", `{"ask":{"power":"soft rebooting"}}`, metal.Active, metal.Active, true, true, "user data"},
-}, firmwareJourneys, peripheralJourneys, vifJourneys, rescueJourneys, osJourneys)
+}, firmwareJourneys, peripheralJourneys, vifJourneys, rescueJourneys, osJourneys, selfJourneys)
 
 // ofEachPlan is one journey of each plan, the longest, or all with INGOT_LAB_FULL=1.
 func ofEachPlan(all []journey) []journey {
@@ -99,6 +99,7 @@ func (j journey) start(w *world) *world {
 	}
 	w.rescuable(j)
 	w.installable(j)
+	w.selfInstallable(j)
 	w.save()
 	w.wire(j)
 	w.ask(j.plan, j.event, j.record)
@@ -117,6 +118,7 @@ func (j journey) arrived(t *testing.T, w *world, label string) {
 	w.peripheralsArrived(j, n, label)
 	w.rescueArrived(j, n, label)
 	w.installArrived(j, n, label)
+	w.selfArrived(j, n, label)
 	w.wiredAs(j.networks(), label)
 	w.vifsArrived(j, label)
 	if w.on != j.runs || w.media != "" || a != nil || w.disk != j.disk {

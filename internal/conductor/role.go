@@ -11,7 +11,7 @@ func (o *Op) role() agentapi.Role {
 	case metal.PlanRescue, metal.PlanCheckRescue:
 		return agentapi.RoleRescue
 	}
-	if o.Rec.OS != nil {
+	if o.Rec.OS != nil && !o.Rec.OS.self() {
 		return agentapi.RoleInstall
 	}
 	return agentapi.RoleDeploy

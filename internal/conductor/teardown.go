@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"ingot/internal/metal"
@@ -58,7 +59,7 @@ func (r *runner) forgetInstance(ctx context.Context, op *Op) (Outcome, error) {
 		if err := tx.DropInstance(n.ID); err != nil { // a server before this one may have taken the request
 			return err
 		}
-		if err := tx.DropOSInstall(n.ID); err != nil {
+		if err := errors.Join(tx.CloseOSChannel(n.ID), tx.DropOSInstall(n.ID)); err != nil {
 			return err
 		}
 		return tx.DeleteAllocationOf(n)

@@ -99,7 +99,8 @@ type world struct {
 
 	byHand bool // whoever looks after the machine boots its ramdisk
 
-	os installing // its part in installations with OS definitions
+	os   installing // its part in installations with OS definitions
+	self selfWorld  // and where it installs itself
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
 }
@@ -258,6 +259,7 @@ func (w *world) run(c *Conductor) {
 			w.t.Fatalf("the operation does not end: it is %s at step %q, waiting for %q", last.Plan, last.StepName, last.WaitingWhy)
 		}
 		w.callBack()
+		w.installItself()
 		w.askAgents(c)
 		w.unhold()
 		row, err := c.claim(w.t.Context())

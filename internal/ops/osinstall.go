@@ -2,6 +2,7 @@ package ops
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	"ingot/internal/metal"
 	"ingot/internal/osdef"
 	"ingot/internal/secret"
+	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
@@ -80,10 +82,40 @@ func (rq *request) checkOS() (err error) {
 	switch {
 	case rq.node.Interface("deploy") != metal.DeployOS:
 		return fault.New(fault.Invalid, "Node %s has the deploy interface %s, which installs no OS definitions, packages or modes: set its deploy_interface to %s.", rq.node.UUID, rq.node.Interface("deploy"), metal.DeployOS)
-	case rq.install.Mode == osdef.ModeSelfInstall:
-		return fault.New(fault.NotSupported, "The execution mode %s is not built yet.", rq.install.Mode)
+	case rq.selfInstalls():
+		return rq.checkMedium()
 	}
 	return nil
+}
+
+// selfInstalls: the machine boots an installer of its user's.
+func (rq *request) selfInstalls() bool {
+	return rq.install != nil && rq.install.Mode == osdef.ModeSelfInstall
+}
+
+// checkMedium judges what the machine is to install itself from. What else could be written to its disk is refused: the installer writes.
+func (rq *request) checkMedium() error {
+	info := rq.node.InstanceInfo
+	iso := info.Public("boot_iso")
+	u, err := url.Parse(iso)
+	switch {
+	case iso == "" && (info.Public("kernel") != "" || info.Public("ramdisk") != ""):
+		return fault.New(fault.NotSupported, "Machines install themselves from an ISO only, by virtual media, and not by a kernel and ramdisk from the network: set boot_iso in the instance_info of node %s.", rq.node.UUID)
+	case iso == "":
+		return fault.New(fault.Invalid, "The execution mode %s boots an installer, and there is none: set boot_iso in the instance_info of node %s to the URL of its ISO.", osdef.ModeSelfInstall, rq.node.UUID)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fault.New(fault.Invalid, "The boot_iso in the instance_info of node %s is not an http or https URL.", rq.node.UUID)
+	case u.User != nil:
+		return fault.New(fault.Invalid, "The boot_iso in the instance_info of node %s has a user in its URL: put the installer where it can be fetched without.", rq.node.UUID)
+	case info.Public("image_source") != "":
+		return fault.New(fault.Invalid, "Node %s has both boot_iso and image_source in its instance_info. In the execution mode %s the installer writes the disk: remove image_source.", rq.node.UUID, osdef.ModeSelfInstall)
+	}
+	if spec := info.Public("boot_iso_checksum"); spec != "" {
+		if err := source.CheckSpec(spec, rq.config.Images); err != nil {
+			return err
+		}
+	}
+	return rq.config.Images.Permitted(iso)
 }
 
 // ordinary refuses what the execution mode run has no use for.

@@ -363,7 +363,7 @@ func (rq *request) prepareDeploy() error {
 	}
 	image, _ := info["image_source"].(string)
 	switch {
-	case image == "" && rq.scripted():
+	case rq.selfInstalls(), image == "" && rq.scripted():
 		return nil
 	case image == "":
 		return fault.New(fault.Invalid, "Cannot deploy node %s: instance_info has no image_source. Set it to the URL of a whole-disk image.", n.UUID)
