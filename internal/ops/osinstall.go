@@ -120,6 +120,9 @@ func (rq *request) checkMedium() error {
 
 // ordinary refuses what the execution mode run has no use for.
 func (o *OSInstall) ordinary() error {
+	if o.Import != "" {
+		return fault.New(fault.Invalid, "An export is imported in the ramdisk: the execution mode is %s then, and not %s.", osdef.ModeInstall, osdef.ModeRun)
+	}
 	if o.Definition == "" && o.Package == "" && len(o.Parameters.Names()) == 0 {
 		return nil
 	}
