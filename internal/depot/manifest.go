@@ -25,7 +25,7 @@ const ManifestVersion = 1
 // The kinds of ramdisk. A manifest without one is of KindDeploy: before there was another it said nothing.
 const (
 	KindDeploy = "deploy" // kernel and agent alone: cleans, deploys, inspects
-	KindDebian = "debian" // a Debian with tools, which a person logs in to: rescue
+	KindDebian = "debian" // a Debian with tools, which a person logs in to (rescue) or scripts run in (install)
 )
 
 // VolumeLabel is the ISO's label: the agent protocol's for a boot ISO that carries network data.

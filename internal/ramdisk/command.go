@@ -28,8 +28,9 @@ The kind deploy (the default) has the agent and the kernel modules that storage 
 inspects. On Debian the parts are fetched with apt, mdadm for software RAID among them; elsewhere, or to use your own, give
 them as files. Needs no root and mounts nothing.
 
-The kind debian is a whole Debian with tools for disks and networks, which the user of a machine logs in to: rescue. It is
-made by mmdebstrap from the packages of the Debian that runs here, as root, or without where user namespaces allow it.
+The kind debian is a whole Debian with tools for disks and networks, which the user of a machine logs in to (rescue), and in
+which scripts of OS definitions run. It is made by mmdebstrap from the packages of the Debian that runs here, as root, or without
+where user namespaces allow it.
 Nothing of this host's goes into it; what you add with --include and --add does, and every user of a rescue can read it.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -58,7 +59,7 @@ Nothing of this host's goes into it; what you add with --include and --add does,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Kind, "kind", depot.KindDeploy, "deploy, or debian for rescue")
+	f.StringVar(&o.Kind, "kind", depot.KindDeploy, "deploy, or debian for rescue and OS definitions")
 	f.StringVar(&o.Out, "out", "", "folder for the result (default: ingot-data/ramdisk, of the kind debian ingot-data/ramdisk-debian)")
 	f.StringVar(&o.Agent, "agent", "", "the agent's program (default: ingot-agent beside this program)")
 	f.StringVar(&o.Work, "work", "", "folder that keeps fetched packages (default: .work in the result's folder)")

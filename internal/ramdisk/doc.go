@@ -4,7 +4,7 @@
 // as files) and our agent, and leaves a folder with kernel, initramfs, boot.iso and manifest.json. The
 // same inputs give the same bytes: everything is sorted, owned by root and dated 1980.
 //
-// There are two kinds. The initramfs of the kind debian is a whole Debian with tools, for a person to log in to: mmdebstrap
+// There are two kinds. The initramfs of the kind debian is a whole Debian with tools, for a person to log in to, and for scripts of OS definitions: mmdebstrap
 // installs its packages into a tar, which is kept for the next time (base.go); what is the builder's and what would start by
 // itself is left out of it (system.go); our units, the user rescue and the kernel's modules are laid over (lay.go). systemd
 // is /init there, and the agent a unit. This is the one thing here that needs root or user namespaces.
