@@ -193,7 +193,8 @@ func examinePorts(c config.Config) []metal.Finding {
 
 // examine is what only the running server can tell of itself.
 func (s *server) examine(ctx context.Context) []metal.Finding {
-	out := append(examineData(s.f.data), examineClock(), s.rules.examine(), s.examineInstances(ctx))
+	out := append(examineData(s.f.data), examineClock(), s.rules.examine())
+	out = append(out, s.examineInstances(ctx)...)
 	if s.worker != nil {
 		out = append(append(out, examineRamdisks(s.f.data, s.c)...), s.examineBootURL(ctx))
 		out = append(out, s.examineBootHosts(ctx)...)

@@ -43,23 +43,47 @@ func examineMetadata(c metadata.Config, serving bool) []metal.Finding {
 	return out
 }
 
-// examineInstances tells whether there is somebody for the instances that have nothing but the metadata service.
-func (s *server) examineInstances(ctx context.Context) metal.Finding {
-	var without int
+const checkSelf = "machines that install themselves"
+
+// examineInstances tells whether there is somebody for the instances that have nothing but the metadata service, and for machines that
+// install themselves.
+func (s *server) examineInstances(ctx context.Context) []metal.Finding {
+	var without, selves int
 	var all []store.Server
 	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
-		if without, err = tx.InstancesWithoutDrive(); err == nil {
+		if without, err = tx.InstancesWithoutDrive(); err != nil {
+			return err
+		}
+		if selves, err = tx.OSChannels(); err == nil {
 			all, err = tx.Servers(lifeLimit)
 		}
 		return err
 	})
 	if err != nil {
-		return wrong(metal.Warn, checkMetadata, "The instances cannot be counted.", "See the server's log.")
+		return []metal.Finding{wrong(metal.Warn, checkMetadata, "The instances cannot be counted.", "See the server's log.")}
 	}
+	all = slices.DeleteFunc(all, func(o store.Server) bool { return !o.Alive || !o.Has(string(roleMetadata)) })
 	if s.c.Deploy.ForceConfigDrive { // there is one all the same
 		without = 0
 	}
-	return examineServed(without, slices.ContainsFunc(all, func(o store.Server) bool { return o.Alive && o.Has(string(roleMetadata)) }), s.hosts != nil)
+	return []metal.Finding{examineServed(without, len(all) > 0, s.hosts != nil), examineSelves(selves, all)}
+}
+
+// examineSelves judges whether count machines that install themselves are answered, by the servers with the role metadata that live. One that
+// takes no requests itself needs a certificate to fetch secret values with.
+func examineSelves(count int, by []store.Server) metal.Finding {
+	apart := slices.IndexFunc(by, func(o store.Server) bool { return !o.Has(string(roleAPI)) && o.CertificateUntil.IsZero() })
+	switch {
+	case count == 0:
+		return fine(checkSelf, "There are none just now.")
+	case len(by) == 0:
+		return wrong(metal.Warn, checkSelf, fmt.Sprintf("%d machines install themselves, and no server with the role metadata runs: they read no parameters, and nobody hears that they have ended.", count),
+			"Start one with [metadata] listen; docs/guides/metadata.md.")
+	case apart >= 0:
+		return wrong(metal.Warn, checkSelf, fmt.Sprintf("Server %s has the role metadata and no certificate: machines that ask it for secret OS parameters are told to ask again.", by[apart].Name),
+			"Give it one with that role: ingot peer invite and join; docs/guides/several-servers.md.")
+	}
+	return fine(checkSelf, "There are %d, and a server answers them.", count)
 }
 
 // examineServed judges what examineInstances counted. Boot hosts may serve instances, too: they are not asked.

@@ -3,10 +3,12 @@ package main
 import (
 	"net"
 	"testing"
+	"time"
 
 	"ingot/internal/metadata"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
+	"ingot/internal/store"
 )
 
 func TestMetadataThatNobodyServes(t *testing.T) {
@@ -40,6 +42,24 @@ func TestMetadataThatNobodyServes(t *testing.T) {
 	}{{0, false, false, metal.Fine}, {3, true, false, metal.Fine}, {3, false, true, metal.Fine}, {3, false, false, metal.Warn}} {
 		if got := examineServed(c.without, c.served, c.hosts); got.Level != c.want {
 			t.Errorf("%+v: %+v", c, got)
+		}
+	}
+}
+
+func TestMachinesThatInstallThemselvesAreAnswered(t *testing.T) {
+	whole := store.Server{Name: "one", Roles: []string{"api", "conductor", "metadata"}}
+	apart := store.Server{Name: "two", Roles: []string{"metadata"}}
+	certified := store.Server{Name: "three", Roles: []string{"metadata"}, CertificateUntil: time.Now()}
+	for name, c := range map[string]struct {
+		count int
+		by    []store.Server
+		want  metal.Level
+	}{
+		"none": {0, nil, metal.Fine}, "nobody answers": {2, nil, metal.Warn}, "all in one": {2, []store.Server{whole}, metal.Fine},
+		"apart": {2, []store.Server{whole, apart}, metal.Warn}, "apart and certified": {2, []store.Server{certified}, metal.Fine},
+	} {
+		if got := examineSelves(c.count, c.by); got.Level != c.want || got.Said == "" || (got.Do == "") != (c.want == metal.Fine) {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

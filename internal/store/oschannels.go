@@ -71,6 +71,12 @@ func (t *Tx) OSChannel(n *metal.Node) (*OSChannel, error) {
 	return &c, nil
 }
 
+// OSChannels counts the machines that install themselves.
+func (t *Tx) OSChannels() (count int, err error) {
+	err = t.row("SELECT count(*) FROM os_channels").Scan(&count)
+	return count, err
+}
+
 // SeeOSChannel notes that the machine asks.
 func (t *Tx) SeeOSChannel(n *metal.Node, deploy string) error {
 	return t.changeOSChannel(n, "UPDATE os_channels SET seen_at = CASE WHEN seen_at = 0 THEN {{now}} ELSE seen_at END, updated_at = {{now}} WHERE node_id = ? AND deploy = ?", n.ID, deploy)

@@ -92,6 +92,9 @@ func testOSChannels(t *testing.T, open opener) {
 	if channel(other) == nil {
 		t.Error("the other's is gone, too")
 	}
+	if count := read(t, db, func(tx *Tx) (int, error) { return tx.OSChannels() }); count != 1 {
+		t.Errorf("%d channels", count)
+	}
 }
 
 func TestREQ21MessagesAreTakenOnce(t *testing.T) { each(t, testOSMessagesOnce) }
