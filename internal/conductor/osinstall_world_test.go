@@ -116,14 +116,17 @@ func (w *world) osCommand(short string, cmd agentapi.Command, res *agentapi.Resu
 		w.os.at(w)
 		w.os.at = nil
 	}
-	result := agentapi.OSResult{}
+	result, known := agentapi.OSResult{}, "nothing secret"
+	if slices.ContainsFunc(w.os.work.Parameters, func(p agentapi.OSParameter) bool { return p.Value == secretCanary }) {
+		known = secretCanary
+	}
 	if w.os.work.Definition != nil {
 		if !w.os.verified {
 			w.t.Error("scripts run with parameters that nobody verified")
 		}
 		before, _, _ := strings.Cut(w.disk, ", ")
 		w.disk = before + ", scripts"
-		result.Scripts = []agentapi.OSScript{{Name: "create", Code: 0, Seconds: 1.5, Lines: []string{"unpacking", "its token is " + privateCanary, "and " + defaultCanary + " " + secretCanary}}}
+		result.Scripts = []agentapi.OSScript{{Name: "create", Code: 0, Seconds: 1.5, Lines: []string{"unpacking", "its token is " + privateCanary, "and " + defaultCanary + " " + known}}}
 	}
 	if w.os.fails != "" {
 		result.Scripts[0].Code = 3
@@ -133,7 +136,7 @@ func (w *world) osCommand(short string, cmd agentapi.Command, res *agentapi.Resu
 		result.Package = &agentapi.OSOverlay{Files: 2, Bytes: 10, SHA256: testHash}
 	}
 	res.CommandResult, _ = json.Marshal(result)
-	res.Progress = &agentapi.Progress{What: "unpack " + privateCanary, Done: 40, Total: 100, Unit: "percent", Message: "with " + secretCanary}
+	res.Progress = &agentapi.Progress{What: "unpack " + privateCanary, Done: 40, Total: 100, Unit: "percent", Message: "with " + known}
 }
 
 // installArrived checks what such a journey leaves on its node.

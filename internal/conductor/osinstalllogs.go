@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ingot/internal/agentapi"
+	"ingot/internal/metal"
 	"ingot/internal/store"
 )
 
@@ -76,7 +77,8 @@ func (r *runner) keepScriptLogs(ctx context.Context, op *Op, res agentapi.OSResu
 	if !wanted || text.Len() == 0 || text.Len() > maxScriptLog {
 		return
 	}
-	addLog(op, "os-install-"+time.Now().UTC().Format("20060102T150405Z")+".log", []byte(r.scrubbed(ctx, op, text.String())))
+	id, name, data := op.row.UUID, "os-install-"+time.Now().UTC().Format("20060102T150405Z")+".log", []byte(r.scrubbed(ctx, op, text.String()))
+	op.noted = append(op.noted, func(tx *store.Tx, n *metal.Node) error { return tx.AddLog(n, id, name, data) }) // also if the step fails
 }
 
 // told is what became of an installation, a sentence or two.

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -240,4 +241,80 @@ func TestREQ07SecretsGoToTheCourierAlone(t *testing.T) {
 		t.Error("the courier has nothing")
 	}
 	wantKind(t, r.s.DeleteOSDefinition(t.Context(), caller, "confined"), fault.Conflict)
+}
+
+// A tear down takes the place of an installation that waits for its machine: the values of that one are released.
+func TestREQ11ATearDownReleasesSecrets(t *testing.T) {
+	r := newOSRig(t)
+	err := r.db.Write(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(r.node.UUID)
+		if err != nil {
+			return err
+		}
+		n.ProvisionState, n.Interfaces["deploy"] = metal.Available, metal.DeployOS
+		return errors.Join(tx.SaveNode(n), tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := Provision{Verb: metal.VerbActive, OS: &OSInstall{Definition: "confined+12", Parameters: osdef.Classes{Secret: values("root-key", "canary-secret")}}}
+	if err := r.s.SetProvision(t.Context(), caller, r.node.UUID, ask); err != nil {
+		t.Fatal(err)
+	}
+	r.s.releaseEnded(t.Context())
+	if len(r.kept.Operations()) != 1 {
+		t.Fatal("the values of an installation that lives are gone")
+	}
+	force(t, r.db, r.node.UUID, metal.DeployWait)
+	if err := r.s.SetProvision(t.Context(), caller, r.node.UUID, Provision{Verb: metal.VerbDeleted}); err != nil {
+		t.Fatal(err)
+	}
+	r.s.releaseEnded(t.Context())
+	if left := r.kept.Operations(); len(left) != 0 {
+		t.Errorf("torn down, and kept: %v", left)
+	}
+}
+
+// A rebuild that lacks a secret is refused before anything of the node changes, and names it; with it the values of the last time are used.
+func TestREQ10RefusedBeforeAnythingIsSwitched(t *testing.T) {
+	r := newOSRig(t)
+	first, err := r.judge(metal.VerbActive, &OSInstall{Definition: "confined+12", Parameters: osdef.Classes{Private: values("token", "canary-mine"), Secret: values("root-key", "canary-secret")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.db.Write(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(r.node.UUID)
+		if err != nil {
+			return err
+		}
+		n.ProvisionState, n.Interfaces["deploy"] = metal.Active, metal.DeployOS
+		return errors.Join(tx.SaveNode(n), tx.SaveOSInstall(n, first), tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.refused("without the secret", r.s.SetProvision(t.Context(), caller, r.node.UUID, Provision{Verb: metal.VerbRebuild}), "the secret OS parameters root-key again")
+	state := func() (st metal.State, live *store.Operation) {
+		err := r.db.Read(t.Context(), func(tx *store.Tx) error {
+			n, err := tx.Node(r.node.UUID)
+			if err == nil {
+				st = n.ProvisionState
+				live, err = tx.LiveOperation(n.ID)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st, live
+	}
+	if st, live := state(); st != metal.Active || live != nil {
+		t.Errorf("refused, and in %s with %v", st, live)
+	}
+	if err := r.s.SetProvision(t.Context(), caller, r.node.UUID, Provision{Verb: metal.VerbRebuild, OS: &OSInstall{Parameters: osdef.Classes{Secret: values("root-key", "canary-again")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if st, live := state(); st != metal.Deploying || live == nil {
+		t.Errorf("in %s with %v", st, live)
+	}
 }

@@ -27,7 +27,7 @@ func testAgentIsOfOneBoot(t *testing.T, open opener) {
 		VerifyCA: "pem", Version: "1", LastHeartbeat: time.UnixMicro(5).UTC()}
 	write(t, db, func(tx *Tx) error { return tx.SaveAgent(first) })
 	same(t, agent(), first)
-	second := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "2", Token: secret.New("t2")}
+	second := &Agent{NodeID: n.ID, NodeUUID: n.UUID, Boot: "2", Token: secret.New("t2"), Role: agentapi.RoleInstall}
 	write(t, db, func(tx *Tx) error { return tx.SaveAgent(second) })
 	same(t, agent(), second)
 	pair, err := agentapi.NewPair("commander", time.Now(), time.Now().Add(time.Hour))
