@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 
 	"ingot/internal/agentapi"
@@ -39,15 +40,15 @@ func (s *session) serve(ctx context.Context, bundle *osdef.Bundle) error {
 		OnProgress: func(p agentapi.OSProgress) { s.progress.say(p) }})
 	s.undo = append(s.undo, func() error { c.End(); return nil })
 	s.served = &served{}
-	for _, p := range s.parts {
-		if s.confined(p) {
-			err = s.serveGuest(ctx, c)
-		} else {
-			err = s.serveHost(ctx, c)
-		}
-		if err != nil {
-			return fmt.Errorf("serve the channel of the installation: %w", err)
-		}
+	// Two parts that are both trusted, since that was waived for one, are both at the host's end.
+	if slices.ContainsFunc(s.parts, s.confined) {
+		err = s.serveGuest(ctx, c)
+	}
+	if err == nil && slices.ContainsFunc(s.parts, func(p osdef.Part) bool { return !s.confined(p) }) {
+		err = s.serveHost(ctx, c)
+	}
+	if err != nil {
+		return fmt.Errorf("serve the channel of the installation: %w", err)
 	}
 	return nil
 }

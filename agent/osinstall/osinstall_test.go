@@ -565,6 +565,18 @@ func TestUnsafe(t *testing.T) {
 	if err != nil || r.Scripts[0].Confined {
 		t.Errorf("%+v %v", r, err)
 	}
+	// With two parts there is one end of the channel, and it is listened at once.
+	listened := 0
+	s.Host = func(ctx context.Context) (net.Listener, error) {
+		listened++
+		return s.processes.Host(ctx)
+	}
+	d = trusted(definition(t, map[string]string{"create": here(t, "get", s.at(host, "os/parameters/color")), "untrusted/create": here(t, "get", s.at(host, "os/parameters/color"))}))
+	d.Unsafe = true
+	r, err = s.Install(t.Context(), work(d, agentapi.OSParameter{Name: "color", Value: "green", Class: "public"}), s.tell)
+	if err != nil || listened != 1 || fmt.Sprint(r.Scripts[0].Lines, r.Scripts[1].Lines) != "[green] [green]" {
+		t.Errorf("%+v %v, %d listeners", r, err, listened)
+	}
 }
 
 func TestREQ24ProgressNeverFalls(t *testing.T) {
