@@ -134,6 +134,60 @@ func TestAnInstallerIsAborted(t *testing.T) {
 	w.failedInstall("aborted by request of alice")
 }
 
+// An installer that reads hears that it is cancelled while its machine is still on.
+func TestREQ21AnInstallerHearsThatItIsCancelled(t *testing.T) {
+	w := selfJourneys[0].begin(t)
+	w.tune = func(c *Config) { c.Poll = 100 * time.Millisecond }
+	heard := make(chan string, 1)
+	w.self.at = func(w *world) {
+		w.self.at, w.self.never = nil, true
+		w.write(func(tx *store.Tx) error { return tx.AskAbort(w.node.ID, "alice") })
+		go w.reads(heard)
+	}
+	w.run(w.conductor("c1", nil))
+	if said := <-heard; said != cancelMessage+" while on" {
+		t.Errorf("it hears %q", said)
+	}
+	w.failedInstall("aborted by request of alice")
+}
+
+// reads tells of the first message for the machine, or that its channel is gone.
+func (w *world) reads(heard chan<- string) {
+	for {
+		var m []byte
+		gone := false
+		err := w.db.Write(w.t.Context(), func(tx *store.Tx) error {
+			n, err := tx.NodeByID(w.node.ID)
+			if err != nil {
+				return err
+			}
+			c, err := tx.OSChannel(n)
+			if gone = c == nil; err != nil || gone {
+				return err
+			}
+			m, err = tx.TakeOSMessage(n, c.Deploy, store.ToMachine)
+			return err
+		})
+		w.mu.Lock()
+		on := w.on
+		w.mu.Unlock()
+		switch {
+		case err != nil:
+			heard <- err.Error()
+			return
+		case gone:
+			heard <- "nothing"
+			return
+		case m != nil && on:
+			heard <- string(m) + " while on"
+			return
+		case m != nil:
+			heard <- string(m)
+			return
+		}
+	}
+}
+
 // Before its machine is touched everything is refused that cannot work.
 func TestInstallersThatCannotBeBooted(t *testing.T) {
 	for _, c := range []struct {

@@ -170,7 +170,11 @@ func (r *runner) takeMessages(ctx context.Context, op *Op) error {
 		return err
 	}
 	self := op.Rec.OS.Self
-	all := strings.ToValidUTF8(self.Log+r.scrubbed(ctx, op, strings.ReplaceAll(text.String(), "\x00", "?")), "?")
+	all := r.scrubbed(ctx, op, self.Log+strings.ReplaceAll(text.String(), "\x00", "?")) // a value may be in two writes
+	if all == withheld {                                                                // what was looked through before may stay
+		all = self.Log + withheld + "\n"
+	}
+	all = strings.ToValidUTF8(all, "?")
 	self.Log = strings.ToValidUTF8(all[max(0, len(all)-maxSelfLog):], "")
 	return nil
 }
@@ -182,8 +186,11 @@ func (r *runner) keepSelfLog(op *Op, wanted bool) {
 	}
 }
 
-// keepSelfLogs keeps what can be had of an installer that failed.
+// keepSelfLogs tells an installer that failed or is aborted, and keeps what can be had of it.
 func (r *runner) keepSelfLogs(ctx context.Context, op *Op) error {
+	if err := r.tellCancelled(ctx, op); err != nil {
+		r.event(op, "error", "ERROR", "The installer could not be told that it is cancelled: "+sentence(err))
+	}
 	if r.c.config.CollectLogs == LogsNever {
 		return nil
 	}
