@@ -34,14 +34,13 @@ func osInstallDefaults() OSInstallConfig {
 // osRecord is what an operation remembers of the work with an OS definition. That there is one says that its machine boots the
 // ramdisk that can do it.
 type osRecord struct {
-	Image    bool      `json:"image,omitempty"`    // there is one to be written first
-	Private  bool      `json:"private,omitempty"`  // there are private values, of the node or of the definition
-	Until    time.Time `json:"until,omitzero"`     // all of it must have ended then
-	Agent    float64   `json:"agent,omitempty"`    // when the agent started: one that starts anew has forgotten what it ran
-	Silent   time.Time `json:"silent,omitzero"`    // since when it does not answer
-	Stage    string    `json:"stage,omitempty"`    // that it said last
-	Stages   int       `json:"stages,omitempty"`   // how many it named
-	Commands []string  `json:"commands,omitempty"` // that have ended, by name
+	Image   bool      `json:"image,omitempty"`   // there is one to be written first
+	Private bool      `json:"private,omitempty"` // there are private values, of the node or of the definition
+	Until   time.Time `json:"until,omitzero"`    // all of it must have ended then
+	Agent   float64   `json:"agent,omitempty"`   // when the agent started: one that starts anew has forgotten what it ran
+	Silent  time.Time `json:"silent,omitzero"`   // since when it does not answer
+	Stage   string    `json:"stage,omitempty"`   // that it said last
+	Stages  int       `json:"stages,omitempty"`  // how many it named
 
 	Self *selfRecord `json:"self,omitempty"` // the machine installs itself, with no agent of ours; nil: it does not
 }

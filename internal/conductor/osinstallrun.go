@@ -173,7 +173,6 @@ func (r *runner) osCommand(ctx context.Context, op *Op, name, what string, work 
 		r.showProgress(op, raw.Progress)
 		return res, r.toEnd(op, "the agent to go on %s", what), nil
 	}
-	op.Rec.OS.Commands = append(op.Rec.OS.Commands, name)
 	return res, done, nil
 }
 

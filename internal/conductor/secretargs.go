@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/fault"
@@ -166,9 +168,7 @@ func scrub(text, value string) string {
 		base64.StdEncoding.EncodeToString([]byte(value)), hex.EncodeToString([]byte(value))}
 	forms = append(forms, withoutControls(value, -1), withoutControls(value, '?')) // as texts of strangers are cleaned here
 	for _, form := range forms {
-		if form != "" {
-			text = strings.ReplaceAll(text, form, secret.Mask)
-		}
+		text = masked(text, form)
 	}
 	for _, form := range forms { // a text that was cut off may end in the beginning of one
 		for n := len(form) - 1; n >= minCut; n-- {
@@ -179,6 +179,36 @@ func scrub(text, value string) string {
 	}
 	return text
 }
+
+// masked puts the mask in the place of a form. A short one is only one where it is a word by itself: "t" is in every sentence.
+func masked(text, form string) string {
+	switch {
+	case form == "":
+		return text
+	case len(form) >= minCut:
+		return strings.ReplaceAll(text, form, secret.Mask)
+	}
+	var out strings.Builder
+	from := 0
+	for {
+		i := strings.Index(text[from:], form)
+		if i < 0 {
+			return out.String() + text[from:]
+		}
+		at, end := from+i, from+i+len(form)
+		before, _ := utf8.DecodeLastRuneInString(text[:at])
+		after, _ := utf8.DecodeRuneInString(text[end:])
+		out.WriteString(text[from:at])
+		if inWord(before) || inWord(after) {
+			out.WriteString(form)
+		} else {
+			out.WriteString(secret.Mask)
+		}
+		from = end
+	}
+}
+
+func inWord(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) || c == '_' }
 
 // minCut is how much of a value at the end of a text is taken for a value that was cut off, in bytes.
 const minCut = 4

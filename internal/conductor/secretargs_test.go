@@ -71,6 +71,9 @@ func TestWhatAMachineSaysIsScrubbed(t *testing.T) {
 	if strings.Contains(said, "ss w") || !strings.Contains(said, "tool: bad password") || !strings.HasSuffix(said, "not x") {
 		t.Error(said)
 	}
+	if said := scrub("tt trusted: t, x=t t", "t"); said != "tt trusted: ******, x=****** ******" {
+		t.Errorf("a short value: %s", said)
+	}
 	if said := r.scrubbed(t.Context(), &Op{}, value); said != value {
 		t.Errorf("an operation without secrets: %s", said)
 	}
