@@ -108,8 +108,8 @@ func (i *installation) load(tx *store.Tx) (err error) {
 	return nil
 }
 
-// over tells whether what was for the installation alone is gone.
-func (i *installation) over() bool { return i.talk == nil || i.ending }
+// over tells whether what was for the installation alone is gone: also from the machine's own last word on, however long it stays on then.
+func (i *installation) over() bool { return i.talk == nil || i.ending || i.talk.Progress.Final }
 
 // change writes for the machine, with its node held.
 func (i *installation) change(ctx context.Context, f func(*store.Tx, *metal.Node) error) error {

@@ -537,3 +537,26 @@ func TestREQ11AFailedInstallationIsOverAtOnce(t *testing.T) {
 		w.get("127.0.0.11", base+"read", 204)
 	})
 }
+
+// TestREQ11NothingSecretBehindTheLastWord: a machine that has said that it ended may stay on for long.
+func TestREQ11NothingSecretBehindTheLastWord(t *testing.T) {
+	onSQLite(t, Defaults(), func(w *world) {
+		n := w.node()
+		w.selfInstall(n, w.definition(), "127.0.0.11")
+		w.get("127.0.0.11", base+"os/parameters/root-key", 200)
+		for range 2 { // whose answer may be lost
+			if r := w.ask("127.0.0.11", "POST", base+"write", `{"final":true}`); r.status != 200 {
+				t.Errorf("its last word: %d %s", r.status, r.body)
+			}
+		}
+		for _, path := range []string{"os/parameters/root-key", "os/parameters/token", "os/scripts/create", "os/package/user", "os/package/password"} {
+			w.get("127.0.0.11", base+path, 410)
+		}
+		if got := w.parameters("127.0.0.11"); got["mirror"][1] != "public" || len(got) != 2 {
+			t.Errorf("it reads %v", got)
+		}
+		if r := w.ask("127.0.0.11", "POST", base+"write", `{"final":true,"code":1}`); r.status != 410 {
+			t.Errorf("another last word: %d", r.status)
+		}
+	})
+}

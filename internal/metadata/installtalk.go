@@ -87,7 +87,7 @@ func (i *installation) Read(ctx context.Context) ([]byte, error) {
 
 // Write implements channel.Source.
 func (i *installation) Write(ctx context.Context, message []byte) error {
-	if i.over() {
+	if i.talk == nil || i.ending {
 		return channel.ErrOver
 	}
 	p, is, err := channel.ParseProgress(message)
