@@ -130,20 +130,26 @@ func (s space) linkWith(t *testing.T, address string) string {
 // serve starts the server, without the role metadata.
 func (x *cloudLab) serve(t *testing.T) {
 	t.Helper()
+	x.serveAt(t, cloudOperator, "api.vendordata_providers=StaticJSON,DynamicJSON", "api.vendordata_dynamic_targets=cloud-init@"+x.target.url+"/cloud-init",
+		"api.vendordata_dynamic_failure_fatal=true")
+	buildRamdisk(t, filepath.Join(x.data, "ramdisk"))
+	x.start()
+}
+
+// serveAt prepares a server that is at an address of the operator's networks, and does not start it.
+func (x *cloudLab) serveAt(t *testing.T, operator string, options ...string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "networks.yaml")
 	text := fmt.Sprintf("networks:\n- name: tenant-a\n  interface: %s\n  dhcp: server\n  subnet: 10.66.1.0/24\n  server: %s\n  range: %s-%s\n  routers: [%s]\n",
 		x.leg, cloudSide, cloudMachine, cloudMachine, cloudSide)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, "127.0.0.1", append(switched(x.lab.State.Switch), "deploy.erase_devices_priority=0", "netboot.networks_file="+file,
-		"netboot.tftp_listen="+cloudSide+":69", "api.vendordata_providers=StaticJSON,DynamicJSON",
-		"api.vendordata_dynamic_targets=cloud-init@"+x.target.url+"/cloud-init", "api.vendordata_dynamic_failure_fatal=true")...)
+	s := serve(t, "127.0.0.1", append(append(switched(x.lab.State.Switch), "deploy.erase_devices_priority=0", "netboot.networks_file="+file,
+		"netboot.tftp_listen="+cloudSide+":69"), options...)...)
 	port := func() string { _, p, _ := net.SplitHostPort(free(t, "127.0.0.1")); return p }
-	s.in, s.agent, s.boot = x.control, net.JoinHostPort(cloudOperator, port()), net.JoinHostPort(cloudOperator, port())
+	s.in, s.agent, s.boot = x.control, net.JoinHostPort(operator, port()), net.JoinHostPort(operator, port())
 	relay(t, "", s.api, x.control, s.api) // for this test
-	buildRamdisk(t, filepath.Join(s.data, "ramdisk"))
-	s.start()
 	x.node = &node{server: s, t: t}
 }
 
