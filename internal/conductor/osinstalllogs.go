@@ -3,7 +3,6 @@ package conductor
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,28 +35,12 @@ func (r *runner) osSecrets(ctx context.Context, op *Op) (values []string, err er
 	return values, err
 }
 
-// flat are the values, the longest first: a shorter one may be a part of it.
+// flat are the values of all names.
 func flat(m map[string][]string) (out []string) {
 	for _, values := range m {
 		out = append(out, values...)
 	}
-	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
 	return out
-}
-
-// withoutPrivate is what was said of an installation, without its private values. Where those cannot be had nothing of it is shown.
-func (r *runner) withoutPrivate(ctx context.Context, op *Op, said string) string {
-	if op.Rec.OS == nil || said == "" {
-		return said
-	}
-	values, err := r.osSecrets(ctx, op)
-	if err != nil {
-		return withheld
-	}
-	for _, v := range values {
-		said = scrub(said, v)
-	}
-	return said
 }
 
 // hides tells whether the operation has values that no log may repeat.

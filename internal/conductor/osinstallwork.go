@@ -35,6 +35,7 @@ func (r *runner) osWork(ctx context.Context, op *Op) (w agentapi.OSWork, err err
 		return w, err
 	}
 	w.Parameters = wired(values)
+	op.Rec.OS.Private = op.Rec.OS.Private || len(values.Private) > 0 // a default may have come since
 	if w.Definition, err = r.osDefinition(ctx, i, d); err != nil {
 		return w, err
 	}

@@ -1,6 +1,7 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -94,22 +95,38 @@ func secretArgs(args map[string]any) []string {
 // scrubbed is what an agent or a BMC said, without the operation's secret and private values: a tool may repeat its arguments
 // in its complaint. Where the values cannot be had to look for them, nothing of the text is shown.
 func (r *runner) scrubbed(ctx context.Context, op *Op, said string) string {
-	said = r.withoutPrivate(ctx, op, said)
-	ref := op.Rec.Ask.Secrets
-	if ref == nil || said == "" {
+	if said == "" || !op.hides() && op.Rec.OS == nil {
 		return said
 	}
-	if r.c.secrets == nil {
+	values, err := r.hiddenFrom(ctx, op)
+	if err != nil {
 		return withheld
+	}
+	return scrub(said, values...)
+}
+
+// hiddenFrom are the values of an operation that nothing may repeat: those that are stored nowhere, and private OS parameters.
+func (r *runner) hiddenFrom(ctx context.Context, op *Op) (values []string, err error) {
+	if op.Rec.OS != nil {
+		if values, err = r.osSecrets(ctx, op); err != nil {
+			return nil, err
+		}
+	}
+	ref := op.Rec.Ask.Secrets
+	if ref == nil {
+		return values, nil
+	}
+	if r.c.secrets == nil {
+		return nil, fault.New(fault.NotSupported, "this server keeps no secret values")
 	}
 	for _, name := range ref.Names {
 		v, err := r.c.secrets.StepSecret(ctx, ref, op.row.UUID, name)
 		if err != nil {
-			return withheld
+			return nil, err
 		}
-		said = scrub(said, v.Expose())
+		values = append(values, v.Expose())
 	}
-	return said
+	return values, nil
 }
 
 // scrubbedObject is a copy of what a driver or an agent made of a step's arguments, without the operation's secret values.
@@ -157,27 +174,46 @@ func (r *runner) refused(ctx context.Context, op *Op, err error) error {
 
 const withheld = "its words are withheld, for they might repeat a secret value that is not here any more to be looked for"
 
-// scrub takes a value out of a text, in the forms in which tools write one.
-func scrub(text, value string) string {
-	if value == "" {
-		return text
+// scrub takes values out of a text, in the forms in which tools write them. The longest form goes first: a shorter one may be a part of
+// it, and the rest would stay to be read.
+func scrub(text string, values ...string) string {
+	var forms []string
+	for _, v := range values {
+		if v != "" {
+			forms = append(forms, formsOf(v)...)
+		}
 	}
-	quoted := strconv.Quote(value)
-	asJSON, _ := json.Marshal(value) // a string can always be written
-	forms := []string{value, strings.Trim(value, " \t\r\n"), quoted[1 : len(quoted)-1], strings.Trim(string(asJSON), `"`), url.QueryEscape(value),
-		base64.StdEncoding.EncodeToString([]byte(value)), hex.EncodeToString([]byte(value))}
-	forms = append(forms, withoutControls(value, -1), withoutControls(value, '?')) // as texts of strangers are cleaned here
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	forms = slices.Compact(forms)
+	end := cutOff(text, forms)
+	text, end = text[:len(text)-end], min(end, 1)
 	for _, form := range forms {
 		text = masked(text, form)
 	}
-	for _, form := range forms { // a text that was cut off may end in the beginning of one
-		for n := len(form) - 1; n >= minCut; n-- {
-			if rest, cut := strings.CutSuffix(text, form[:n]); cut {
-				return rest + secret.Mask
+	return text + strings.Repeat(secret.Mask, end)
+}
+
+// cutOff is how much at the end of a text is a form or the beginning of one: it was cut off there.
+func cutOff(text string, forms []string) int {
+	most := 0
+	for _, form := range forms {
+		for n := len(form); n >= max(minCut, most+1); n-- {
+			if strings.HasSuffix(text, form[:n]) {
+				most = n
+				break
 			}
 		}
 	}
-	return text
+	return most
+}
+
+// formsOf are the forms in which tools write a value.
+func formsOf(value string) []string {
+	quoted := strconv.Quote(value)
+	asJSON, _ := json.Marshal(value) // a string can always be written
+	return []string{value, strings.Trim(value, " \t\r\n"), quoted[1 : len(quoted)-1], strings.Trim(string(asJSON), `"`), url.QueryEscape(value),
+		base64.StdEncoding.EncodeToString([]byte(value)), hex.EncodeToString([]byte(value)),
+		withoutControls(value, -1), withoutControls(value, '?')} // as texts of strangers are cleaned here
 }
 
 // masked puts the mask in the place of a form. A short one is only one where it is a word by itself: "t" is in every sentence.

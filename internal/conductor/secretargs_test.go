@@ -71,6 +71,12 @@ func TestWhatAMachineSaysIsScrubbed(t *testing.T) {
 	if strings.Contains(said, "ss w") || !strings.Contains(said, "tool: bad password") || !strings.HasSuffix(said, "not x") {
 		t.Error(said)
 	}
+	if said := scrub("it is admin-Secr3t, not admin: cut admin-Se", "admin", "admin-Secr3t"); said != "it is ******, not ******: cut ******" {
+		t.Errorf("one value in another: %s", said)
+	}
+	if said := scrub("it was abcabcab", "abcabcab"); said != "it was ******" {
+		t.Errorf("a value that begins as it ends: %s", said)
+	}
 	if said := scrub("tt trusted: t, x=t t", "t"); said != "tt trusted: ******, x=****** ******" {
 		t.Errorf("a short value: %s", said)
 	}
