@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -70,8 +71,16 @@ var left = []leave{
 	{"usr/lib/x86_64-linux-gnu/libicu*", "only xfs_scrub needs it"},
 }
 
+// kept are there all the same: mtools knows no names of files without what FAT's are written in.
+var kept = []string{
+	"usr/lib/x86_64-linux-gnu/gconv/gconv-modules.cache", "usr/lib/x86_64-linux-gnu/gconv/IBM437.so", "usr/lib/x86_64-linux-gnu/gconv/IBM850.so",
+}
+
 // leaves tells whether a name is left out.
 func leaves(name string) bool {
+	if slices.Contains(kept, name) {
+		return false
+	}
 	for _, l := range left {
 		if dir, inside := strings.CutSuffix(l.pattern, "/"); inside {
 			// What is in the folder: some part of the name matches, and there is more behind it.

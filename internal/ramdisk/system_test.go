@@ -154,6 +154,7 @@ func TestLeaves(t *testing.T) {
 		"etc/rc2.d": false, "etc/rc2.d/S01ssh": true, "etc/rcS.d/x": true, "usr/lib/python3.11": true, "usr/lib/python3.11/a/b": true, "usr/lib/pythia": false,
 		"etc/hostname": true, "etc/hostname.d": false, "etc/passwd": false, "etc/shadow-": true, "var/log": false, "var/log/wtmp": true,
 		"usr/lib/x86_64-linux-gnu/perl-base/strict.pm": false, "usr/lib/x86_64-linux-gnu/perl/5.36/x": true, "usr/share/perl5/Debconf.pm": false, "etc/ssh/sshd_config": false,
+		"usr/lib/x86_64-linux-gnu/gconv/IBM850.so": false, "usr/lib/x86_64-linux-gnu/gconv/IBM851.so": true,
 	} {
 		if got := leaves(name); got != want {
 			t.Errorf("%s: %v", name, got)

@@ -31,6 +31,7 @@ const (
 	SocketFile  = "TRY_SOCKET_FILE"  // the same with a path
 	SharedKey   = "TRY_SHARED_KEY"   // the key of a segment of System V shared memory
 	ProcessID   = "TRY_PROCESS"      // of the agent
+	Spare       = "TRY_SPARE"        // not empty: the script that started the attacks is not killed
 	ChannelText = "TRY_CHANNEL_TEXT" // what the channel answers; empty: there is none
 )
 

@@ -57,7 +57,7 @@ var Attacks = []Attack{
 	{"file: commands to the kernel", open("/proc/sysrq-trigger", true), denied + "|EROFS|" + absent, "ok|" + absent},
 	{"file: by handle", call(unixOpenByHandle, ^uintptr(0), 0, 0), denied, "EFAULT|EBADF|EINVAL"},
 
-	{"process: all that are seen", processes, "1=bwrap [0-9]+=attacks", ".*systemd.*|.* [0-9]+=.*"},
+	{"process: all that are seen", processes, "1=bwrap( [0-9]+=create)? [0-9]+=attacks", ".*systemd.*|.* [0-9]+=.*"},
 	{"process: the agent, signalled", signal(env(ProcessID)), "ESRCH", "ok"},
 	{"process: its init, traced", trace, denied, ""},
 	{"process: memory read", call(unixVMRead, pid(ProcessID), 0, 0, 0, 0, 0), denied, "ok"},

@@ -377,6 +377,9 @@ func rightsOf(process string) (string, error) {
 
 // killAll kills all that it may, which is all that it sees but its init and itself.
 func killAll() (string, error) {
+	if os.Getenv(Spare) != "" {
+		return "", nil
+	}
 	if err := unix.Kill(-1, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return "", err
 	}

@@ -192,12 +192,13 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// left counts the processes whose user is a script's.
+// left counts the processes whose user is a script's, without dead ones that nobody has buried yet.
 func left() (n int) {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range all {
 		var st unix.Stat_t
-		if unix.Stat(p, &st) == nil && st.Uid >= 0x70000000 {
+		stat, err := os.ReadFile(filepath.Join(p, "stat"))
+		if err == nil && unix.Stat(p, &st) == nil && st.Uid >= 0x70000000 && !strings.Contains(string(stat), ") Z ") {
 			n++
 		}
 	}
