@@ -37,10 +37,11 @@ var families = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6}
 
 // commands are ioctls that cannot be made. The kernel lets whoever may write to a disk send it some commands of its own choice, and
 // reserve it; those of terminals type into the one that a program was started from. Sources: Linux, include/scsi/sg.h,
-// scsi_ioctl.h, include/uapi/linux/nvme_ioctl.h, pr.h.
+// scsi_ioctl.h, include/uapi/linux/cdrom.h, include/uapi/linux/nvme_ioctl.h, pr.h.
 var commands = []uint64{
 	unix.TIOCSTI, unix.TIOCLINUX,
-	0x1, 0x2285, // SCSI_IOCTL_SEND_COMMAND, SG_IO
+	0x1, 0x2285, 0x5393, // SCSI_IOCTL_SEND_COMMAND, SG_IO, CDROM_SEND_PACKET, which disks take, too
+	0x5, 0x6, 0x5309, 0x5319, 0x5380, 0x5381, 0x2284, // SCSI_IOCTL_START_UNIT, STOP_UNIT, CDROMEJECT, CDROMCLOSETRAY, SCSI_IOCTL_DOORLOCK, DOORUNLOCK, SG_SCSI_RESET
 	0xc0484e41, 0x40304e42, 0xc0484e43, 0xc0504e47, 0xc0504e48, 0xc0504e49, // NVME_IOCTL_ADMIN_CMD, SUBMIT_IO, IO_CMD, ADMIN64, IO64, IO64_VEC
 	0x401870c8, 0x401070c9, 0x401070ca, 0x401870cb, 0x401870cc, 0x401070cd, // IOC_PR_REGISTER, RESERVE, RELEASE, PREEMPT, PREEMPT_ABORT, CLEAR
 }

@@ -29,6 +29,8 @@ var Attacks = []Attack{
 	{"disk: SCSI commands of its own choice", diskControl(0x2285), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
 	{"disk: the same with more bits", diskControl(0x5_00002285), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
 	{"disk: the same with a sign", diskControl(0xffffffff_00002285), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
+	{"disk: the same as a CD's packet", diskControl(0x5393), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
+	{"disk: switched off", diskControl(0x6), denied, ""},
 	{"disk: NVMe commands of its own choice", diskControl(0xc0484e41), denied, "ENOTTY|EINVAL|EFAULT|ENXIO"},
 	{"disk: a reservation", diskControl(0x401070c9), denied, "ENOTTY|EINVAL|EFAULT|ENOTSUP|EOPNOTSUPP|ENXIO"},
 	{"disk: read-only for everybody", diskControl(0x125d), denied, ""},
