@@ -53,18 +53,22 @@ func serveImages(t *testing.T, host string, good []byte, large int64) *images {
 	})
 	mux.HandleFunc("GET /truncated", i.truncated)
 	mux.HandleFunc("GET /gated", i.gated)
+	i.url = serveHandler(t, host, mux)
+	t.Cleanup(i.openGate)
+	return i
+}
+
+// serveHandler serves it on an address that the machine reaches, until the test ends, and gives its URL with a slash at its end.
+func serveHandler(t *testing.T, host string, h http.Handler) string {
+	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: h}}
 	srv.Start()
-	t.Cleanup(func() {
-		i.openGate()
-		srv.Close()
-	})
-	i.url = srv.URL + "/"
-	return i
+	t.Cleanup(srv.Close)
+	return srv.URL + "/"
 }
 
 // file serves content whole and by range.

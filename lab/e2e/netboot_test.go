@@ -362,10 +362,28 @@ const debianShim = "/usr/lib/shim/shimx64.efi.signed"
 // startableBy is the same with another first loader for UEFI.
 func startableBy(t *testing.T, loader string) []byte {
 	t.Helper()
-	const espStart, espEnd = 2048, 2048 + 16*mib/512 - 1
+	const espStart, espEnd = 2048, 2048 + espSize/512 - 1
+	files := espWith(t, loader, "echo \""+startedFromDisk+"\"\nsleep 36000\n")
+	b := noise(256*mib, 1)
+	clear(b[:mib])
+	clear(b[written:])
+	imagetest.GPT(b, 512, imagetest.Part{Type: image.TypeESP, First: espStart, Last: espEnd, Name: "esp"},
+		imagetest.Part{Type: image.TypeLinuxRoot, First: espEnd + 1, Last: uint64(len(b)/512 - 1 - 2048), Name: "root"})
+	copy(b[mib:], files)
+	// cli; ds = 0; print the text at 0x7c19 with the BIOS's teletype, a byte at a time up to a zero; then stand still.
+	copy(b, "\xfa\x31\xc0\x8e\xd8\xbe\x19\x7c\xac\x84\xc0\x74\x09\xb4\x0e\xbb\x07\x00\xcd\x10\xeb\xf2\xf4\xeb\xfd"+startedFromDisk+".\x00") // SeaBIOS holds the last byte back until there is another
+	return b
+}
+
+// espSize is the size of the EFI system partitions of these images, in bytes.
+const espSize = 16 * mib
+
+// espWith is a file system with a first loader, Debian's signed GRUB, and a configuration for that.
+func espWith(t *testing.T, loader, grub string) []byte {
+	t.Helper()
 	dir := t.TempDir()
 	esp, config := filepath.Join(dir, "esp"), filepath.Join(dir, "grub.cfg")
-	err := errors.Join(os.WriteFile(esp, make([]byte, 16*mib), 0o600), os.WriteFile(config, []byte("echo \""+startedFromDisk+"\"\nsleep 36000\n"), 0o600))
+	err := errors.Join(os.WriteFile(esp, make([]byte, espSize), 0o600), os.WriteFile(config, []byte(grub), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,13 +397,5 @@ func startableBy(t *testing.T, loader string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := noise(256*mib, 1)
-	clear(b[:mib])
-	clear(b[written:])
-	imagetest.GPT(b, 512, imagetest.Part{Type: image.TypeESP, First: espStart, Last: espEnd, Name: "esp"},
-		imagetest.Part{Type: image.TypeLinuxRoot, First: espEnd + 1, Last: uint64(len(b)/512 - 1 - 2048), Name: "root"})
-	copy(b[mib:], files)
-	// cli; ds = 0; print the text at 0x7c19 with the BIOS's teletype, a byte at a time up to a zero; then stand still.
-	copy(b, "\xfa\x31\xc0\x8e\xd8\xbe\x19\x7c\xac\x84\xc0\x74\x09\xb4\x0e\xbb\x07\x00\xcd\x10\xeb\xf2\xf4\xeb\xfd"+startedFromDisk+".\x00") // SeaBIOS holds the last byte back until there is another
-	return b
+	return files
 }

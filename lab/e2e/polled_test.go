@@ -20,14 +20,20 @@ import (
 // withBootHost starts a server with options, and a boot host that it pushes to.
 func withBootHost(t *testing.T, options ...string) (s, b *server) {
 	t.Helper()
+	return bootHostAt(t, "127.0.0.1", (*server).ramdisk, options...)
+}
+
+// bootHostAt is withBootHost for machines that reach both at an address, with what makes the server's ramdisk.
+func bootHostAt(t *testing.T, host string, ramdisk func(*server), options ...string) (s, b *server) {
+	t.Helper()
 	peers, push := free(t, "127.0.0.1"), free(t, "127.0.0.1")
-	s = serve(t, "127.0.0.1", append(options, "deploy.boot_hosts=boot1=https://"+push)...)
+	s = serve(t, host, append(options, "deploy.boot_hosts=boot1=https://"+push)...)
 	c := &cluster{t: t, one: s}
 	c.ingot("peer", "init", "--data", s.data, "--name", "one")
 	s.args = []string{"--peer-listen", peers}
-	s.ramdisk()
+	ramdisk(s)
 	s.start()
-	b = serve(t, "127.0.0.1")
+	b = serve(t, host)
 	token := filepath.Join(b.data, "token")
 	if err := os.WriteFile(token, []byte(c.ingot("peer", "invite", "boot1", "--data", s.data, "--roles", "boot", "--url", "https://"+peers)), 0o600); err != nil {
 		t.Fatal(err)
