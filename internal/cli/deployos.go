@@ -23,7 +23,7 @@ type installing struct {
 	mode                                string
 	safe                                bool
 	bundle, user, passwordFile          string
-	iso                                 string
+	iso, isoSum                         string
 	from                                exported // an export that is put on the disks; os import alone has the flags
 }
 
@@ -38,6 +38,7 @@ func (i *installing) flags(c *cobra.Command) {
 	f.StringVar(&i.user, "package-user", "", "user for the package's URL; with its password it is stored nowhere")
 	f.StringVar(&i.passwordFile, "package-password-file", "", "file with the password for the package's URL; - for standard input, fd:N, env:NAME")
 	f.StringVar(&i.iso, "boot-iso", "", "URL of an ISO that the machine boots, for --mode self_install")
+	f.StringVar(&i.isoSum, "boot-iso-checksum", "", "what that ISO must be: SHA-256 or SHA-512, the URL of a file with it, or auto")
 }
 
 // parameters declares the flags with values.

@@ -15,11 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"ingot/internal/client"
 	"ingot/internal/depot"
 	"ingot/internal/metal"
 	"ingot/internal/ramdisk"
-	"ingot/internal/wire"
 	"ingot/lab"
 	"ingot/lab/bmc"
 )
@@ -141,10 +139,7 @@ func (x *selfLab) installing(behave string, flags ...string) {
 		t.Fatal(err)
 	}
 	x.ingot("node", "vif", "attach", x.name, "tenant-a") // giving the machine back forgets it
-	if _, err := x.UpdateNode(t.Context(), x.name, []wire.PatchOp{client.Set("/instance_info/boot_iso_checksum", x.sum)}, false); err != nil {
-		t.Fatal(err)
-	}
-	x.ingot(append([]string{"node", "deploy", x.name, "--mode", "self_install", "--boot-iso", x.iso, "--os-parameter", `greeting=hello="there"`, "--os-parameter", "behave=" + behave,
+	x.ingot(append([]string{"node", "deploy", x.name, "--mode", "self_install", "--boot-iso", x.iso, "--boot-iso-checksum", x.sum, "--os-parameter", `greeting=hello="there"`, "--os-parameter", "behave=" + behave,
 		"--os-secret", "pass=" + pass, "--package", "https://packages.example.org/p.tar.gz", "--network-data", staticData(t, x.machine.MACs[0], cloudMachine, cloudSide)}, flags...)...)
 }
 
