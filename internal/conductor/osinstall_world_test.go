@@ -37,6 +37,7 @@ type installing struct {
 	work     agentapi.OSWork // as the last command had it
 	verifies string          // that verify complains with; "": it does not
 	fails    string          // that create fails with
+	badImage string          // what the agent says of an image that it does not write
 	lasts    bool            // create does not end
 	started  int             // how often the agent was started anew
 	at       func(*world)    // what happens while create runs, once

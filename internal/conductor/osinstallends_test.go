@@ -148,8 +148,11 @@ func TestREQ18TheStartHasALimit(t *testing.T) {
 func TestREQ25NoScriptAfterABadImage(t *testing.T) {
 	onEach(t, func(t *testing.T) {
 		for name, spoil := range map[string]func(*world){
-			"not fetched": func(w *world) { w.dead = []string{"http://127.0.0.1:1"} },
-			"no address":  func(w *world) { w.node.InstanceInfo = w.node.InstanceInfo.With("image_source", "ftp://x/y") },
+			"another checksum": func(w *world) { w.os.badImage = "the image has another checksum" },
+			"a short read":     func(w *world) { w.os.badImage = "the image ended early" },
+			"too large":        func(w *world) { w.os.badImage = "the image is larger than the disk" },
+			"not fetched":      func(w *world) { w.dead = []string{"http://127.0.0.1:1"} },
+			"no address":       func(w *world) { w.node.InstanceInfo = w.node.InstanceInfo.With("image_source", "ftp://x/y") },
 		} {
 			w := newWorld(t)
 			named(t, withAll).start(w)
@@ -157,7 +160,7 @@ func TestREQ25NoScriptAfterABadImage(t *testing.T) {
 			w.saveInfo()
 			w.run(w.conductor("c1", nil))
 			n, _ := w.state()
-			if n.ProvisionState != metal.DeployFailed || w.counters["agent install"] != 0 || w.on {
+			if n.ProvisionState != metal.DeployFailed || w.counters["agent install"] != 0 || w.on || !strings.Contains(n.LastError, w.os.badImage) {
 				t.Errorf("%s: state %q (%s), %v", name, n.ProvisionState, n.LastError, w.counters)
 			}
 		}

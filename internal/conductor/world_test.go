@@ -526,6 +526,10 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 				res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: "the image cannot be fetched"}
 				return
 			}
+			if w.os.badImage != "" {
+				res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: w.os.badImage}
+				return
+			}
 			w.wrote = fmt.Sprint(info["urls"])
 			if w.os.definition != nil && !w.os.verified {
 				w.t.Error("an image is written before the OS parameters were verified")
