@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,10 +58,10 @@ echo "{\"result\": {\"used\": \"$password\"}}"
 `
 
 // agentProgram builds the agent.
-func agentProgram(t *testing.T) string {
+func agentProgram(t *testing.T, flags ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ingot-agent")
-	cmd := exec.Command("go", "build", "-o", file, "ingot/cmd/ingot-agent")
+	cmd := exec.Command("go", slices.Concat([]string{"build", "-o", file}, flags, []string{"ingot/cmd/ingot-agent"})...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the agent: %v\n%s", err, out)
 	}

@@ -1,202 +1,31 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"ingot/internal/agentapi"
-	"ingot/internal/store/pgtest"
 )
 
-// mortal is a machine to be rescued and the servers of it, which are killed (kill -9) and started anew where they were.
+// mortal is a machine to be rescued, and the servers of it, which are killed.
 type mortal struct {
 	*rescuedMachine
-
-	serving sync.Mutex // held while servers are killed, or started
-	servers []*running // guarded by serving; one, or API and conductor
-
-	watching sync.Mutex
-	armed    bool           // guarded by watching; saves count
-	saves    []string       // guarded by watching
-	seen     map[string]int // guarded by watching
-	death    death          // guarded by watching
-	died     bool           // guarded by watching
+	*killable
 }
 
-func newMortal(t *testing.T) *mortal {
-	t.Helper()
-	m := &mortal{}
-	gate := httptest.NewServer(http.HandlerFunc(m.asked))
-	t.Cleanup(gate.Close)
-	var at [3]string
-	for i := range at {
-		var err error
-		if at[i], err = free(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dir := t.TempDir()
-	r := begin(t, dir, []string{gateEnv + "=" + gate.URL, soonAgain}, "serve", "--listen", at[0], "--agent-listen", at[1], "--boot-listen", at[2])
-	r.url = "http://" + at[0]
-	if err := answering(r.url); err != nil {
-		t.Fatalf("%v\nlog:\n%s", err, r.log)
-	}
-	m.servers, m.rescuedMachine = []*running{r}, newRescuedMachine(t, r, at[1], filepath.Join(dir, "ingot-data"))
-	m.enrol()
-	return m
-}
+func newMortal(t *testing.T) *mortal { return mortalOf(newKillable(t, "rescue", nil, nil)) }
 
 // newApart is the same with an API and a conductor.
-func newApart(t *testing.T) *mortal {
-	t.Helper()
-	database := pgtest.Empty(t)
-	var at [4]string
-	for i := range at {
-		var err error
-		if at[i], err = free(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	one, two := t.TempDir(), t.TempDir()
-	ingot := func(dir string, args ...string) string {
-		cmd := exec.Command("ingot", args...)
-		cmd.Dir = dir
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("ingot %s: %v", strings.Join(args, " "), err)
-		}
-		return string(out)
-	}
-	ingot(one, "peer", "init", "--name", "one", "--roles", "api")
-	api := begin(t, one, nil, "serve", "--roles", "api", "--database", database, "--listen", at[0], "--peer-listen", at[1], "--peer-url", "https://"+at[1])
-	api.url = "http://" + at[0]
-	if err := answering(api.url); err != nil {
-		t.Fatalf("%v\nlog:\n%s", err, api.log)
-	}
-	token := ingot(one, "peer", "invite", "two", "--roles", "conductor,agent-api", "--url", "https://"+at[1])
-	key, err := os.ReadFile(filepath.Join(one, "ingot-data", "ingot.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(two, "ingot-data"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for name, b := range map[string][]byte{"token": []byte(token), "ingot.key": key} {
-		if err := os.WriteFile(filepath.Join(two, "ingot-data", name), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	conductor := begin(t, two, []string{soonAgain}, "serve", "--roles", "conductor,agent-api", "--database", database, "--join-token-file", "ingot-data/token",
-		"--agent-listen", at[2], "--boot-listen", at[3])
-	patiently(t, "the conductor", func() bool {
-		return bytes.Contains(api.call(t, "GET", "/v1/conductors", nil, http.StatusOK), []byte(`"alive":true`))
-	})
-	m := &mortal{servers: []*running{api, conductor}}
-	gatePostgres(t, database, m.passes)
-	m.rescuedMachine = newRescuedMachine(t, api, at[2], filepath.Join(two, "ingot-data"))
+func newApart(t *testing.T) *mortal { return mortalOf(newKillablePair(t, "rescue", nil, nil)) }
+
+func mortalOf(k *killable) *mortal {
+	m := &mortal{newRescuedMachine(k.test, k.front, k.agents, k.data), k}
 	m.enrol()
 	return m
-}
-
-// soonAgain: with a server dies what its fake machines were asked; it is to be asked again soon.
-const soonAgain = "INGOT_CONDUCTOR__POWER_STATE_CHANGE_TIMEOUT=1"
-
-// arm says who dies in the life to come.
-func (m *mortal) arm(d death) {
-	m.watching.Lock()
-	defer m.watching.Unlock()
-	m.armed, m.death, m.died, m.saves, m.seen = true, d, false, nil, map[string]int{}
-}
-
-// dies: servers are killed and started anew.
-func (m *mortal) dies(d death) (which []int) {
-	m.watching.Lock()
-	m.died = true
-	m.watching.Unlock()
-	which = map[string][]int{apiDies: {0}, conductorDies: {1}, bothDie: {0, 1}}[d.who]
-	if len(m.servers) == 1 {
-		which = []int{0}
-	}
-	m.again(which...)
-	return which
-}
-
-// passes tells whether a save is to be committed. Who saves may be killed meanwhile.
-func (m *mortal) passes(s save) (commit bool) {
-	if !strings.Contains(s.Plan, "rescue") {
-		return true
-	}
-	m.watching.Lock()
-	at, d := s.String(), m.death
-	if m.armed {
-		m.saves = append(m.saves, at)
-		m.seen[at]++
-	}
-	dies := m.armed && !m.died && d.nth > 0 && d.at == at && m.seen[at] == d.nth
-	m.watching.Unlock()
-	if !dies {
-		return true
-	}
-	who := len(m.servers) - 1
-	if s.Step == "" { // the API asks for it
-		who = 0
-	}
-	dead := m.dies(d)
-	return d.after || !slices.Contains(dead, who)
-}
-
-// asked is passes for a server's own gate.
-func (m *mortal) asked(_ http.ResponseWriter, r *http.Request) {
-	var s save
-	_ = json.NewDecoder(r.Body).Decode(&s)
-	if !m.passes(s) {
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// again kills servers and starts them anew.
-func (m *mortal) again(which ...int) {
-	m.serving.Lock()
-	defer m.serving.Unlock()
-	for _, i := range which {
-		_ = m.servers[i].cmd.Process.Kill() // that is the point
-		<-m.servers[i].ended
-	}
-	for _, i := range which {
-		old := m.servers[i]
-		next := begin(m.t, old.dir, slices.DeleteFunc(slices.Clone(old.cmd.Env), func(e string) bool { return !strings.HasPrefix(e, "INGOT_") }), old.cmd.Args[1:]...)
-		next.url = old.url
-		m.servers[i] = next
-	}
-}
-
-// ask sends a request; 0 for no answer.
-func (m *mortal) ask(method, path string, body any) (int, []byte) {
-	b, _ := json.Marshal(body)
-	req, err := http.NewRequestWithContext(m.t.Context(), method, m.r.url+path, bytes.NewReader(b))
-	if err != nil {
-		return 0, nil
-	}
-	req.Header.Set("X-OpenStack-Ironic-API-Version", "latest")
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil
-	}
-	defer res.Body.Close()
-	out, _ := io.ReadAll(res.Body)
-	return res.StatusCode, out
 }
 
 type restingNode struct {

@@ -54,7 +54,7 @@ func deadly(t *testing.T) (full bool) {
 	t.Helper()
 	full = os.Getenv("INGOT_LAB_FULL") == "1"
 	if !full && os.Getenv("INGOT_LAB") != "1" {
-		t.Skip("skipped: set INGOT_LAB=1 to kill servers at each step of rescues, for a minute, or INGOT_LAB_FULL=1 at each save")
+		t.Skip("skipped: set INGOT_LAB=1 to kill servers at each step, for a minute, or INGOT_LAB_FULL=1 at each save")
 	}
 	return full
 }

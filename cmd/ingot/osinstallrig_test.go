@@ -1,0 +1,352 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"ingot/internal/agentapi"
+	"ingot/internal/image"
+	"ingot/internal/image/imagetest"
+	"ingot/internal/osdef"
+)
+
+// plainAgent builds the agent that runs scripts of OS definitions beside it, with a folder in the place of a machine.
+func plainAgent(t *testing.T) string {
+	t.Helper()
+	return agentProgram(t, "-tags", "processes")
+}
+
+// scripted are the files of a definition whose create is given; it speaks the newest version and has verify.
+func scripted(t *testing.T, create string, more map[string]string) *osdef.Bundle {
+	t.Helper()
+	tree := fstest.MapFS{"ganeti_api_version": {Data: []byte("20\n")}, "parameters.list": {Data: []byte("mirror public\ntoken private\nroot-key secret\nlicence default\n")},
+		"variants.list": {Data: []byte("12\n13\n")}, "create": {Data: []byte(create), Mode: 0o755}}
+	for _, name := range []string{"export", "import", "rename", "verify"} {
+		tree[name] = &fstest.MapFile{Data: []byte("#!/bin/sh\n"), Mode: 0o755}
+	}
+	for name, text := range more {
+		tree[name] = &fstest.MapFile{Data: []byte(text), Mode: 0o755}
+	}
+	b, err := osdef.FromFS(tree, osdef.Usual, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// packedBundle is a bundle as requests have it.
+func packedBundle(b *osdef.Bundle) string { return base64.StdEncoding.EncodeToString(b.Tar()) }
+
+// doomed is a machine that is installed by OS definition, with the real agent as a process, and the servers of it, which are killed
+// and started anew where they were. The machine lives on.
+type doomed struct {
+	*killable
+	machine *cagedMachine
+	files   *httptest.Server
+	image   []byte
+	packed  bool // its image has a file system, onto which a package is laid: by loop devices, which only root can make
+}
+
+// doomedCreate installs nothing: it says what it was given, keeps how often it was run, and waits while it is held.
+const doomedCreate = `#!/bin/sh
+set -eu
+root=${DISK_0_PATH%/dev/*}
+echo begun >> "$root/ran"
+echo "the token is $OSP_TOKEN and the key ${OSP_ROOT_KEY-none}"
+printf '%s %s' "$OSP_TOKEN" "${OSP_ROOT_KEY-none}" > "$root/given"
+while [ -e "$root/held" ]; do sleep 0.05; done
+echo ended >> "$root/ran"
+`
+
+const (
+	doomedUser     = "packager"
+	doomedToken    = "canary-of-the-token"
+	doomedKey      = "canary-of-the-root-key"
+	doomedPassword = "canary-of-the-package"
+)
+
+// doomedEnv is the servers'.
+var doomedEnv = []string{"INGOT_DEFAULT__ENABLED_HARDWARE_TYPES=redfish", "INGOT_CONDUCTOR__AUTOMATED_CLEAN=false", "INGOT_DEFAULT__DEBUG=true"}
+
+// newDoomed gives servers by one of the makers of killable ones, and a machine that is available.
+func newDoomed(t *testing.T, program string, servers func(*testing.T, string, []string, func(string)) *killable) *doomed {
+	t.Helper()
+	d := &doomed{killable: servers(t, "deploy", doomedEnv, func(data string) {
+		cagedRamdisk(t, filepath.Join(data, "ramdisk"), filepath.Join(data, "ramdisk-debian"))
+	})}
+	d.image = bootable()
+	if os.Getenv("INGOT_LAB") != "" && os.Geteuid() == 0 {
+		d.image, d.packed = mountable(t), true
+	}
+	d.files = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		switch {
+		case r.URL.Path == "/disk.raw":
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.image))
+		case user == doomedUser && password == doomedPassword:
+			_, _ = w.Write(gzipped(t, aTar(t, "etc/motd", "by the package")))
+		default:
+			http.Error(w, fmt.Sprint("refused: ", r.Header), http.StatusUnauthorized)
+		}
+	}))
+	t.Cleanup(d.files.Close)
+	d.machine = newCagedMachine(t, program, playedPassword, func(agentapi.BootConfig) {})
+	r := d.front
+	bundle := scripted(t, doomedCreate, nil)
+	r.call(t, "POST", "/v1/os_definitions", object{"name": "doomed", "bundle": packedBundle(bundle), "os_parameters": object{"mirror": "http://mirror.example"}}, 201)
+	r.call(t, "PUT", "/v1/os_definitions/doomed/trust", object{"digest": bundle.Digest()}, 200)
+	r.call(t, "POST", "/v1/nodes", object{"driver": "redfish", "name": "inmate", "deploy_interface": "os-install", "boot_interface": "redfish-virtual-media", "network_interface": "noop",
+		"driver_info": object{"redfish_address": d.machine.bmc.URL(), "redfish_username": "admin", "redfish_password": playedPassword, "redfish_certificate_fingerprint": d.machine.bmc.Fingerprint()},
+		"properties":  object{"cpu_arch": "x86_64", "capabilities": "boot_mode:uefi", "root_device": object{"serial": "first"}}}, 201)
+	r.call(t, "POST", "/v1/ports", object{"node_uuid": r.uuid(t, "inmate"), "address": d.machine.MACs()[0]}, 201)
+	for _, step := range [][2]string{{"manage", "manageable"}, {"provide", "available"}} {
+		r.call(t, "PUT", "/v1/nodes/inmate/states/provision", object{"target": step[0]}, 202)
+		r.until(t, "inmate", step[1])
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("log of the last server:\n%.40000s", d.servers[len(d.servers)-1].log)
+		}
+	})
+	return d
+}
+
+// mountable is an image with a small system on an ext4.
+func mountable(t *testing.T) []byte {
+	t.Helper()
+	tree, file := t.TempDir(), filepath.Join(t.TempDir(), "root")
+	err := errors.Join(os.MkdirAll(filepath.Join(tree, "etc"), 0o755), os.WriteFile(filepath.Join(tree, "etc/os-release"), []byte("ID=doomed\n"), 0o600), os.WriteFile(filepath.Join(tree, "etc/fstab"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-d", tree, file, "16M").CombinedOutput(); err != nil {
+		t.Fatalf("mke2fs: %v\n%s", err, out)
+	}
+	root, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const first = 4096
+	b := make([]byte, 24<<20)
+	imagetest.GPT(b, 512, imagetest.Part{Type: image.TypeESP, First: 2048, Last: first - 1, Name: "esp"},
+		imagetest.Part{Type: image.TypeLinuxRoot, First: first, Last: first + uint64(len(root))/512 - 1, Name: "root"})
+	copy(b[first*512:], root)
+	return b
+}
+
+// aTar is a tar file with one file in it.
+func aTar(t *testing.T, name, text string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))})
+	if err == nil {
+		_, err = w.Write([]byte(text))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// asking is the body of a deployment or rebuild; with secrets it has what is kept nowhere.
+func (d *doomed) asking(secrets bool) object {
+	body := object{"os_definition": "doomed+12", "os_parameters_private": object{"token": doomedToken}}
+	if secrets {
+		body["os_parameters_secret"] = object{"root-key": doomedKey}
+	}
+	if secrets && d.packed {
+		body["personalization_url"], body["personalization_user"], body["personalization_password"] = d.files.URL+"/p.tar.gz", doomedUser, doomedPassword
+	}
+	return body
+}
+
+// ran is how often the script began and ended.
+func (d *doomed) ran() (begun, ended int) {
+	text, err := os.ReadFile(filepath.Join(d.machine.root, "ran"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.test.Error(err)
+	}
+	return strings.Count(string(text), "begun"), strings.Count(string(text), "ended")
+}
+
+// hold has the script wait before it ends, until the func that is given is called.
+func (d *doomed) hold() (release func()) {
+	held := filepath.Join(d.machine.root, "held")
+	if err := os.WriteFile(held, nil, 0o600); err != nil {
+		d.test.Fatal(err)
+	}
+	return sync.OnceFunc(func() { _ = os.Remove(held) })
+}
+
+// fresh makes the node available again.
+func (d *doomed) fresh() {
+	t := d.test
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(d.machine.root, "ran")); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(filepath.Join(d.machine.root, "held"))
+	if n := d.node(); n.State != "available" {
+		d.front.call(t, "PUT", "/v1/nodes/inmate/states/provision", object{"target": "deleted"}, 202)
+		d.front.until(t, "inmate", "available")
+	}
+	info := object{"image_source": d.files.URL + "/disk.raw", "image_os_hash_algo": "sha256", "image_os_hash_value": sum256(d.image)}
+	d.front.call(t, "PATCH", "/v1/nodes/inmate", []any{object{"op": "add", "path": "/instance_info", "value": info}}, 200)
+}
+
+// node is as it is shown; empty while no server answers.
+func (d *doomed) node() (n restingNode) {
+	if status, b := d.ask("GET", "/v1/nodes/inmate", nil); status != http.StatusOK || json.Unmarshal(b, &n) != nil {
+		return restingNode{}
+	}
+	return n
+}
+
+// brings asks for a verb until somebody takes it, and gives the node once it rests. see is told of each look at it.
+func (d *doomed) brings(verb string, body object, see func()) restingNode {
+	t := d.test
+	t.Helper()
+	body["target"] = verb
+	limit := time.Now().Add(2 * time.Minute)
+	look := time.NewTicker(30 * time.Millisecond)
+	defer look.Stop()
+	taken := false
+	before := d.node().State
+	for ; time.Now().Before(limit); <-look.C {
+		n := d.node()
+		if n.State == "" {
+			continue
+		}
+		see()
+		switch rests := n.Target == nil || strings.HasSuffix(n.State, " failed"); {
+		case !rests || n.State != before:
+			if taken = true; rests {
+				return n
+			}
+		case taken && rests: // a rebuild ends where it began
+			return n
+		default:
+			status, b := d.ask("PUT", "/v1/nodes/inmate/states/provision", body)
+			if status == http.StatusBadRequest {
+				t.Fatalf("%s in %s: %s", verb, n.State, b)
+			}
+			taken = taken || status == http.StatusAccepted
+		}
+	}
+	t.Fatalf("%s did not end: the node is %+v; death %s; saves %v", verb, d.node(), d.death, d.saves)
+	return restingNode{}
+}
+
+// whenScripts is the moment when scripts run.
+const whenScripts = "scripts run"
+
+// life installs the machine, whoever dies on the way, and gives how that ended. Scripts run once at most for one request.
+func (d *doomed) life(dies death, secrets bool) (end string) {
+	t := d.test
+	t.Helper()
+	d.fresh()
+	release := func() {}
+	if dies.at == whenScripts {
+		release = d.hold()
+	}
+	defer release()
+	d.arm(dies)
+	dead := false
+	n := d.brings("active", d.asking(secrets), func() {
+		if begun, _ := d.ran(); dies.at == whenScripts && !dead && begun > 0 {
+			dead = true
+			d.dies(dies)
+			release()
+		}
+	})
+	begun, ended := d.ran()
+	if begun > 1 {
+		t.Errorf("%s: scripts ran %d times for one request", dies, begun)
+	}
+	switch {
+	case n.State == "active":
+		d.wasGiven(dies.String(), secrets)
+		if begun != 1 || ended != 1 || n.LastError != "" {
+			t.Errorf("%s: active, and the script began %d times and ended %d; last_error %q", dies, begun, ended, n.LastError)
+		}
+	case n.State != "deploy failed" || !secrets || dies.who == "" || dies.who == conductorDies:
+		t.Errorf("%s, with secrets: %v: the node is %+v", dies, secrets, n)
+	default:
+		d.asksAgain(dies, n)
+	}
+	d.watching.Lock()
+	defer d.watching.Unlock()
+	if d.armed = false; dies.who != "" && !d.died {
+		t.Errorf("%s: nobody died; saves: %v", dies, d.saves)
+	}
+	return n.State
+}
+
+// asksAgain: the failed node names what was lost, and no value; it is not touched without, and installed with it.
+func (d *doomed) asksAgain(dies death, n restingNode) {
+	t := d.test
+	t.Helper()
+	for w, is := range map[string]bool{"root-key": true, "personalization_password": d.packed} {
+		if is && !strings.Contains(n.LastError, w) {
+			t.Errorf("%s: last_error does not ask for %s: %s", dies, w, n.LastError)
+		}
+	}
+	if strings.Contains(n.LastError, "canary") {
+		t.Errorf("%s: last_error has a value: %s", dies, n.LastError)
+	}
+	boots := len(d.machine.Boots())
+	if status, answer := d.ask("PUT", "/v1/nodes/inmate/states/provision", object{"target": "rebuild"}); status != http.StatusBadRequest || !bytes.Contains(answer, []byte("root-key")) || bytes.Contains(answer, []byte("canary")) {
+		t.Errorf("%s: a rebuild without the secrets is answered %d %s", dies, status, answer)
+	}
+	if now := len(d.machine.Boots()); now != boots {
+		t.Errorf("%s: a refused rebuild booted the machine", dies)
+	}
+	body := d.asking(true)
+	delete(body, "os_definition")
+	delete(body, "os_parameters_private")
+	if n = d.brings("rebuild", body, func() {}); n.State != "active" || n.LastError != "" {
+		t.Errorf("%s: with the secrets the node is %+v", dies, n)
+	}
+	d.wasGiven(dies.String()+", and again", true)
+}
+
+// wasGiven sees that the last script had the values that were asked for.
+func (d *doomed) wasGiven(when string, secrets bool) {
+	d.test.Helper()
+	want := doomedToken + " none"
+	if secrets {
+		want = doomedToken + " " + doomedKey
+	}
+	if text, err := os.ReadFile(filepath.Join(d.machine.root, "given")); err != nil || string(text) != want {
+		d.test.Errorf("%s: the script was given %q, %v", when, text, err)
+	}
+}
+
+// quiet sees that no log of the servers or of the machine has a value.
+func (d *doomed) quiet() {
+	d.test.Helper()
+	logs := [][]byte{d.machine.Console()}
+	for _, s := range d.servers {
+		logs = append(logs, []byte(s.log.String()))
+	}
+	if b := slices.Concat(logs...); bytes.Contains(b, []byte("canary-of")) || len(b) < 1000 {
+		d.test.Errorf("a log shows a value, or nothing: %d bytes", len(b))
+	}
+}
