@@ -47,6 +47,7 @@ type aviary struct {
 	planted map[string]canary // guarded by mu
 	shown   map[string]int    // guarded by mu; answers of 200, by path
 	strange int               // guarded by mu; boots at which a stranger tried
+	tried   []string          // guarded by mu; with what packages were asked for
 }
 
 // witness is a word that is no secret, in the same places: a place that does not show it was not looked at.

@@ -18,7 +18,7 @@ import (
 // that logs everything, and looks for them wherever somebody else may look: nothing shows any of them, in any form. What may have
 // one because it is there for that is named in own, and each place has to show a word that is no secret.
 func TestSecretsStayInside(t *testing.T) {
-	program := agentProgram(t)
+	program := plainAgent(t)
 	for name, open := range map[string]func(*testing.T) engine{"sqlite": onSQLite, "postgres": onPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,6 +138,7 @@ func (g *aviary) lives() {
 	if !g.short {
 		g.rebuilt()
 	}
+	g.installs()
 	g.verb("real", object{"target": "deleted"}, "available")
 	g.everybody("at the end")
 	if !g.short {
