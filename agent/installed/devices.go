@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -143,4 +144,39 @@ func exitCode(err error) int {
 		return exit.ExitCode()
 	}
 	return -1
+}
+
+// within leaves the devices that lie on some disks and on nothing else. A disk may be an array, and is looked at no deeper.
+func (w work) within(ctx context.Context, list []device, disks []string) ([]device, error) {
+	allowed := func(path string) bool {
+		return slices.ContainsFunc(disks, func(d string) bool { return samePath(d, path) })
+	}
+	var out []device
+	for _, d := range list {
+		answer, err := w.run(ctx, "lsblk", "--json", "--inverse", "--output", "PATH,TYPE", d.Path)
+		if err != nil {
+			return nil, err
+		}
+		var top struct {
+			Devices []device `json:"blockdevices"`
+		}
+		if err := json.Unmarshal(answer, &top); err != nil {
+			return nil, fmt.Errorf("lsblk's answer: %w", err)
+		}
+		if len(top.Devices) > 0 && !slices.ContainsFunc(top.Devices, func(d device) bool { return d.leaves(allowed) }) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// leaves tells whether a device, with those that it lies on, lies on a disk that is not allowed.
+func (d device) leaves(allowed func(string) bool) bool {
+	switch {
+	case allowed(d.Path):
+		return false
+	case len(d.Children) == 0:
+		return true
+	}
+	return slices.ContainsFunc(d.Children, func(below device) bool { return below.leaves(allowed) })
 }

@@ -30,19 +30,24 @@ type System struct {
 	w work
 }
 
-// Open finds the system on a disk, and what its fstab names, and mounts it below a folder of its own. It is an error if there is none
-// that can be mounted here, or more than one. Close takes everything away again.
-func Open(ctx context.Context, disk string) (*System, error) {
+// Open finds the system on the first of some disks, and what its fstab names, and mounts it below a folder of its own. Nothing is mounted
+// that lies on another disk, in whole or in part: the fstab is a stranger's, who may not write there. It is an error if there is no
+// system that can be mounted here, or more than one. Close takes everything away again.
+func Open(ctx context.Context, disks []string) (*System, error) {
+	if len(disks) == 0 {
+		return nil, errors.New("there is no disk to look for an installed system on")
+	}
+	disk := disks[0]
 	var said strings.Builder
 	w := work{out: &said, run: program, add: ",nosuid,nodev,noexec"}
 	quiet := w
 	quiet.out = io.Discard // an array that misses a disk may have nothing to do with this one
 	quiet.awake(ctx)
-	all, err := w.probed(ctx)
+	all, err := w.probed(ctx, disks, disks)
 	if err != nil {
 		return nil, err
 	}
-	mine, err := w.probed(ctx, disk)
+	mine, err := w.probed(ctx, disks[:1], disks)
 	if err != nil {
 		return nil, err
 	}
@@ -99,14 +104,18 @@ func holds(devices []device, said string) string {
 	return ": " + strings.Join(there, "; ")
 }
 
-// probed lists devices, of some disks or all, and asks each itself for what it holds: what udev noted may be older than what was written.
-func (w work) probed(ctx context.Context, disks ...string) ([]device, error) {
+// probed lists what lies on some disks, and on none that is not allowed, and asks each itself for what it holds: what udev noted may be
+// older than what was written.
+func (w work) probed(ctx context.Context, disks, allowed []string) ([]device, error) {
 	out, err := w.run(ctx, "lsblk", append([]string{"--json", "--output", "PATH,TYPE,RO"}, disks...)...)
 	if err != nil {
 		return nil, err
 	}
 	list, err := parseDevices(out)
 	if err != nil {
+		return nil, err
+	}
+	if list, err = w.within(ctx, list, allowed); err != nil {
 		return nil, err
 	}
 	for i := range list {
@@ -174,7 +183,7 @@ func named(source string, mine, all []device) (device, error) {
 			return device{}, fmt.Errorf("%q is %s as well as %s", printable(source), found[0].Path, found[1].Path)
 		}
 	}
-	return device{}, fmt.Errorf("%q is no disk of this machine that is known here", printable(source))
+	return device{}, fmt.Errorf("%q is on no disk that may be written to here", printable(source))
 }
 
 func samePath(a, b string) bool {

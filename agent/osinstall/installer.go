@@ -35,8 +35,8 @@ type Installer struct {
 	Log  *slog.Logger
 }
 
-// Overlay fetches a package and lays it over the system on a disk. Its errors are whole sentences. Credentials that are in them are taken out.
-type Overlay func(ctx context.Context, p agentapi.OSPackage, disk string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error)
+// Overlay fetches a package and lays it over the system on the first of some disks, and writes to no others. Its errors are whole sentences. Credentials that are in them are taken out.
+type Overlay func(ctx context.Context, p agentapi.OSPackage, disks []string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error)
 
 // Verify runs the definition's verify, confined, with the parameters and without disks. A definition that has none is content.
 func (i *Installer) Verify(ctx context.Context, w agentapi.OSWork, progress func(agentapi.Progress)) (agentapi.OSResult, error) {
@@ -212,7 +212,11 @@ func (s *session) overlay(ctx context.Context) error {
 	}
 	s.installer.Log.Info("personalization package is laid over the system")
 	s.progress.say(agentapi.OSProgress{Stage: stagePackage})
-	left, err := s.installer.Overlay(ctx, *p, s.disks[0].Path, func(far agentapi.Progress) {
+	var disks []string
+	for _, d := range s.disks {
+		disks = append(disks, d.Path)
+	}
+	left, err := s.installer.Overlay(ctx, *p, disks, func(far agentapi.Progress) {
 		one := agentapi.OSProgress{Stage: stagePackage, Message: far.What}
 		if far.Total > 0 {
 			one.Percent = int(100 * far.Done / far.Total)

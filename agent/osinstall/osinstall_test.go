@@ -613,9 +613,9 @@ func TestREQ24NoProgressIsNoFailure(t *testing.T) {
 
 func TestThePackageComesAfterTheScripts(t *testing.T) {
 	s := setUp(t)
-	s.Overlay = func(_ context.Context, p agentapi.OSPackage, disk string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error) {
-		if !strings.HasPrefix(s.read(t, "disk"), "done") || disk != s.disk || p.Password != "canary-of-package" {
-			t.Errorf("%s %s", disk, s.read(t, "disk")[:4])
+	s.Overlay = func(_ context.Context, p agentapi.OSPackage, disks []string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error) {
+		if !strings.HasPrefix(s.read(t, "disk"), "done") || len(disks) == 0 || disks[0] != s.disk || p.Password != "canary-of-package" {
+			t.Errorf("%s %s", disks, s.read(t, "disk")[:4])
 		}
 		progress(agentapi.Progress{What: "fetch package", Done: 1, Total: 4, Unit: "bytes"})
 		return agentapi.OSOverlay{Files: 3}, nil
@@ -629,7 +629,7 @@ func TestThePackageComesAfterTheScripts(t *testing.T) {
 	if far := s.told[len(s.told)-2]; far.What != "package: fetch package" || far.Done != 25 {
 		t.Errorf("%+v", far)
 	}
-	s.Overlay = func(context.Context, agentapi.OSPackage, string, func(agentapi.Progress)) (agentapi.OSOverlay, error) {
+	s.Overlay = func(context.Context, agentapi.OSPackage, []string, func(agentapi.Progress)) (agentapi.OSOverlay, error) {
 		return agentapi.OSOverlay{}, errors.New("it is not applied: somebody:canary-of-package was refused, c29tZWJvZHk6Y2FuYXJ5LW9mLXBhY2thZ2U= too")
 	}
 	w.Definition = nil

@@ -101,7 +101,7 @@ func TestREQ27AnOverlayOnDisks(t *testing.T) {
 			root := r.device(kind, map[string]string{"etc/fstab": fmt.Sprintf("UUID=x / %s defaults 0 1\nUUID=%s /home %[1]s defaults 0 2\n", kind, r.uuid(home)), "home/": "", "etc/motd": "old", "usr/lib/": "", "lib": "->usr/lib"})
 			var o Overlay
 			done, err := o.Apply(context.Background(), serve(t, item{name: "etc/motd", content: "hello"}, item{name: "lib/x", content: "x"}, item{name: "home/u/new", content: "new", uid: 1000},
-				item{name: "home/u/old", kind: tar.TypeSymlink, link: "new"}), root, nil)
+				item{name: "home/u/old", kind: tar.TypeSymlink, link: "new"}), []string{root, home}, nil)
 			if err != nil || done.Files != 4 || done.Bytes != 9 || len(done.SHA256) != 64 {
 				t.Fatalf("%+v %v", done, err)
 			}
@@ -143,18 +143,18 @@ func TestREQ28AFileSystemThatCannotBeMountedIsAFailure(t *testing.T) {
 		{"a file system that this kernel does not know", broken, "no installed system that can be mounted here is found on " + broken + ": "},
 		{"a part that is not there", missing, "/home of the installed system could not be mounted"},
 	} {
-		_, err := o.Apply(context.Background(), pkg, c.disk, nil)
+		_, err := o.Apply(context.Background(), pkg, []string{c.disk}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 		r.clean()
 	}
 	fine := serve(t, item{name: "etc/x", content: "x"})
-	if _, err := o.Apply(context.Background(), fine, missing, nil); err != nil {
+	if _, err := o.Apply(context.Background(), fine, []string{missing}, nil); err != nil {
 		t.Errorf("a package that has nothing in the missing part: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := o.Apply(ctx, fine, missing, func(p agentapi.Progress) {
+	_, err := o.Apply(ctx, fine, []string{missing}, func(p agentapi.Progress) {
 		if strings.Contains(p.What, "laying") {
 			cancel()
 		}
@@ -163,4 +163,29 @@ func TestREQ28AFileSystemThatCannotBeMountedIsAFailure(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 	r.clean()
+}
+
+// The fstab is a stranger's: a disk that the work may not write to is not mounted, whatever the fstab calls it.
+func TestREQ14AnFstabNamesNoOtherDisk(t *testing.T) {
+	r := newRig(t)
+	other := r.device("ext4", map[string]string{"u/old": "old"})
+	for _, name := range []string{"UUID=" + r.uuid(other), other} {
+		root := r.device("ext4", map[string]string{"etc/fstab": name + " /home ext4 defaults 0 2\n", "home/": "", "etc/motd": "old"})
+		var o Overlay
+		_, err := o.Apply(context.Background(), serve(t, item{name: "etc/motd", content: "new"}, item{name: "home/u/old", content: "new"}), []string{root}, nil)
+		if err == nil || !strings.Contains(err.Error(), "is on no disk that may be written to here") {
+			t.Errorf("%s: %v", name, err)
+		}
+		r.clean()
+		r.mounted(root, func(at string) {
+			if read(t, filepath.Join(at, "etc/motd")) != "old" {
+				t.Errorf("%s: half of it was written", name)
+			}
+		})
+	}
+	r.mounted(other, func(at string) {
+		if read(t, filepath.Join(at, "u/old")) != "old" {
+			t.Error("the other disk was written to")
+		}
+	})
 }

@@ -56,7 +56,7 @@ func TestREQ26APackageThatWantsCredentialsAsksForThemAgain(t *testing.T) {
 		{agentapi.OSPackage{User: "u", Password: "PW-canary"}, "absolute path"},
 	} {
 		c.pkg.URL = srv.URL + "/p.tgz?sig=query-canary"
-		_, err := o.Apply(context.Background(), c.pkg, "/dev/null", nil)
+		_, err := o.Apply(context.Background(), c.pkg, []string{"/dev/null"}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v, want %q", err, c.want)
 		}
@@ -69,7 +69,7 @@ func TestREQ26APackageThatWantsCredentialsAsksForThemAgain(t *testing.T) {
 func TestREQ26OnlyPackagesOfKnownFormAreFetched(t *testing.T) {
 	o := Overlay{options: quick}
 	for _, url := range []string{"http://127.0.0.1:1/p.zip", "http://u:p@127.0.0.1:1/p.tgz", "file:///p.tgz", "http://127.0.0.1:1/p.tgz#.tar.zst", "http://127.0.0.1:1/?p.tgz"} {
-		if _, err := o.Apply(context.Background(), agentapi.OSPackage{URL: url, Refused: []string{"127.0.0.0/8"}}, "/dev/null", nil); err == nil {
+		if _, err := o.Apply(context.Background(), agentapi.OSPackage{URL: url, Refused: []string{"127.0.0.0/8"}}, []string{"/dev/null"}, nil); err == nil {
 			t.Errorf("%s is fetched", url)
 		}
 	}
@@ -103,15 +103,15 @@ func TestREQ27TheLocalCopyIsGoneAfterFailure(t *testing.T) {
 		t.Errorf("progress %+v", told)
 	}
 	// There is no disk of that name: it fails after all was fetched and judged.
-	if _, err := o.Apply(context.Background(), pkg, "/dev/no-such-disk", nil); err == nil || !strings.Contains(err.Error(), "is not applied") {
+	if _, err := o.Apply(context.Background(), pkg, []string{"/dev/no-such-disk"}, nil); err == nil || !strings.Contains(err.Error(), "is not applied") {
 		t.Errorf("without a disk: %v", err)
 	}
 	bad.Store(true)
-	if _, err := o.Apply(context.Background(), pkg, "/dev/null", nil); err == nil || !strings.Contains(err.Error(), "refused as a whole") {
+	if _, err := o.Apply(context.Background(), pkg, []string{"/dev/null"}, nil); err == nil || !strings.Contains(err.Error(), "refused as a whole") {
 		t.Errorf("half a package: %v", err)
 	}
 	small := Overlay{options: quick, Limits: Limits{Packed: 10}}
-	if _, err := small.Apply(context.Background(), pkg, "/dev/null", nil); err == nil || !strings.Contains(err.Error(), "more than 10 bytes") {
+	if _, err := small.Apply(context.Background(), pkg, []string{"/dev/null"}, nil); err == nil || !strings.Contains(err.Error(), "more than 10 bytes") {
 		t.Errorf("too large: %v", err)
 	}
 	if n := copies(t); n != 0 {
@@ -131,7 +131,7 @@ func TestREQ27CredentialsStayAtTheirOrigin(t *testing.T) {
 	}))
 	t.Cleanup(first.Close)
 	o := Overlay{options: quick}
-	_, err := o.Apply(context.Background(), agentapi.OSPackage{URL: first.URL + "/p.tgz", User: "u", Password: "canary"}, "/dev/null", nil)
+	_, err := o.Apply(context.Background(), agentapi.OSPackage{URL: first.URL + "/p.tgz", User: "u", Password: "canary"}, []string{"/dev/null"}, nil)
 	if err == nil || told.Load() != "" || !strings.Contains(err.Error(), "to no other") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("the other server was told %q: %v", told.Load(), err)
 	}

@@ -30,8 +30,9 @@ type Overlay struct {
 	options source.Options // for tests: how patient the download is
 }
 
-// Apply fetches a package and lays it over the system that is installed on a disk. progress may be nil.
-func (o *Overlay) Apply(ctx context.Context, pkg agentapi.OSPackage, rootDisk string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error) {
+// Apply fetches a package and lays it over the system that is installed on the first of some disks. It writes to no other disk than
+// these, whatever the system's fstab says. progress may be nil.
+func (o *Overlay) Apply(ctx context.Context, pkg agentapi.OSPackage, disks []string, progress func(agentapi.Progress)) (agentapi.OSOverlay, error) {
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -50,7 +51,7 @@ func (o *Overlay) Apply(ctx context.Context, pkg agentapi.OSPackage, rootDisk st
 		return agentapi.OSOverlay{}, failure(pkg, err)
 	}
 	log.Info("the package is fetched", "url", source.Safe(pkg.URL), "sha256", sum, "entries", found.entries, "bytes", found.bytes)
-	system, err := installed.Open(ctx, rootDisk)
+	system, err := installed.Open(ctx, disks)
 	if err != nil {
 		return agentapi.OSOverlay{}, failure(pkg, err)
 	}

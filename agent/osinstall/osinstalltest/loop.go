@@ -13,13 +13,14 @@ import (
 
 // OnLoop lets an overlay work on a disk that is a file: by a loop device, while it does. Only root can.
 func OnLoop(apply osinstall.Overlay) osinstall.Overlay {
-	return func(ctx context.Context, p agentapi.OSPackage, disk string, progress func(agentapi.Progress)) (done agentapi.OSOverlay, err error) {
+	return func(ctx context.Context, p agentapi.OSPackage, disks []string, progress func(agentapi.Progress)) (done agentapi.OSOverlay, err error) {
+		disk := disks[0]
 		info, err := os.Stat(disk)
 		if err != nil {
 			return done, err
 		}
 		if !info.Mode().IsRegular() {
-			return apply(ctx, p, disk, progress)
+			return apply(ctx, p, disks, progress)
 		}
 		out, err := exec.CommandContext(ctx, "losetup", "--find", "--show", "--partscan", disk).CombinedOutput()
 		if err != nil {
@@ -31,6 +32,6 @@ func OnLoop(apply osinstall.Overlay) osinstall.Overlay {
 				err = fmt.Errorf("losetup: %w: %s", late, out)
 			}
 		}()
-		return apply(ctx, p, device, progress)
+		return apply(ctx, p, []string{device}, progress)
 	}
 }
