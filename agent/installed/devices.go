@@ -146,11 +146,8 @@ func exitCode(err error) int {
 	return -1
 }
 
-// within leaves the devices that lie on some disks and on nothing else. A disk may be an array, and is looked at no deeper.
-func (w work) within(ctx context.Context, list []device, disks []string) ([]device, error) {
-	allowed := func(path string) bool {
-		return slices.ContainsFunc(disks, func(d string) bool { return samePath(d, path) })
-	}
+// within leaves the devices that lie on allowed disks and on nothing else. A disk may be an array, and is looked at no deeper.
+func (w work) within(ctx context.Context, list []device, allowed func(path string) bool) ([]device, error) {
 	var out []device
 	for _, d := range list {
 		answer, err := w.run(ctx, "lsblk", "--json", "--inverse", "--output", "PATH,TYPE", d.Path)

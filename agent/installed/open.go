@@ -115,7 +115,8 @@ func (w work) probed(ctx context.Context, disks, allowed []string) ([]device, er
 	if err != nil {
 		return nil, err
 	}
-	if list, err = w.within(ctx, list, allowed); err != nil {
+	is := func(path string) bool { return slices.ContainsFunc(allowed, func(d string) bool { return samePath(d, path) }) }
+	if list, err = w.within(ctx, list, is); err != nil {
 		return nil, err
 	}
 	for i := range list {
