@@ -115,7 +115,9 @@ func (w work) probed(ctx context.Context, disks, allowed []string) ([]device, er
 	if err != nil {
 		return nil, err
 	}
-	is := func(path string) bool { return slices.ContainsFunc(allowed, func(d string) bool { return samePath(d, path) }) }
+	is := func(path string) bool {
+		return slices.ContainsFunc(allowed, func(d string) bool { return samePath(d, path) })
+	}
 	if list, err = w.within(ctx, list, is); err != nil {
 		return nil, err
 	}
