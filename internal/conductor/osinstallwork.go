@@ -55,7 +55,8 @@ func (r *runner) osWork(ctx context.Context, op *Op) (w agentapi.OSWork, err err
 		addressed(w.Machine.NICs, network)
 	}
 	if until := op.Rec.OS.Until; !until.IsZero() {
-		w.Timeout = max(1, int(time.Until(until)/time.Second))
+		left := time.Until(until) // the agent ends a little before, so that it can tell what was said last
+		w.Timeout = max(1, int((left-min(30*time.Second, left/10))/time.Second))
 	}
 	return w, nil
 }
