@@ -57,7 +57,9 @@ func TestREQ14AHostileDefinitionIsContained(t *testing.T) {
 	s.ingot("node", "deploy", n.name, "--os", "hostile")
 	lastError := n.rests(metal.DeployFailed, 2*later)
 	t.Log(lastError)
-	if !contains(lastError, "longer than", "all was tried") {
+	// A machine that is full of forks may be too late to tell it by itself, and is switched off.
+	byAgent, byServer := contains(lastError, "longer than", "all was tried"), contains(lastError, "time is over", `stage "attack"`, "switched off")
+	if !byAgent && !byServer {
 		t.Errorf("last_error does not say that its time was over, and what it said: %s", lastError)
 	}
 	if now, err := n.States(t.Context(), n.name); err != nil || now.PowerState != metal.PowerOff {
