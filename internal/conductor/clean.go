@@ -67,10 +67,13 @@ func notCleaned(op *Op) bool { return !op.Rec.Clean }
 
 // composeBefore composes what can be known before the agent runs, so that what cannot work is refused while the
 // machine is as it was; and decides whether the agent is needed.
-func (r *runner) composeBefore(_ context.Context, op *Op) (Outcome, error) {
+func (r *runner) composeBefore(ctx context.Context, op *Op) (Outcome, error) {
 	op.Rec.Direct = r.hw.Deploys == ByAgent
 	automatic := metal.Plan(op.row.Plan) == metal.PlanClean
-	offer := offers{driver: r.driverSteps(op), final: !op.Rec.Direct || op.Rec.Ask.NoRamdisk}
+	if err := r.planOSService(ctx, op); err != nil {
+		return Outcome{}, err
+	}
+	offer := offers{core: r.serviceOffers(op), driver: r.driverSteps(op), final: !op.Rec.Direct || op.Rec.Ask.NoRamdisk}
 	if automatic {
 		op.Rec.Ramdisk = op.Rec.Direct
 	}
@@ -90,7 +93,7 @@ func (r *runner) composeWithAgent(ctx context.Context, op *Op) (Outcome, error) 
 	if err != nil {
 		return Outcome{}, err
 	}
-	flow, err := r.composed(op, offers{driver: r.driverSteps(op), agent: steps, final: true})
+	flow, err := r.composed(op, offers{core: r.serviceOffers(op), driver: r.driverSteps(op), agent: steps, final: true})
 	if err != nil {
 		return Outcome{}, err
 	}

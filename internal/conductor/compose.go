@@ -261,7 +261,7 @@ func misplaced(f flowStep, at place, direct bool) string {
 	wait := f.By == byFlow && f.Step.Step == metal.StepWait && f.Args["seconds"] == nil
 	inBand := f.By == byAgent || f.By == byNobody || f.RequiresRamdisk
 	if f.By == byCore {
-		inBand = direct && slices.Contains([]string{"write_image", installStep.Step, "prepare_instance_boot"}, f.Step.Step)
+		inBand = direct && slices.Contains([]string{"write_image", installStep.Step, "prepare_instance_boot"}, f.Step.Step) || f.Step.OS()
 	}
 	switch {
 	case !wait && !inBand:

@@ -57,6 +57,8 @@ func (o *Op) expand(i int, f flowStep, at place) []step {
 	kind, label := o.kind(), labelOf(o.kind(), i, f)
 	var out []step
 	switch {
+	case f.By == byCore && f.Step.OS():
+		out = []step{{name: label, class: checkable, run: osStep(i), limitOf: osLimit, tries: 10, firm: !f.Abortable, outside: true}}
 	case f.By == byCore:
 		return shown(i, o.coreSteps(f.Step.Step))
 	case f.By == byDriver:

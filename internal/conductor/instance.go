@@ -93,6 +93,11 @@ func (r *runner) prepareInstance(ctx context.Context, op *Op, given any) (Outcom
 	if err != nil {
 		return Outcome{}, err
 	}
+	if _, ready := given.(string); !ready {
+		if p.seed, err = r.renamed(ctx, op, p.seed); err != nil {
+			return Outcome{}, err
+		}
+	}
 	p.request = requestFor(op.Node, to, p.seed)
 	if _, ready := given.(string); !ready {
 		if err := r.askTargets(ctx, op, &p); err != nil {

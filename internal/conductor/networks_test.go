@@ -131,7 +131,7 @@ func (j journey) networks() []metal.NetworkRole {
 
 // networksLeft is where it is when a step of the journey failed: where it was before, but for a tear down.
 func (j journey) networksLeft(names []string, failed string) []metal.NetworkRole {
-	gone := (j.plan == metal.PlanTearDown || j.ofOS()) && slices.Index(names, failed) > slices.Index(names, "leave tenant network")
+	gone := (j.plan == metal.PlanTearDown || j.plan == metal.PlanDeploy && j.ofOS()) && slices.Index(names, failed) > slices.Index(names, "leave tenant network")
 	gone = gone || j.bySelf() && slices.Index(names, failed) >= slices.Index(names, "enter tenant network")
 	if hasInstance(j.from) && !gone {
 		return []metal.NetworkRole{metal.TenantNetwork}

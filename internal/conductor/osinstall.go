@@ -23,12 +23,14 @@ type OSInstallConfig struct {
 	StartLimit time.Duration
 	// Limit is how long all may take that the agent does for it, once it has called. 0 is for ever. Default 2h.
 	Limit time.Duration
+	// MaxDump is how many bytes the dump of one disk may have, of an export and of an import. 0 is no bound. Default 1 TiB.
+	MaxDump int64
 	// Silence is how long the agent may not answer while it installs. Default 5m.
 	Silence time.Duration
 }
 
 func osInstallDefaults() OSInstallConfig {
-	return OSInstallConfig{StartLimit: 5 * time.Minute, Limit: 2 * time.Hour, Silence: 5 * time.Minute}
+	return OSInstallConfig{StartLimit: 5 * time.Minute, Limit: 2 * time.Hour, Silence: 5 * time.Minute, MaxDump: 1 << 40}
 }
 
 // osRecord is what an operation remembers of the work with an OS definition. That there is one says that its machine boots the
@@ -41,6 +43,9 @@ type osRecord struct {
 	Silent  time.Time `json:"silent,omitzero"`   // since when it does not answer
 	Stage   string    `json:"stage,omitempty"`   // that it said last
 	Stages  int       `json:"stages,omitempty"`  // how many it named
+	Ended   bool      `json:"ended,omitempty"`   // the agent said that its last command failed: nothing of it runs any more
+	// RanBefore: a step of a service had begun before the one that runs scripts.
+	RanBefore bool `json:"ran_before,omitempty"`
 
 	Self *selfRecord `json:"self,omitempty"` // the machine installs itself, with no agent of ours; nil: it does not
 }
@@ -84,9 +89,6 @@ func (r *runner) planInstall(ctx context.Context, op *Op) error {
 	if !r.hw.Installs {
 		return nil
 	}
-	if op.Rec.Ask.OSImport != nil {
-		return fault.New(fault.NotSupported, "this server puts no exports on disks yet")
-	}
 	i, d, err := r.readInstall(ctx, op)
 	switch {
 	case err != nil || i == nil:
@@ -96,9 +98,17 @@ func (r *runner) planInstall(ctx context.Context, op *Op) error {
 	case i.Mode != osdef.ModeInstall || d == nil && i.Package == "":
 		return nil
 	}
-	op.Rec.OS = &osRecord{Image: op.Node.InstanceInfo.Public("image_source") != "", Private: len(private(i, d)) > 0}
+	op.Rec.OS = &osRecord{Image: op.Node.InstanceInfo.Public("image_source") != "" && op.Rec.Ask.OSImport == nil, Private: len(private(i, d)) > 0}
 	if err := r.checkInstallBoot(op); err != nil {
 		return err
+	}
+	if from := op.Rec.Ask.OSImport; from != nil {
+		if err := r.streamsReach(ctx, op, from.URL); err != nil {
+			return err
+		}
+		if _, err := r.importStreams(ctx, op); err != nil {
+			return err
+		}
 	}
 	h, err := r.hiddenValues(ctx, op, i)
 	if err != nil {

@@ -46,7 +46,7 @@ type installing struct {
 
 // ofOS tells whether a journey is one of them.
 func (j journey) ofOS() bool {
-	return slices.ContainsFunc(osJourneys, func(o journey) bool { return o.name == j.name })
+	return slices.ContainsFunc(slices.Concat(osJourneys, osServiceJourneys), func(o journey) bool { return o.name == j.name })
 }
 
 // installable gives the world's node what such a journey needs.
@@ -62,6 +62,7 @@ func (w *world) installable(j journey) {
 		w.os.install.Secrets, w.os.install.Package = []string{"root-key"}, "https://packages.example/p.tar.gz"
 		w.held = &keeping{values: map[string]string{metal.OSSecretParameter + "root-key": secretCanary, metal.OSCredential + "password": "canary-password-123"}}
 	}
+	w.holdStreams(j)
 	if !strings.HasPrefix(j.disk, "image") {
 		w.node.InstanceInfo = secret.NewMap(map[string]any{"configdrive": map[string]any{"user_data": "#cloud-config\n"}})
 	}
@@ -146,7 +147,7 @@ func (w *world) installArrived(j journey, n *metal.Node, label string) {
 	if !j.ofOS() {
 		return
 	}
-	if n.InternalInfo[metal.ExecutionModeKey] != osdef.ModeRun || n.InternalInfo[metal.DeployProgressKey] != nil {
+	if j.plan == metal.PlanDeploy && n.InternalInfo[metal.ExecutionModeKey] != osdef.ModeRun || n.InternalInfo[metal.DeployProgressKey] != nil {
 		w.t.Errorf("%s: the node shows %v", label, n.InternalInfo)
 	}
 	w.silentOf(label)

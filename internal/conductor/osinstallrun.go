@@ -99,7 +99,15 @@ func (r *runner) inTime(op *Op) error {
 	if os.Stage != "" {
 		said = fmt.Sprintf(" The last that it said was stage %q.", os.Stage)
 	}
-	return fault.New(fault.Invalid, "time is over: the installation has not ended within %s of the agent's first call ([os_install] timeout), and the machine is switched off.%s", limit, said)
+	return fault.New(fault.Invalid, "time is over: %s has not ended within %s of the agent's first call ([os_install] timeout), and the machine is switched off.%s", op.osWord(), limit, said)
+}
+
+// osWord says what takes its time.
+func (o *Op) osWord() string {
+	if o.kind() == metal.ServiceSteps {
+		return "the service"
+	}
+	return "the installation"
 }
 
 // verifyOS has the definition judge its parameters.
@@ -120,10 +128,17 @@ func (r *runner) installOS(ctx context.Context, op *Op) (Outcome, error) {
 	if err := r.inTime(op); err != nil {
 		return Outcome{}, err
 	}
-	res, o, err := r.osCommand(ctx, op, agentapi.CommandOSInstall, "installing the system", func() (any, error) { return r.osWork(ctx, op) })
+	command, what, ended := agentapi.CommandOSInstall, "installing the system", "The system is installed. "
+	if op.Rec.Ask.OSImport != nil {
+		command, what = agentapi.CommandOSImport, "importing the disks"
+	}
+	res, o, err := r.osCommand(ctx, op, command, what, func() (any, error) { return r.osWork(ctx, op) })
 	if err == nil && o == done {
 		r.keepScriptLogs(ctx, op, res, r.c.config.CollectLogs == LogsAlways)
-		r.event(op, "step", "INFO", "The system is installed. "+r.told(ctx, op, res))
+		if op.Rec.Ask.OSImport != nil {
+			ended = "The disks are imported: " + dumped(res.Manifest) + ". "
+		}
+		r.event(op, "step", "INFO", ended+r.told(ctx, op, res))
 	}
 	return o, err
 }
@@ -158,7 +173,7 @@ func (r *runner) osCommand(ctx context.Context, op *Op, name, what string, work 
 		o, err = r.silent(ctx, op, what, err)
 		return res, o, err
 	}
-	op.Rec.OS.Silent = time.Time{}
+	op.Rec.OS.Silent, op.Rec.OS.Ended = time.Time{}, raw.CommandStatus == agentapi.Failed
 	if len(raw.CommandResult) > 0 && json.Unmarshal(raw.CommandResult, &res) != nil {
 		res = agentapi.OSResult{}
 		if err == nil && ended {

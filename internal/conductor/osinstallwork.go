@@ -43,22 +43,33 @@ func (r *runner) osWork(ctx context.Context, op *Op) (w agentapi.OSWork, err err
 		w.Package = &agentapi.OSPackage{URL: i.Package, User: h.credentials["user"].Expose(), Password: h.credentials["password"].Expose(),
 			CA: r.c.origins.Rules().CA, Refused: r.c.origins.Refused()}
 	}
-	w.Machine = machineOf(op, i)
 	w.Reinstall = rebuilds(op)
+	if op.Rec.Ask.OSImport != nil {
+		if w.Streams, err = r.importStreams(ctx, op); err != nil {
+			return w, err
+		}
+	}
+	return w, r.tellMachine(ctx, op, i, &w)
+}
+
+// tellMachine adds what scripts are told of the machine and its instance, and how long they may take.
+func (r *runner) tellMachine(ctx context.Context, op *Op, i *store.OSInstall, w *agentapi.OSWork) error {
+	w.Machine = machineOf(op, i)
 	s, err := r.instanceSeed(ctx, op)
 	if err != nil {
-		return w, err
+		return err
 	}
 	if s != nil {
 		w.MetaData, _ = s.File(seed.MetaData)
 		network, _ := s.File(seed.NetworkData)
 		addressed(w.Machine.NICs, network)
+		w.Machine.Name = instanceName(w.MetaData, w.Machine.Name)
 	}
 	if until := op.Rec.OS.Until; !until.IsZero() {
 		left := time.Until(until) // the agent ends a little before, so that it can tell what was said last
 		w.Timeout = max(1, int((left-min(30*time.Second, left/10))/time.Second))
 	}
-	return w, nil
+	return nil
 }
 
 // osDefinition is the definition as the agent gets it: with its files, which are those of the digest.

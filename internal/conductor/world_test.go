@@ -549,6 +549,8 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		w.letIn(cmd, res)
 	case "verify", "install":
 		w.osCommand(short, cmd, res)
+	case "export", "import", "rename":
+		w.osStream(short, cmd, res)
 	}
 }
 

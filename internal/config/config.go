@@ -294,7 +294,7 @@ func Defaults() Config {
 		Fake:      fakeDefaults(),
 		Netboot:   netbootDefaults(),
 		Metadata:  metadata.Defaults(),
-		OSInstall: OSInstall{StartupTimeout: 5 * time.Minute, Timeout: 2 * time.Hour},
+		OSInstall: OSInstall{StartupTimeout: 5 * time.Minute, Timeout: 2 * time.Hour, MaxExportBytes: 1 << 40},
 		Inspector: Inspector{AddPorts: "pxe", KeepPorts: "all", UpdatePXEEnabled: true, PowerOff: true},
 		Rules:     Rules{MaskSecrets: "always"},
 		Deploy: Deploy{ConfigDriveFormat: "iso9660", EraseDevicesPriority: 10, EraseDevicesMetadataPriority: 99, CleanUEFIVariablesPriority: 5, DiskErasureConcurrency: 4,
