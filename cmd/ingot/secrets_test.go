@@ -203,7 +203,8 @@ func (g *aviary) deployed() {
 	g.call("PUT", "/v1/os_definitions/canary-os/trust", object{"digest": goldenDigest}, 200)
 	g.call("PUT", "/v1/nodes/real/states/provision", object{"target": "active", "os_definition": "canary-os+12", "os_parameters_private": object{"token": g.plantOdd("private OS parameter of a refused deployment")},
 		"os_parameters_secret": object{"mirror": g.plantOdd("secret OS parameter of a refused deployment")}, "personalization_url": "https://192.0.2.1/p.tgz",
-		"personalization_user": witness, "personalization_password": g.plantOdd("password for a personalization package, refused")}, 400)
+		"personalization_user": witness, "personalization_password": g.plantOdd("password for a personalization package, refused"),
+		"os_import_url": "https://192.0.2.1/exports/n1", "os_import_user": witness, "os_import_password": g.plantOdd("password for an export, refused")}, 400)
 	image := strings.Replace(g.images.URL, "://", "://user:"+g.plant("credentials in the image's URL")+"@", 1) + "/closed.raw"
 	g.call("PATCH", "/v1/nodes/real", []any{object{"op": "add", "path": "/instance_info", "value": object{"image_source": image, "image_os_hash_algo": "sha256", "image_os_hash_value": sum256(g.image),
 		"admin_password": g.plantOdd("instance_info password"), "image_url": g.plantOdd("instance_info image_url"), "deep": object{"auth_token": g.plantOdd("instance_info, deep inside")},
