@@ -46,7 +46,10 @@ func (w *world) osStream(short string, cmd agentapi.Command, res *agentapi.Resul
 		w.os.at = nil
 	}
 	res.CommandStatus = agentapi.Running
-	result := agentapi.OSResult{Scripts: []agentapi.OSScript{{Name: short, Seconds: 2, Lines: []string{"its token is " + privateCanary + secretCanary}}}}
+	result := agentapi.OSResult{Scripts: []agentapi.OSScript{{Name: short, Seconds: 2, Lines: []string{"its token is " + privateCanary}}}}
+	if w.given()["root-key"] != "" {
+		result.Scripts[0].Lines = append(result.Scripts[0].Lines, "and "+secretCanary)
+	}
 	if w.os.fails != "" {
 		result.Scripts[0].Code = 3
 		res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: w.os.fails}
