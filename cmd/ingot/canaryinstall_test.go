@@ -57,7 +57,7 @@ func (g *aviary) installs() {
 	}
 	g.write(filepath.Join(dir, "boss.pw"), g.planted["password of boss"].value+"\n")
 	const rebuild = "ingot node rebuild real --os bird+12 --os-parameter mirror=%s --os-private token=token.txt --os-secret root-key=%s --wait; echo ended with $?"
-	out, history := g.shell(dir, fmt.Sprintf(rebuild, "fails", "root.pw"), "ingot node why real", "ingot node show real", "ingot node logs real --list", "ingot node logs real")
+	out, history := g.shell(dir, fmt.Sprintf(rebuild, "fails", "root.pw"), "ingot node why real", "ingot node show real", "ingot node logs real --name os-install")
 	holds(g.t, "the shell", out, "ended with 4", "ended with code 1", "Secret parameters, which a rebuild needs again: root-key.", "Installed by OS definition bird+12")
 	holds(g.t, "the shell's history", history, "--os-secret root-key=root.pw", "--os-private token=token.txt")
 	g.everybody("an installation has failed")
