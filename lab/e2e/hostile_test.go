@@ -40,7 +40,7 @@ func TestREQ14AHostileDefinitionIsContained(t *testing.T) {
 	c.Subnet = netip.MustParsePrefix("198.18.86.0/24")
 	l := upLab(t, c)
 	m := l.Machines[0]
-	s := serve(t, l.HostAddress.String(), "deploy.erase_devices_priority=0", "os_install.timeout=6m", "os_install.startup_timeout=12m")
+	s := serve(t, l.HostAddress.String(), "deploy.erase_devices_priority=0", "os_install.timeout=4m", "os_install.startup_timeout=12m")
 	buildDebian(t, s)
 	s.start()
 	networks, err := m.NetworkData()
