@@ -1,17 +1,14 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,8 +18,6 @@ import (
 	"time"
 
 	"ingot/internal/agentapi"
-	"ingot/internal/image"
-	"ingot/internal/image/imagetest"
 	"ingot/internal/osdef"
 )
 
@@ -60,7 +55,6 @@ type doomed struct {
 	machine *cagedMachine
 	files   *httptest.Server
 	image   []byte
-	packed  bool // its image has a file system, onto which a package is laid: by loop devices, which only root can make
 }
 
 // doomedCreate installs nothing: it says what it was given, keeps how often it was run, and waits while it is held.
@@ -75,10 +69,8 @@ echo ended >> "$root/ran"
 `
 
 const (
-	doomedUser     = "packager"
-	doomedToken    = "canary-of-the-token"
-	doomedKey      = "canary-of-the-root-key"
-	doomedPassword = "canary-of-the-package"
+	doomedToken = "canary-of-the-token"
+	doomedKey   = "canary-of-the-root-key"
 )
 
 // doomedEnv is the servers'.
@@ -91,19 +83,8 @@ func newDoomed(t *testing.T, program string, servers func(*testing.T, string, []
 		cagedRamdisk(t, filepath.Join(data, "ramdisk"), filepath.Join(data, "ramdisk-debian"))
 	})}
 	d.image = bootable()
-	if os.Getenv("INGOT_LAB") != "" && os.Geteuid() == 0 {
-		d.image, d.packed = mountable(t), true
-	}
 	d.files = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, password, _ := r.BasicAuth()
-		switch {
-		case r.URL.Path == "/disk.raw":
-			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.image))
-		case user == doomedUser && password == doomedPassword:
-			_, _ = w.Write(gzipped(t, aTar(t, "etc/motd", "by the package")))
-		default:
-			http.Error(w, fmt.Sprint("refused: ", r.Header), http.StatusUnauthorized)
-		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.image))
 	}))
 	t.Cleanup(d.files.Close)
 	d.machine = newCagedMachine(t, program, playedPassword, func(agentapi.BootConfig) {})
@@ -127,52 +108,11 @@ func newDoomed(t *testing.T, program string, servers func(*testing.T, string, []
 	return d
 }
 
-// mountable is an image with a small system on an ext4.
-func mountable(t *testing.T) []byte {
-	t.Helper()
-	tree, file := t.TempDir(), filepath.Join(t.TempDir(), "root")
-	err := errors.Join(os.MkdirAll(filepath.Join(tree, "etc"), 0o755), os.WriteFile(filepath.Join(tree, "etc/os-release"), []byte("ID=doomed\n"), 0o600), os.WriteFile(filepath.Join(tree, "etc/fstab"), nil, 0o600))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mke2fs", "-q", "-t", "ext4", "-d", tree, file, "16M").CombinedOutput(); err != nil {
-		t.Fatalf("mke2fs: %v\n%s", err, out)
-	}
-	root, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const first = 4096
-	b := make([]byte, 24<<20)
-	imagetest.GPT(b, 512, imagetest.Part{Type: image.TypeESP, First: 2048, Last: first - 1, Name: "esp"},
-		imagetest.Part{Type: image.TypeLinuxRoot, First: first, Last: first + uint64(len(root))/512 - 1, Name: "root"})
-	copy(b[first*512:], root)
-	return b
-}
-
-// aTar is a tar file with one file in it.
-func aTar(t *testing.T, name, text string) string {
-	t.Helper()
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))})
-	if err == nil {
-		_, err = w.Write([]byte(text))
-	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
-}
-
 // asking is the body of a deployment or rebuild; with secrets it has what is kept nowhere.
 func (d *doomed) asking(secrets bool) object {
 	body := object{"os_definition": "doomed+12", "os_parameters_private": object{"token": doomedToken}}
 	if secrets {
 		body["os_parameters_secret"] = object{"root-key": doomedKey}
-	}
-	if secrets && d.packed {
-		body["personalization_url"], body["personalization_user"], body["personalization_password"] = d.files.URL+"/p.tar.gz", doomedUser, doomedPassword
 	}
 	return body
 }
@@ -303,10 +243,8 @@ func (d *doomed) life(dies death, secrets bool) (end string) {
 func (d *doomed) asksAgain(dies death, n restingNode) {
 	t := d.test
 	t.Helper()
-	for w, is := range map[string]bool{"root-key": true, "personalization_password": d.packed} {
-		if is && !strings.Contains(n.LastError, w) {
-			t.Errorf("%s: last_error does not ask for %s: %s", dies, w, n.LastError)
-		}
+	if !strings.Contains(n.LastError, "root-key") {
+		t.Errorf("%s: last_error does not ask for root-key: %s", dies, n.LastError)
 	}
 	if strings.Contains(n.LastError, "canary") {
 		t.Errorf("%s: last_error has a value: %s", dies, n.LastError)
