@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path"
@@ -48,7 +47,6 @@ type Limits struct {
 
 // Confiner runs scripts. It is safe for concurrent use.
 type Confiner struct {
-	Log *slog.Logger // may be nil
 	// Bubblewrap is the program; empty: bwrap of the search path.
 	Bubblewrap string
 	// unbounded leaves out the bounds, for tests on a host whose control groups cannot set them.
@@ -181,14 +179,6 @@ func (c *Confiner) RunTrusted(ctx context.Context, s Script) (code int, err erro
 	attributes.Unshareflags = unix.CLONE_NEWNS // what it mounts is gone with it
 	cmd.SysProcAttr = attributes
 	return run(ctx, cmd, s, in)
-}
-
-// log never is nil.
-func (c *Confiner) log() *slog.Logger {
-	if c.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return c.Log
 }
 
 // last is the last line of what bubblewrap itself said.

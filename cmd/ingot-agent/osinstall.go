@@ -26,7 +26,7 @@ func installer(kept *osinstall.Logs, children *child.Children, log *slog.Logger)
 	}
 	packages, run := overlay.Overlay{Log: log}, programs(children)
 	return &osinstall.Installer{
-		Runner:  osinstall.Confined{Confiner: &confine.Confiner{Log: log}},
+		Runner:  osinstall.Confined{Confiner: &confine.Confiner{}},
 		Settle:  func(ctx context.Context) error { return run(ctx, "udevadm", "settle", "--timeout=30") }, // an image was written a moment ago
 		Lay:     func(files []osdef.File) error { return osinstall.LayOver("/", files) },
 		Temp:    definitionsDir,

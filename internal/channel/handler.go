@@ -239,7 +239,7 @@ func send(w http.ResponseWriter, r *http.Request, status int, kind string, body 
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if r == nil || r.Method != http.MethodHead {
-		_, _ = w.Write(body) // whoever asked may be gone
+		_, _ = w.Write(body) //nolint:gosec // G705: it is plain text or JSON, and said to be; whoever asked may be gone
 	}
 	return status
 }

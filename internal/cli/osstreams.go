@@ -54,7 +54,7 @@ func (e *exported) read(cmd *cobra.Command) (err error) {
 }
 
 // exportPassword is the name of the password among the secret values of an export.
-const exportPassword = "os-export-password"
+const exportPassword = "os-export-password" //nolint:gosec // G101: a name
 
 func (a *app) osExport() *cobra.Command {
 	var to exported

@@ -6,7 +6,7 @@ const DeployOS = "os-install"
 // What goes with an installation and is stored nowhere has these names among the secret values of its operation. A secret OS
 // parameter's own name follows OSSecretParameter; those of steps are users' own, and have no slash.
 const (
-	OSSecretParameter = "os_parameters_secret/"
+	OSSecretParameter = "os_parameters_secret/" //nolint:gosec // G101: a name
 	OSCredential      = "personalization/" // user or password follows
 )
 

@@ -12,8 +12,8 @@ import (
 func TestRenamed(t *testing.T) {
 	s := whole(t)
 	news := s.Renamed("web2.example.org")
-	for path, was := range map[string]string{"/latest/meta-data/hostname": "", "/latest/meta-data/local-hostname": "", "/latest/meta-data/public-hostname": ""} {
-		was = get(t, s, path)
+	for _, path := range []string{"/latest/meta-data/hostname", "/latest/meta-data/local-hostname", "/latest/meta-data/public-hostname"} {
+		was := get(t, s, path)
 		if got := get(t, news, path); got != "web2.example.org" || got == was {
 			t.Errorf("%s: %q, before %q", path, got, was)
 		}
