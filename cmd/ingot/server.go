@@ -288,7 +288,7 @@ func (s *server) conductorConfig() (conductor.Config, error) {
 	c, cc := s.c, conductor.Defaults()
 	cc.Host = s.name
 	cc.Group, cc.AutomatedClean = c.Conductor.ConductorGroup, c.Conductor.AutomatedClean
-	cc.OSInstall.StartLimit, cc.OSInstall.Limit, cc.OSInstall.MaxDump = c.OSInstall.StartupTimeout, c.OSInstall.Timeout, c.OSInstall.MaxExportBytes
+	cc.OSInstall.StartLimit, cc.OSInstall.Limit, cc.OSInstall.MaxDump = c.OSInstall.StartupTimeout, c.OSInstall.Timeout, int64(c.OSInstall.MaxExportBytes)
 	cc.DeployCallbackLimit, cc.CleanCallbackLimit = c.Conductor.DeployCallbackTimeout, c.Conductor.CleanCallbackTimeout
 	if err := lifeConfig(&cc, c); err != nil {
 		return cc, err

@@ -42,7 +42,7 @@ func TestOSKeysOfAVerb(t *testing.T) {
 		{"REQ-4", `"os_parameters": {"a-b": "1"}, "os_parameters_secret": {"a_b": "canary"}`, 400, "OSP_A_B"},
 		{"REQ-6", `"os_parameters": {"a": "1"}, "os_parameters_secret": {"a": "canary"}`, 400, "a (public, secret)"},
 		{"REQ-26: credentials for nothing", `"personalization_password": "canary"`, 400, "go with personalization_url"},
-		{"an import", `"os_definition": "debian+12", "os_import_url": "https://backup.example.org/n1"`, 501, "installs no OS definitions"},
+		{"an import", `"os_definition": "debian+12", "os_import_url": "https://backup.example.org/n1"`, 400, "installs no OS definitions"},
 		{"an import by nothing", `"os_import_url": "https://backup.example.org/n1"`, 400, "image_source"},
 		{"credentials for no import", `"os_definition": "debian+12", "os_import_password": "canary"`, 400, "go with os_import_url"},
 		{"an import with a user in its URL", `"os_definition": "debian+12", "os_import_url": "https://u:canary@backup.example.org/n1"`, 400, "has a user in it"},

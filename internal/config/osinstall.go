@@ -10,5 +10,5 @@ type OSInstall struct {
 	// scripts are ended, the machine is switched off and the deployment has failed. 0 is for ever.
 	Timeout time.Duration `key:"timeout" min:"0"`
 	// MaxExportBytes is how many bytes the dump of one disk may have that is exported or imported. 0 is no bound.
-	MaxExportBytes int64 `key:"max_export_bytes" min:"0"`
+	MaxExportBytes int `key:"max_export_bytes" min:"0"`
 }

@@ -7,7 +7,7 @@ const DeployOS = "os-install"
 // parameter's own name follows OSSecretParameter; those of steps are users' own, and have no slash.
 const (
 	OSSecretParameter = "os_parameters_secret/" //nolint:gosec // G101: a name
-	OSCredential      = "personalization/" // user or password follows
+	OSCredential      = "personalization/"      // user or password follows
 )
 
 // The keys of driver_internal_info that say how the machine runs for the first time, "run" once it runs by itself, and how far an
