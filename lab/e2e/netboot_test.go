@@ -46,6 +46,12 @@ type netLab struct {
 // startNetLab makes one, with the boot loaders of Debian's packages where a part does not put others.
 func startNetLab(t *testing.T, change func(*lab.Config), options ...string) *netLab {
 	t.Helper()
+	return startNetLabOf(t, func(*lab.Lab) {}, change, options...)
+}
+
+// startNetLabOf is startNetLab for who wants to know of all machines of the lab.
+func startNetLabOf(t *testing.T, started func(*lab.Lab), change func(*lab.Config), options ...string) *netLab {
+	t.Helper()
 	labOnly(t)
 	c := lab.Defaults()
 	c.Dir, c.DiskGiB, c.Program = t.TempDir(), 1, program(t, "ingot")
@@ -61,16 +67,19 @@ func startNetLab(t *testing.T, change func(*lab.Config), options ...string) *net
 	})
 	m := l.Machines[0]
 	t.Cleanup(func() {
-		if text, err := m.Console(30_000); t.Failed() && err == nil {
-			t.Logf("the machine's console:\n%s", text)
+		for _, m := range l.Machines {
+			if text, err := m.Console(30_000); t.Failed() && err == nil {
+				t.Logf("the console of %s:\n%s", m.Name, text)
+			}
 		}
 	})
+	started(l)
 	x := &netLab{host: l.HostAddress.String()}
 	x.tftp = x.host + ":69"
 	networks := filepath.Join(t.TempDir(), "networks.yaml")
 	// The range is that of the addresses which the lab offers its machines.
 	text := fmt.Sprintf("networks:\n- name: lab\n  interface: ig-%s\n  dhcp: server\n  subnet: %s\n  server: %s\n  range: %s-%s\n", c.Name, c.Subnet, x.host,
-		m.Address, m.Address)
+		m.Address, l.Machines[len(l.Machines)-1].Address)
 	if err := os.WriteFile(networks, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
