@@ -28,8 +28,9 @@ const (
 	debianLimit      = 90 * time.Minute // a whole Debian, on an emulated processor
 )
 
-// debianExtra are the packages that make of debootstrap's smallest system one that starts on a machine.
-var debianExtra = []string{"linux-image-cloud-amd64", "grub-pc-bin", "grub2-common", "systemd-sysv", "udev", "initramfs-tools", "zstd", "kmod"}
+// debianExtra are the packages that make of debootstrap's smallest system one that starts on a machine; the definition writes into
+// ifupdown's folder.
+var debianExtra = []string{"linux-image-cloud-amd64", "grub-pc-bin", "grub2-common", "systemd-sysv", "udev", "initramfs-tools", "zstd", "kmod", "ifupdown"}
 
 // debianVariant is the configuration of the variant, for the address of a mirror, its suite and packages. The definition gives
 // debootstrap no options of an operator's, and its configuration is a shell's: that gives them. The initramfs is small, since

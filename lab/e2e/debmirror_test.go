@@ -75,7 +75,11 @@ func (m *debMirror) narrow(t *testing.T, names []string) {
 		}
 		return out.Bytes()
 	}
-	t.Cleanup(func() { tool(t, "gpgconf", "--homedir", home, "--kill", "all") })
+	t.Cleanup(func() {
+		if out, err := exec.Command("gpgconf", "--homedir", home, "--kill", "all").CombinedOutput(); err != nil {
+			t.Errorf("gpgconf: %v\n%s", err, out)
+		}
+	})
 	gpg(nil, "--quick-generate-key", "The lab's mirror", "ed25519", "sign", "never")
 	m.keyring = gpg(nil, "--export")
 	m.release = gpg(fmt.Appendf(nil, "Origin: Lab\nSuite: %[1]s\nCodename: %[1]s\nComponents: main\nArchitectures: amd64\nSHA256:\n %[3]s %[4]d main/binary-amd64/Packages\nDate: %[2]s\n",
