@@ -146,11 +146,12 @@ func exitCode(err error) int {
 	return -1
 }
 
-// within leaves the devices that lie on allowed disks and on nothing else. A disk may be an array, and is looked at no deeper.
+// within leaves the devices that lie on allowed disks and on nothing else. A disk may be an array, and is looked at no deeper. lsblk tells
+// what lies on what only where it is asked for names, too.
 func (w work) within(ctx context.Context, list []device, allowed func(path string) bool) ([]device, error) {
 	var out []device
 	for _, d := range list {
-		answer, err := w.run(ctx, "lsblk", "--json", "--inverse", "--output", "PATH,TYPE", d.Path)
+		answer, err := w.run(ctx, "lsblk", "--json", "--inverse", "--output", "NAME,PATH,TYPE", d.Path)
 		if err != nil {
 			return nil, err
 		}

@@ -18,6 +18,9 @@ func TestREQ14OnlyWhatLiesOnAllowedDisks(t *testing.T) {
 		"/dev/no": ``,
 	}
 	w := work{run: func(_ context.Context, _ string, args ...string) ([]byte, error) {
+		if !strings.Contains(strings.Join(args, " "), "--output NAME,") {
+			t.Errorf("without names lsblk gives a flat list, in which nothing lies on anything: %q", args)
+		}
 		return []byte(`{"blockdevices": [` + below[args[len(args)-1]] + `]}`), nil
 	}}
 	var list []device
