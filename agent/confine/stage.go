@@ -35,7 +35,7 @@ var scratchFolders = []struct {
 }
 
 // files are made for scripts: those of the ramdisk have its users.
-var files = map[string]string{
+var files = map[string]string{ //nolint:gosec // G101: users without passwords
 	"passwd":  "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
 	"group":   "root:x:0:\ndisk:x:6:\nnogroup:x:65534:\n",
 	"hosts":   "127.0.0.1 localhost\n::1 localhost\n",
