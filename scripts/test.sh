@@ -53,6 +53,6 @@ if [ -n "$why_no_lab" ]; then
 elif [ ${#lab[@]} -gt 0 ]; then
 	say "lab tests, with real firmware and machines: ${lab[*]}"
 	# One package after another: each starts machines, and they share the processors.
-	INGOT_LAB=1 go test -count=1 -p 1 -timeout 65m "${lab[@]}"
+	INGOT_LAB=1 go test -count=1 -p 1 -timeout 45m "${lab[@]}"
 fi
 say "done"

@@ -34,7 +34,7 @@ while :; do sleep 1; done
 `
 
 // TestREQ14AHostileDefinitionIsContained deploys a machine with an untrusted definition that attacks it: nothing is reached, the agent
-// outlives it, all of it is killed when the time is over, or its memory, and the deployment has failed with what the script last said.
+// outlives it, all of it is killed when the time is over, and the deployment has failed with what the script last said.
 func TestREQ14AHostileDefinitionIsContained(t *testing.T) {
 	labOnly(t)
 	c := lab.Defaults()
@@ -59,12 +59,10 @@ func TestREQ14AHostileDefinitionIsContained(t *testing.T) {
 	s.ingot("node", "deploy", n.name, "--os", "hostile")
 	lastError := n.rests(metal.DeployFailed, 2*later)
 	t.Log(lastError)
-	// A machine that is full of forks may be too late to tell it by itself, and is switched off. Forks that take all memory that the
-	// script may have end it before its time.
-	byMemory := contains(lastError, "killed", "of memory that it may", "all was tried")
-	byAgent, byServer := contains(lastError, "longer than", "said last"), contains(lastError, "time is over", `stage "attack"`, "switched off")
-	if !byAgent && !byServer && !byMemory {
-		t.Errorf("last_error says neither that its time was over nor that its memory was, and what it said: %s", lastError)
+	// A machine that is full of forks may be too late to tell it by itself, and is switched off.
+	byAgent, byServer := contains(lastError, "longer than", "all was tried"), contains(lastError, "time is over", `stage "attack"`, "switched off")
+	if !byAgent && !byServer {
+		t.Errorf("last_error does not say that its time was over, and what it said: %s", lastError)
 	}
 	if now, err := n.States(t.Context(), n.name); err != nil || now.PowerState != metal.PowerOff {
 		t.Errorf("the machine is %+v %v", now, err)
