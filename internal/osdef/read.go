@@ -38,9 +38,6 @@ func Read(r io.Reader, l Limits) (*Bundle, error) {
 			return nil, readable(err)
 		}
 	}
-	if t.seen == 0 {
-		return nil, fault.New(fault.Invalid, "The OS definition is empty: pack the folder with its files, as 'tar -cz -C FOLDER .' does.")
-	}
 	return t.bundle()
 }
 

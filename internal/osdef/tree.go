@@ -143,6 +143,9 @@ func leadsOut(name, target string) error {
 
 // bundle puts files in the place of links. A packed tree may lie in one folder (as "tar -c NAME" writes it): that is taken away.
 func (t *tree) bundle() (*Bundle, error) {
+	if len(t.files)+len(t.links) == 0 {
+		return nil, fault.New(fault.Invalid, "The OS definition has no files: pack the folder with its files, as 'tar -cz -C FOLDER .' does.")
+	}
 	files := make([]File, 0, len(t.files)+len(t.links))
 	for _, f := range t.files {
 		files = append(files, f)
