@@ -20,6 +20,7 @@ import (
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/image"
+	"ingot/internal/metal"
 	"ingot/internal/origin"
 	"ingot/internal/peer"
 	"ingot/internal/secret"
@@ -45,7 +46,7 @@ func (s *server) openImages() (*images, error) {
 	if err != nil {
 		return nil, err
 	}
-	shelf, err := depot.OpenShelf(filepath.Join(s.f.data, "images"), depot.ShelfOptions{Quota: int64(s.c.ImageCache.ImageCacheSize) << 20, MaxFile: 1 << 50, Log: s.log})
+	shelf, err := depot.OpenShelf(imagesDir(s.f.data), depot.ShelfOptions{Quota: int64(s.c.ImageCache.ImageCacheSize) << 20, MaxFile: 1 << 50, Log: s.log})
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +63,9 @@ func (s *server) openImages() (*images, error) {
 	}
 	return &images{shelf: shelf, files: s.files, url: s.doors.bootURL, hosts: s.hosts, key: s.key.Derive("names of images"), rules: rules, memory: s.worker.Memory}, nil
 }
+
+// imagesDir is the folder of a data folder's shelf.
+func imagesDir(data string) string { return filepath.Join(data, "images") }
 
 // bootHandler is all that this server's boot listener serves: what the depot offers, and images.
 func (s *server) bootHandler() http.Handler {
@@ -117,6 +121,15 @@ func (im *images) Bring(ctx context.Context, node string, i conductor.Image, unt
 		return url, where, err
 	}
 	return url, where, im.push(ctx, to, name, node, i, until)
+}
+
+// BootFile is what was brought here, as a file that machines boot.
+func (im *images) BootFile(i conductor.Image) (metal.BootFile, error) {
+	file, f, err := im.shelf.Open(im.name(i))
+	if err != nil {
+		return metal.BootFile{}, err
+	}
+	return metal.BootFile{Name: f.Name, Size: f.Size, SHA256: f.SHA256}, file.Close()
 }
 
 // push brings an image to a boot host.

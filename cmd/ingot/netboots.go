@@ -52,7 +52,7 @@ func (s *server) storeBoots() (netboot.Boots, error) {
 		}
 		s.onClose(func() { _ = files.Close() }) // read-only: nothing is lost
 	}
-	return &storeBoots{db: s.db, files: files.NetFiles(l, scripts), log: s.log, told: map[netboot.Notice]time.Time{}}, nil
+	return &storeBoots{db: s.db, files: files.NetFiles(l, scripts).Images(imagesDir(s.f.data)), log: s.log, told: map[netboot.Notice]time.Time{}}, nil
 }
 
 func (b *storeBoots) Known(ctx context.Context, mac string) (known *netboot.Known, err error) {

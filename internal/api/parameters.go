@@ -100,7 +100,7 @@ var parameters = []parameter{
 	{name: "os_parameters", kind: "object", says: "Public OS parameters; null takes away what a rebuild would use. Of a service with a step os_export or os_rename they are for that run only. Not in Ironic."},
 	{name: "os_parameters_private", kind: "object", says: "Private OS parameters: stored sealed, never shown; in the body only. Not in Ironic."},
 	{name: "os_parameters_secret", kind: "object", says: "Secret OS parameters: kept in memory only; in the body only. Not in Ironic."},
-	{name: "execution_mode", says: "run, install or self_install. Not in Ironic."},
+	{name: "execution_mode", says: "run, install or self_install: the last boots, once, what boot_iso in instance_info names, or kernel and ramdisk where the boot interface is ipxe or http-ipxe. Not in Ironic."},
 	{name: "safe_install", kind: "bool", says: "False is refused for an OS definition that is not trusted. Not in Ironic."},
 	{name: "personalization_url", says: "A .tar.gz, .tgz or .tar.zst that is put over the installed system. Not in Ironic."},
 	{name: "personalization_user", says: "The user for that URL; kept in memory only; in the body only. Not in Ironic."},

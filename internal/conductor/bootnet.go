@@ -61,6 +61,11 @@ func (r *runner) checkNetBoot(ctx context.Context, op *Op) error {
 	if op.role() == agentapi.RoleRescue { // Secure Boot is switched off for it, if it is in the way
 		return nil
 	}
+	return r.checkSigned(ctx, op, firmware)
+}
+
+// checkSigned refuses a loader that nobody signed where Secure Boot is on.
+func (r *runner) checkSigned(ctx context.Context, op *Op, firmware string) error {
 	if !unsignedLoader(r.hw.NetBoot) || r.c.config.SignedIPXE || firmware != metal.UEFI || r.hw.Secure == nil {
 		return nil
 	}
@@ -87,11 +92,10 @@ func untried(err error) error {
 func (r *runner) checkNetNode(op *Op) error {
 	n := op.Node
 	if len(netMACs(op.Ports)) == 0 {
-		return fault.New(fault.Invalid, "node %s has no port that may boot from the network: create one with the MAC address of the NIC that does, with pxe_enabled", n.UUID)
+		return noNetPort(n)
 	}
 	if n.DriverInfo.Public("pxe_template") != "" {
-		return fault.New(fault.Invalid, "driver_info pxe_template is not offered: a template of a node's own could say anything to its machine's firmware. "+
-			"Use [pxe] ipxe_config_template or uefi_pxe_config_template")
+		return errTemplate
 	}
 	if op.role() != agentapi.RoleRescue && (n.DriverInfo.Public("deploy_kernel") != "" || n.DriverInfo.Public("deploy_ramdisk") != "") {
 		return fault.New(fault.NotSupported, "driver_info deploy_kernel and deploy_ramdisk are not built yet for boot interface %s: remove them, and the machine boots the server's own ramdisk", r.hw.NetBoot)
@@ -105,6 +109,13 @@ func (r *runner) checkNetNode(op *Op) error {
 	}
 	return err
 }
+
+func noNetPort(n *metal.Node) error {
+	return fault.New(fault.Invalid, "node %s has no port that may boot from the network: create one with the MAC address of the NIC that does, with pxe_enabled", n.UUID)
+}
+
+var errTemplate = fault.New(fault.Invalid, "driver_info pxe_template is not offered: a template of a node's own could say anything to its machine's firmware. "+
+	"Use [pxe] ipxe_config_template or uefi_pxe_config_template")
 
 func archOf(n *metal.Node) string {
 	arch, _ := n.Properties["cpu_arch"].(string)

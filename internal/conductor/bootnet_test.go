@@ -205,6 +205,21 @@ func TestWhyNoNetBoot(t *testing.T) {
 	}
 }
 
+// whenStarted does something before each run of a step.
+func whenStarted(w *world, name string, do func(*Op)) func([]step) {
+	w.t.Helper()
+	return func(steps []step) {
+		for i := range steps {
+			if run := steps[i].run; steps[i].name == name {
+				steps[i].run = func(r *runner, ctx context.Context, op *Op) (Outcome, error) {
+					do(op)
+					return run(r, ctx, op)
+				}
+			}
+		}
+	}
+}
+
 // TestLastErrorSaysHowFarANetworkBootCame: the agent does not call, and what the machine fetched last is known.
 func TestLastErrorSaysHowFarANetworkBootCame(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -225,16 +240,9 @@ func TestLastErrorSaysHowFarANetworkBootCame(t *testing.T) {
 			w.silent, w.firm.secure = true, c.secure
 			w.tune = func(conf *Config) { conf.DeployCallbackLimit = 1 }
 			conductor := w.conductor("c1", nil)
-			conductor.tamper = func(steps []step) {
-				for i := range steps {
-					if run := steps[i].run; steps[i].name == "power on" {
-						steps[i].run = func(r *runner, ctx context.Context, op *Op) (Outcome, error) {
-							w.write(func(tx *store.Tx) error { return tx.SeeNetworkBoot(op.Rec.Boot, c.seen) })
-							return run(r, ctx, op)
-						}
-					}
-				}
-			}
+			conductor.tamper = whenStarted(w, "power on", func(op *Op) {
+				w.write(func(tx *store.Tx) error { return tx.SeeNetworkBoot(op.Rec.Boot, c.seen) })
+			})
 			w.run(conductor)
 			if n, _ := w.state(); n.ProvisionState != metal.DeployFailed || !strings.Contains(n.LastError, c.want) {
 				t.Errorf("state %q, last_error %q, want %q", n.ProvisionState, n.LastError, c.want)

@@ -25,6 +25,8 @@ type Images interface {
 	Validate(ctx context.Context, node string, i Image) error
 	// Drop gives up what was brought for a node; nothing there is no error.
 	Drop(ctx context.Context, node string) error
+	// BootFile is an image that was brought here, as a file that machines boot: its name on the shelf of this server, its size, its SHA-256.
+	BootFile(i Image) (metal.BootFile, error)
 	// Hosts tells whether machines fetch from boot hosts: then image files of a server come there, too.
 	Hosts() bool
 }
@@ -185,10 +187,10 @@ func (c *Conductor) imageUntil() time.Time {
 
 // dropImage gives up the image that was brought. A boot host that does not answer removes it when it expires.
 func (r *runner) dropImage(ctx context.Context, op *Op) {
-	if op.Rec.Bring == nil && op.Rec.ISO == nil || r.c.images == nil {
+	if op.Rec.Bring == nil && op.Rec.ISO == nil && op.Rec.Installer == nil || r.c.images == nil {
 		return
 	}
-	op.Rec.Bring, op.Rec.ISO, op.Rec.ISOURL, op.Rec.ISOBy = nil, nil, "", ""
+	op.Rec.Bring, op.Rec.ISO, op.Rec.Installer, op.Rec.ISOURL, op.Rec.ISOBy = nil, nil, nil, "", ""
 	call, cancel := context.WithTimeout(ctx, withdrawLimit)
 	defer cancel()
 	if err := r.c.images.Drop(call, op.Node.UUID); err != nil {

@@ -83,6 +83,7 @@ type record struct {
 	ISO         *Image              `json:"iso,omitempty"`        // the node's own boot ISO is to be brought, or was
 	ISOURL      string              `json:"iso_url,omitempty"`    // where it is then
 	ISOBy       string              `json:"iso_by,omitempty"`     // the process that brought it
+	Installer   []Image             `json:"installer,omitempty"`  // what an installer boots from the network is to be brought, or was; else it is ISO
 	ConfigDrive string              `json:"config_drive,omitempty"`
 
 	MemoryLooks int `json:"memory_looks,omitempty"` // how often the current step looked for memory and found too little

@@ -78,7 +78,7 @@ func (r *runner) validOne(ctx context.Context, op *Op, kind string) error {
 	case kind == "boot" && !r.hw.ByHand:
 		_, params, err := r.c.tryConfig(n)
 		return cmp.Or(err, depot.CheckKernelParams(params))
-	case kind == "deploy" && r.hw.Installs && medium(n) != "" && n.InstanceInfo.Public("image_source") == "": // an installer of its own
+	case kind == "deploy" && r.hw.Installs && metal.HasInstaller(n) && n.InstanceInfo.Public("image_source") == "": // an installer of its own
 		return r.checkMedium(op)
 	case kind == "deploy" && r.hw.Installs && n.InstanceInfo.Public("image_source") == "": // a definition need not have one
 		return r.checkInstallBoot(op)

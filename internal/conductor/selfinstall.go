@@ -1,8 +1,8 @@
 package conductor
 
 import (
+	"cmp"
 	"context"
-	"net/url"
 	"time"
 
 	"ingot/internal/fault"
@@ -45,7 +45,7 @@ var selfSteps = map[string][]step{
 		enterNetwork(metal.TenantNetwork),
 		pushMetadata,
 		{name: "open channel", class: repeatable, run: (*runner).openChannel, undo: (*runner).closeChannel, limit: time.Minute},
-		{name: "insert boot media", class: checkable, run: (*runner).insertMedia, undo: (*runner).ejectUndo, limit: 10 * time.Minute},
+		{name: "insert boot media", class: checkable, run: (*runner).offerInstaller, undo: (*runner).ejectUndo, limit: 10 * time.Minute},
 		{name: "set boot device", class: checkable, run: (*runner).bootFromMedia, undo: (*runner).bootFromDiskUndo, limit: 5 * time.Minute},
 		{name: "start installer", class: atMostOnce, run: (*runner).askOn, verify: (*runner).seeOn, undo: (*runner).powerOffUndo, limit: 5 * time.Minute},
 		{name: "wait for installer", class: repeatable, run: (*runner).awaitInstaller, undo: (*runner).keepSelfLogs, limitBy: agentCallback, outside: true, late: (*runner).whyNoInstaller},
@@ -91,42 +91,53 @@ func (r *runner) planSelf(ctx context.Context, op *Op, i *store.OSInstall, d *os
 	return nil
 }
 
-// medium is where the installer's ISO is. A user named it.
-func medium(n *metal.Node) string { return n.InstanceInfo.Public("boot_iso") }
-
 // checkMedium says what keeps a node from booting an installer, without asking its machine or anybody else.
 func (r *runner) checkMedium(op *Op) error {
 	n := op.Node
-	switch u, err := url.Parse(medium(n)); {
-	case medium(n) == "":
-		return fault.New(fault.Invalid, "instance_info of node %s has no boot_iso, the installer that it is to boot", n.UUID)
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil:
-		return fault.New(fault.Invalid, "instance_info boot_iso of node %s must be an http or https URL without a user", n.UUID)
-	case r.hw.ByHand || r.hw.NetBoot != "" || r.hw.Media == nil || r.hw.Boot == nil:
-		return fault.New(fault.NotSupported, "an installer is booted from virtual media only, and node %s has the boot interface %q: set it to redfish-virtual-media", n.UUID, n.Interface("boot"))
+	_, err := metal.InstallerOf(n)
+	switch {
+	case err != nil:
+		return err
+	case r.hw.NetBoot == "" && (r.hw.ByHand || r.hw.Media == nil || r.hw.Boot == nil):
+		return fault.New(fault.NotSupported, "an installer is booted from virtual media or from the network, and node %s has the boot interface %q: set it to redfish-virtual-media, http, ipxe or http-ipxe", n.UUID, n.Interface("boot"))
 	case r.c.images == nil:
 		return fault.New(fault.Unavailable, "this server brings no images, and an installer is fetched and verified before its machine boots it")
+	case r.hw.NetBoot != "":
+		return r.checkNetInstaller(op)
 	}
 	return nil
 }
 
-// planMedium finds out what the ISO must be. The user named its address: the BMC, which may reach more than the user, does not fetch
-// from there. It gets the ISO from us, who fetched it by the rules for images.
+// planMedium finds out what the installer must be. The user named its address: the BMC, which may reach more than the user, does not
+// fetch from there, and firmware verifies nothing. They get it from us, who fetched it by the rules for images.
 func (r *runner) planMedium(ctx context.Context, op *Op) (Outcome, error) {
-	op.Rec.ISO, op.Rec.ISOURL, op.Rec.ISOBy, op.Rec.MediaURL = nil, "", "", ""
-	iso, spec := medium(op.Node), op.Node.InstanceInfo.Public("boot_iso_checksum")
-	if spec == "" {
-		spec = "auto"
-	}
-	digest, err := source.Checksum(ctx, iso, spec, r.c.origins.Rules())
+	op.Rec.ISO, op.Rec.Installer, op.Rec.ISOURL, op.Rec.ISOBy, op.Rec.MediaURL = nil, nil, "", "", ""
+	files, err := metal.InstallerOf(op.Node)
 	if err != nil {
 		return Outcome{}, err
 	}
-	op.Rec.ISO = &Image{URL: iso, Name: "boot_iso " + source.Safe(iso), As: "boot.iso", Algorithm: digest.Algorithm, Hex: digest.Hex}
+	if r.hw.NetBoot != "" {
+		if _, err := r.installerFirmware(ctx, op); err != nil {
+			return Outcome{}, err
+		}
+	}
+	var out []Image
+	for _, f := range files {
+		digest, err := source.Checksum(ctx, f.URL, f.Checksum, r.c.origins.Rules())
+		if err != nil {
+			return Outcome{}, err
+		}
+		out = append(out, Image{URL: f.URL, Name: f.Field + " " + source.Safe(f.URL), As: installerNames[f.Field], Algorithm: digest.Algorithm, Hex: digest.Hex})
+	}
+	if r.hw.NetBoot == "" {
+		op.Rec.ISO = &out[0]
+		return done, nil
+	}
+	op.Rec.Installer = out
 	return done, nil
 }
 
-// bringMedium has the ISO where the machine's BMC fetches it, verified.
+// bringMedium has the installer where the machine, or its BMC, fetches it, verified.
 func (r *runner) bringMedium(ctx context.Context, op *Op) (Outcome, error) {
 	where, o, err := r.holdMedium(ctx, op)
 	if err == nil && o == done {
@@ -136,17 +147,26 @@ func (r *runner) bringMedium(ctx context.Context, op *Op) (Outcome, error) {
 }
 
 func (r *runner) holdMedium(ctx context.Context, op *Op) (where string, o Outcome, err error) {
-	if op.Rec.ISO == nil || r.c.images == nil {
+	files := op.Rec.Installer
+	if op.Rec.ISO != nil {
+		files = []Image{*op.Rec.ISO}
+	}
+	if len(files) == 0 || r.c.images == nil {
 		return "", o, fault.New(fault.Unavailable, "this server brings no images, and an installer is fetched and verified before its machine boots it")
 	}
-	at, where, err := r.c.images.Bring(ctx, op.Node.UUID, r.withAccess(op, op.Rec.ISO), r.mediumUntil())
-	if fault.KindOf(err) == fault.Conflict {
-		return "", again(r.c.config.Poll, "the installer, which is being brought for another machine"), nil
+	first := ""
+	for i := range files {
+		var at string
+		at, where, err = r.c.images.Bring(ctx, op.Node.UUID, r.withAccess(op, &files[i]), r.mediumUntil())
+		if fault.KindOf(err) == fault.Conflict {
+			return "", again(r.c.config.Poll, "the installer, which is being brought for another machine"), nil
+		}
+		if err != nil {
+			return "", o, err
+		}
+		first = cmp.Or(first, at)
 	}
-	if err != nil {
-		return "", o, err
-	}
-	op.Rec.ISOURL, op.Rec.ISOBy, op.Rec.MediaURL = at, r.c.process, at
+	op.Rec.ISOURL, op.Rec.ISOBy, op.Rec.MediaURL = first, r.c.process, first
 	return where, done, nil
 }
 

@@ -28,6 +28,7 @@ func (w *world) failedInstall(want ...string) {
 	if w.wires != nil {
 		w.wiredAs(nil, "failed")
 	}
+	w.nothingToBoot("failed")
 	w.channelGone("failed")
 	w.silentOf("failed")
 }
@@ -63,21 +64,23 @@ func TestREQ29And30AnInstallerIsBootedOnce(t *testing.T) {
 
 // Whatever step fails, the boot device is the disk again.
 func TestREQ30TheBootDeviceIsTheDiskAgain(t *testing.T) {
-	names := selfJourneys[0].ran(t)
-	from := false
-	for _, name := range names {
-		from = from || name == "set boot device"
-		if !from {
-			continue
+	for _, j := range selfJourneys {
+		names := j.ran(t)
+		from := false
+		for _, name := range names {
+			from = from || name == "set boot device"
+			if !from {
+				continue
+			}
+			t.Run(j.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				w := j.begin(t)
+				c := w.conductor("c1", nil)
+				c.tamper = breaking(name)
+				w.run(c)
+				w.failedInstall("broken on purpose")
+			})
 		}
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := selfJourneys[0].begin(t)
-			c := w.conductor("c1", nil)
-			c.tamper = breaking(name)
-			w.run(c)
-			w.failedInstall("broken on purpose")
-		})
 	}
 }
 
@@ -195,12 +198,12 @@ func TestInstallersThatCannotBeBooted(t *testing.T) {
 		set  func(*world)
 		want string
 	}{
-		{"no medium", func(w *world) { w.node.InstanceInfo = secret.NewMap(nil) }, "has no boot_iso"},
+		{"no medium", func(w *world) { w.node.InstanceInfo = secret.NewMap(nil) }, "set boot_iso"},
 		{"no URL", func(w *world) { w.node.InstanceInfo = w.node.InstanceInfo.With("boot_iso", "file:///etc/passwd") }, "http or https"},
-		{"a user in it", func(w *world) { w.node.InstanceInfo = w.node.InstanceInfo.With("boot_iso", "http://u:p@h/i.iso") }, "without a user"},
+		{"a user in it", func(w *world) { w.node.InstanceInfo = w.node.InstanceInfo.With("boot_iso", "http://u:p@h/i.iso") }, "fetched without"},
 		{"a bad checksum", func(w *world) { w.node.InstanceInfo = w.node.InstanceInfo.With("boot_iso_checksum", "abc") }, "checksum"},
-		{"no virtual media", func(w *world) { w.bare = true }, "virtual media only"},
-		{"from the network", func(w *world) { w.net = &netWorld{iface: metal.BootPXE} }, "virtual media only"},
+		{"no virtual media", func(w *world) { w.bare = true }, "set it to redfish-virtual-media, http"},
+		{"from the network, with boot hosts", func(w *world) { w.net = &netWorld{iface: metal.BootHTTP} }, "by virtual media only"},
 		{"the wrong content", func(w *world) { w.images.err = fault.New(fault.Invalid, "it has not the checksum") }, "it has not the checksum"},
 		{"lost secrets", func(w *world) { w.held.err = fault.New(fault.NotFound, "gone") }, "the secret OS parameters root-key"},
 	} {

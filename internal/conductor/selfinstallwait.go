@@ -31,6 +31,7 @@ func (r *runner) awaitInstaller(ctx context.Context, op *Op) (Outcome, error) {
 	case err != nil:
 		return o, err
 	case !c.SeenAt.IsZero():
+		r.installerRuns(ctx, op)
 		return done, nil
 	}
 	if anew, err := r.holdOn(ctx, op, true); err != nil || anew != done {
@@ -118,7 +119,7 @@ func (r *runner) hear(ctx context.Context, op *Op, why string) (*store.OSChannel
 // holdOn sees that the medium is offered as long as the machine may read it: the server that did so may be gone. Before the installer
 // was heard the machine boots it anew, from where it is then. After that it goes on with what it has read.
 func (r *runner) holdOn(ctx context.Context, op *Op, anew bool) (Outcome, error) {
-	if op.Rec.ISOBy == r.c.process {
+	if op.Rec.ISOBy == r.c.process || r.hw.NetBoot != "" && !anew { // what boots from the network has read all before it runs
 		return done, nil
 	}
 	before, by := op.Rec.MediaURL, op.Rec.ISOBy
@@ -203,8 +204,11 @@ func (r *runner) keepSelfLogs(ctx context.Context, op *Op) error {
 
 // whyNoInstaller says what may explain that a machine has asked nothing.
 func (r *runner) whyNoInstaller(ctx context.Context, op *Op) string {
-	hint := "it may not have booted the medium, or it does not read http://169.254.169.254/ganeti/latest/, or the metadata service does not know it by its address"
-	return hint + r.secureRefusal(ctx, op)
+	const silent = "it does not read http://169.254.169.254/ganeti/latest/, or the metadata service does not know it by its address"
+	if r.hw.NetBoot != "" {
+		return r.whyNoNetInstaller(ctx, op, silent)
+	}
+	return "it may not have booted the medium, or " + silent + r.secureRefusal(ctx, op)
 }
 
 // whyNoEnd says how far an installer came that did not end in time.

@@ -47,6 +47,28 @@ sleep 30
 poweroff || exit 1
 `
 
+// builtinInstaller boots an installer of the machine's user. There is no configuration of ours for it, so that no template of the
+// operator's, which names one, is for it.
+const builtinInstaller = `#!ipxe
+# For one boot of node {{.Node}}, which installs itself.
+set tries:int32 0
+:again
+inc tries
+imgfree
+kernel{{if .Timeout}} --timeout {{.Timeout}}{{end}} --name kernel {{.Kernel}} {{.Params}} initrd=initramfs || goto failed
+initrd{{if .Timeout}} --timeout {{.Timeout}}{{end}} --name initramfs {{.Initramfs}} || goto failed
+boot || goto failed
+:failed
+iseq ${tries} 10 && goto end ||
+echo The installer could not be booted. Again in 10 seconds.
+sleep 10
+goto again
+:end
+echo The installer could not be booted. The machine switches off in 30 seconds.
+sleep 30
+poweroff || exit 1
+`
+
 const builtinGrub = `# For one boot of node {{.Node}}.
 set timeout=0
 if linux {{.Kernel}} {{.Params}} ; then
@@ -118,6 +140,9 @@ func (s *Scripts) IPXE(b *metal.NetworkBoot, base string) ([]byte, error) {
 	params, err := ipxeParams(b.KernelParams)
 	if err != nil {
 		return nil, err
+	}
+	if b.Installer {
+		return s.script(nil, builtinInstaller, b, base, params)
 	}
 	return s.script(s.ipxe, builtinIPXE, b, base, params)
 }

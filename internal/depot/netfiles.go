@@ -20,11 +20,20 @@ type NetFiles struct {
 	loaders *Loaders
 	scripts *Scripts
 	hashes  hashes
+
+	images  string // the folder of the shelf with what the server brought; "": it has none
+	brought hashes // of what lies there: an ISO takes long to read, and nobody's ramdisk waits for it
 }
 
 // NetFiles serves network boots from the depot's ramdisk folder.
 func (d *Depot) NetFiles(l *Loaders, s *Scripts) *NetFiles {
 	return &NetFiles{depot: d, loaders: l, scripts: s}
+}
+
+// Images names the folder of the shelf on which the server has the installers that it brought.
+func (n *NetFiles) Images(dir string) *NetFiles {
+	n.images = dir
+	return n
 }
 
 // NetFile is an open file of a network boot. Whoever got it closes it.
@@ -44,6 +53,14 @@ func (n *NetFiles) Loader(b *metal.NetworkBoot, arch, firmware string) (string, 
 	if err := fits(b, arch, firmware); err != nil {
 		return "", err
 	}
+	if b.Installer {
+		if err := n.haveInstaller(b); err != nil {
+			return "", err
+		}
+		if b.Interface == metal.BootHTTP {
+			return NetISO, nil
+		}
+	}
 	return n.loaders.Of(b.Interface, arch, firmware)
 }
 
@@ -61,6 +78,12 @@ func fits(b *metal.NetworkBoot, arch, firmware string) error {
 // Open opens a file of a boot. Kernel, initramfs and the boot ISO are those that the boot was prepared with, or it is
 // fault.Conflict; a name that nothing has is fault.NotFound.
 func (n *NetFiles) Open(b *metal.NetworkBoot, name string, at NetPlace) (NetFile, error) {
+	if f, is := installerFiles(b)[name]; is {
+		return n.ofInstaller(f)
+	}
+	if b.Installer && (b.Interface == metal.BootHTTP || name == NetConfig || name == NetISO || name == NetGrub) { // nothing of ours is given out
+		return NetFile{}, noNetFile(name)
+	}
 	switch name {
 	case NetKernel:
 		return n.ofFolder(b, KernelName, b.Kernel)

@@ -14,9 +14,9 @@ const (
 	BootHTTPIPXE = "http-ipxe" // iPXE by UEFI HTTP boot, then its script
 )
 
-// NetworkBoot is one boot of a node's ramdisk from the network, as whoever answers the machine knows it. It lasts from the
-// preparation of the boot until the machine has left the ramdisk, or until it expires; a node has one at most. It is kept
-// sealed, or pushed to a boot host.
+// NetworkBoot is one boot of a node's ramdisk, or of its user's installer, from the network, as whoever answers the machine
+// knows it. It lasts from the preparation of the boot until the machine has left the ramdisk, or its installer was heard, or
+// until it expires; a node has one at most. It is kept sealed, or pushed to a boot host.
 type NetworkBoot struct {
 	NodeUUID   string    `json:"node_uuid"`
 	NodeName   string    `json:"node_name,omitempty"`
@@ -28,6 +28,11 @@ type NetworkBoot struct {
 	Arch       string    `json:"arch"`                  // x86_64 or aarch64
 	Expires    time.Time `json:"expires"`
 	Role       string    `json:"role,omitempty"` // what the machine boots for, as agentapi names roles: which ramdisk
+
+	// Installer: the machine boots an installer of its user's, in the place of a ramdisk of ours. Its files lie among the images that
+	// the server brought, under their Name: ISO where the interface is BootHTTP, otherwise Kernel and Initramfs. There is no Config.
+	Installer bool     `json:"installer,omitempty"`
+	ISO       BootFile `json:"iso,omitzero"`
 
 	// KernelParams is the whole command line of the ramdisk's kernel, without initrd=; it was checked.
 	KernelParams string   `json:"kernel_params"`

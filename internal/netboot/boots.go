@@ -27,7 +27,7 @@ type Boots interface {
 	// table is fault.NotFound. Opening FileConfig or FileISO gives nothing out yet: that is what Give is for.
 	Open(ctx context.Context, b *metal.NetworkBoot, name string, at Place) (File, error)
 	// Give is called before the first byte of FileConfig or FileISO goes to an address. It counts and notes that; an error
-	// (fault.Conflict) means that it was given out often enough.
+	// (fault.Conflict) means that it was given out often enough. Of an installer's boot nothing of ours goes out, and it is not called.
 	Give(ctx context.Context, b *metal.NetworkBoot, to netip.Addr) error
 	// Note keeps for a node's operator what happened to one of its machines here. It must not be slow, and does not
 	// fail: it is also called for what a stranger sent.
@@ -41,7 +41,7 @@ const (
 	FileScript    = "boot.ipxe"
 	FileGrub      = "grub.cfg"
 	FileConfig    = "config"   // a newc cpio of /ingot/boot.json
-	FileISO       = "boot.iso" // a loader: the boot ISO, with that configuration in it
+	FileISO       = "boot.iso" // a loader: the boot ISO, with that configuration in it; or an installer's, as it is
 )
 
 // Known is a NIC of an enrolled machine.

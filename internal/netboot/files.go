@@ -94,7 +94,7 @@ func (s *Service) networkOf(a netip.Addr) *Network {
 
 // give is called before the first byte of a file goes out.
 func (s *Service) give(ctx context.Context, f *opened, to netip.Addr) error {
-	if f.name != FileConfig && f.name != FileISO {
+	if f.name != FileConfig && f.name != FileISO || f.boot.Installer { // an installer's holds nothing of ours
 		return nil
 	}
 	err := s.o.Boots.Give(ctx, f.boot, to.Unmap())

@@ -1,8 +1,8 @@
 package ops
 
 import (
+	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -95,27 +95,22 @@ func (rq *request) selfInstalls() bool {
 
 // checkMedium judges what the machine is to install itself from. What else could be written to its disk is refused: the installer writes.
 func (rq *request) checkMedium() error {
-	info := rq.node.InstanceInfo
-	iso := info.Public("boot_iso")
-	u, err := url.Parse(iso)
-	switch {
-	case iso == "" && (info.Public("kernel") != "" || info.Public("ramdisk") != ""):
-		return fault.New(fault.NotSupported, "Machines install themselves from an ISO only, by virtual media, and not by a kernel and ramdisk from the network: set boot_iso in the instance_info of node %s.", rq.node.UUID)
-	case iso == "":
-		return fault.New(fault.Invalid, "The execution mode %s boots an installer, and there is none: set boot_iso in the instance_info of node %s to the URL of its ISO.", osdef.ModeSelfInstall, rq.node.UUID)
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fault.New(fault.Invalid, "The boot_iso in the instance_info of node %s is not an http or https URL.", rq.node.UUID)
-	case u.User != nil:
-		return fault.New(fault.Invalid, "The boot_iso in the instance_info of node %s has a user in its URL: put the installer where it can be fetched without.", rq.node.UUID)
-	case info.Public("image_source") != "":
-		return fault.New(fault.Invalid, "Node %s has both boot_iso and image_source in its instance_info. In the execution mode %s the installer writes the disk: remove image_source.", rq.node.UUID, osdef.ModeSelfInstall)
+	files, err := metal.InstallerOf(rq.node)
+	if err != nil {
+		return err
 	}
-	if spec := info.Public("boot_iso_checksum"); spec != "" {
-		if err := source.CheckSpec(spec, rq.config.Images); err != nil {
+	if rq.node.InstanceInfo.Public("image_source") != "" {
+		return fault.New(fault.Invalid, "Node %s has both %s and image_source in its instance_info. In the execution mode %s the installer writes the disk: remove image_source.", rq.node.UUID, files[0].Field, osdef.ModeSelfInstall)
+	}
+	for _, f := range files {
+		if err := source.CheckSpec(f.Checksum, rq.config.Images); err != nil {
+			return fmt.Errorf("%s_checksum: %w", f.Field, err)
+		}
+		if err := rq.config.Images.Permitted(f.URL); err != nil {
 			return err
 		}
 	}
-	return rq.config.Images.Permitted(iso)
+	return nil
 }
 
 // ordinary refuses what the execution mode run has no use for.
@@ -211,10 +206,10 @@ func (rq *request) osDefinition(asked *OSInstall, before, out *store.OSInstall) 
 // osSource sees that there is something to install from.
 func (rq *request) osSource(out *store.OSInstall) error {
 	info := rq.node.InstanceInfo.Expose()
-	if out.DefinitionID != 0 || info["image_source"] != nil || info["boot_iso"] != nil {
+	if out.DefinitionID != 0 || info["image_source"] != nil || info["boot_iso"] != nil || out.Mode == osdef.ModeSelfInstall && metal.HasInstaller(rq.node) {
 		return nil
 	}
-	return fault.New(fault.Invalid, "Node %s has nothing to install from: name an os_definition, or set image_source or boot_iso in its instance_info.", rq.node.UUID)
+	return fault.New(fault.Invalid, "Node %s has nothing to install from: name an os_definition, or set image_source, boot_iso, or kernel and ramdisk, in its instance_info.", rq.node.UUID)
 }
 
 // osParameters judges parameters of all layers together, and notes those that are kept. What was secret the last time is needed

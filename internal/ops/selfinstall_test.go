@@ -39,7 +39,7 @@ func TestREQ29And30SelfInstallNeedsAMediumOnly(t *testing.T) {
 		want string // "": it is taken
 	}{
 		{"no medium", map[string]any{"image_source": "http://images.example/i.raw"}, OSInstall{}, fault.Invalid, "set boot_iso"},
-		{"a kernel", map[string]any{"kernel": "http://x/k", "ramdisk": "http://x/r", "image_source": "http://x/i"}, OSInstall{}, fault.NotSupported, "from an ISO only"},
+		{"a kernel", map[string]any{"kernel": "http://x/k", "ramdisk": "http://x/r", "image_source": "http://x/i"}, OSInstall{}, fault.Invalid, "boots a whole ISO: set boot_iso"},
 		{"nothing", nil, OSInstall{}, fault.Invalid, "nothing to install from"},
 		{"no URL", map[string]any{"boot_iso": "/etc/passwd"}, OSInstall{}, fault.Invalid, "not an http or https URL"},
 		{"a user in it", map[string]any{"boot_iso": "https://u:p@h/i.iso"}, OSInstall{}, fault.Invalid, "has a user in its URL"},

@@ -137,3 +137,31 @@ func testNetworkBootIsSealed(t *testing.T, open opener) {
 		t.Error("a row that was moved opens")
 	}
 }
+
+func TestANetworkBootOfAnInstaller(t *testing.T) { each(t, testANetworkBootOfAnInstaller) }
+
+func testANetworkBootOfAnInstaller(t *testing.T, open opener) {
+	db := open(t)
+	n := addNode(t, db, 1)
+	b := networkBoot(n, "a", "52:54:00:00:00:01")
+	b.Interface, b.Installer, b.ISO, b.Kernel, b.Initramfs, b.Config = metal.BootHTTP, true, metal.BootFile{Name: "shelf", Size: 9, SHA256: "ef"}, metal.BootFile{}, metal.BootFile{}, secret.Secret{}
+	write(t, db, func(tx *Tx) error { return tx.SaveNetworkBoot(n.ID, b) })
+	byKey := func() *metal.NetworkBoot {
+		return read(t, db, func(tx *Tx) (*metal.NetworkBoot, error) { return tx.NetworkBootByKey("key-a") })
+	}
+	if got := byKey(); got == nil || !got.Installer || got.ISO != b.ISO || got.Kernel != (metal.BootFile{}) || got.Config.Expose() != "" || got.Key.Expose() != "key-a" {
+		t.Fatalf("the boot comes back as %+v", got)
+	}
+	write(t, db, func(tx *Tx) error { return tx.SeeNetworkBoot("a", "boot.iso") })
+	if seen := read(t, db, func(tx *Tx) (NetworkBootSeen, error) { return tx.NetworkBootSeen("a") }); seen.What != "boot.iso" {
+		t.Errorf("seen %+v", seen)
+	}
+	write(t, db, func(tx *Tx) error { return tx.ForgetAgent(n.ID) }) // as whoever gives an operation up does
+	if got := byKey(); got != nil {
+		t.Errorf("a boot that is over is found: %+v", got)
+	}
+	write(t, db, func(tx *Tx) error { return tx.SaveNetworkBoot(n.ID, networkBoot(n, "ramdisk", "52:54:00:00:00:01")) })
+	if got := read(t, db, func(tx *Tx) (*metal.NetworkBoot, error) { return tx.NetworkBootOf(n.ID) }); got == nil || got.Installer || got.ISO != (metal.BootFile{}) {
+		t.Errorf("the next boot, of a ramdisk, is %+v", got)
+	}
+}
