@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -193,12 +192,7 @@ func (d *deployment) changes(a *app, cmd *cobra.Command, image string, node *cli
 		}
 		out = imageChanges(node, info)
 	}
-	if d.os.iso == "" && d.os.isoSum != "" {
-		return nil, usagef("--boot-iso-checksum is of --boot-iso, which is not given")
-	}
-	if d.os.iso != "" {
-		out = append(out, client.Set("/instance_info/boot_iso", d.os.iso), client.Set("/instance_info/boot_iso_checksum", cmp.Or(d.os.isoSum, "auto"))) // what was there may be of another
-	}
+	out = append(out, d.os.installer(node)...)
 	switch _, says := node.InstanceInfo["config_drive"]; {
 	case d.noDrive:
 		out = append(out, client.Set("/instance_info/config_drive", "false"))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"maps"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"ingot/internal/client"
 	"ingot/internal/osdef"
 	"ingot/internal/secret"
+	"ingot/internal/wire"
 )
 
 // installing is the flags by which an OS definition installs a machine. There is none for a value that is private or secret, nor for
@@ -24,6 +26,8 @@ type installing struct {
 	safe                                bool
 	bundle, user, passwordFile          string
 	iso, isoSum                         string
+	kernel, kernelSum                   string
+	ramdisk, ramdiskSum, params         string
 	from                                exported // an export that is put on the disks; os import alone has the flags
 }
 
@@ -39,6 +43,11 @@ func (i *installing) flags(c *cobra.Command) {
 	f.StringVar(&i.passwordFile, "package-password-file", "", "file with the password for the package's URL; - for standard input, fd:N, env:NAME")
 	f.StringVar(&i.iso, "boot-iso", "", "URL of an ISO that the machine boots, for --mode self_install")
 	f.StringVar(&i.isoSum, "boot-iso-checksum", "", "what that ISO must be: SHA-256 or SHA-512, the URL of a file with it, or auto")
+	f.StringVar(&i.kernel, "installer-kernel", "", "URL of an installer's kernel, for --mode self_install by the boot interfaces ipxe and http-ipxe")
+	f.StringVar(&i.ramdisk, "installer-ramdisk", "", "URL of its initramfs")
+	f.StringVar(&i.kernelSum, "installer-kernel-checksum", "", "what that kernel must be; as --boot-iso-checksum")
+	f.StringVar(&i.ramdiskSum, "installer-ramdisk-checksum", "", "what that initramfs must be; as --boot-iso-checksum")
+	f.StringVar(&i.params, "kernel-params", "", "parameters of that kernel")
 }
 
 // parameters declares the flags with values.
@@ -53,7 +62,49 @@ func (i *installing) parameters(c *cobra.Command) {
 }
 
 // sources says that something is there to install from, beside an image.
-func (i *installing) sources() bool { return i.definition != "" || i.iso != "" || i.mode != "" }
+func (i *installing) sources() bool {
+	return i.definition != "" || i.iso != "" || i.kernel != "" || i.mode != ""
+}
+
+// medium judges what is said of an installer.
+func (i *installing) medium() error {
+	switch {
+	case i.iso == "" && i.isoSum != "":
+		return usagef("--boot-iso-checksum is of --boot-iso, which is not given")
+	case (i.kernel == "") != (i.ramdisk == ""):
+		return usagef("--installer-kernel and --installer-ramdisk go together")
+	case i.kernel == "" && i.kernelSum+i.ramdiskSum+i.params != "":
+		return usagef("--installer-kernel-checksum, --installer-ramdisk-checksum and --kernel-params are of --installer-kernel and --installer-ramdisk, which are not given")
+	case i.iso != "" && i.kernel != "":
+		return usagef("--boot-iso and --installer-kernel are two installers: give one")
+	}
+	return nil
+}
+
+// installer is what instance_info is to say of the installer; what is there of another goes.
+func (i *installing) installer(node *client.Node) (out []wire.PatchOp) {
+	info := map[string]string{}
+	switch {
+	case i.iso != "":
+		info["boot_iso"], info["boot_iso_checksum"] = i.iso, cmp.Or(i.isoSum, "auto")
+	case i.kernel != "":
+		info["kernel"], info["kernel_checksum"] = i.kernel, cmp.Or(i.kernelSum, "auto")
+		info["ramdisk"], info["ramdisk_checksum"] = i.ramdisk, cmp.Or(i.ramdiskSum, "auto")
+	default:
+		return nil
+	}
+	for _, field := range []string{"boot_iso", "boot_iso_checksum", "kernel", "kernel_checksum", "ramdisk", "ramdisk_checksum"} {
+		if v, ok := info[field]; ok {
+			out = append(out, client.Set("/instance_info/"+field, v))
+		} else if _, is := node.InstanceInfo[field]; is {
+			out = append(out, client.Unset("/instance_info/"+field))
+		}
+	}
+	if i.params != "" {
+		out = append(out, client.Set("/instance_info/kernel_append_params", i.params))
+	}
+	return out
+}
 
 // files are the flags that read something, with what they read.
 func (i *installing) files() [][2]string {
@@ -67,6 +118,9 @@ func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
 		if err := osdef.CheckMode(i.mode); err != nil {
 			return nil, usagef("--mode: %v", err)
 		}
+	}
+	if err := i.medium(); err != nil {
+		return nil, err
 	}
 	if i.bundle != "" {
 		if err := osdef.CheckPackage(i.bundle); err != nil {
@@ -194,7 +248,9 @@ var installTips = []struct{ says, tip string }{
 	{"runs only if the definition is trusted", "ingot os show DEFINITION tells its digest and scripts; an administrator trusts it with ingot os trust DEFINITION --dir DIR"},
 	{"is blacklisted", "ingot os list shows others"},
 	{"one must be chosen", "behind a plus: --os DEFINITION+VARIANT"},
-	{"nothing to install from", "--os DEFINITION, --image URL, or --mode self_install --boot-iso URL"},
+	{"nothing to install from", "--os DEFINITION, --image URL, or --mode self_install --boot-iso URL, or --mode self_install --installer-kernel URL --installer-ramdisk URL"},
+	{"give both in place of boot_iso", "--installer-kernel URL --installer-ramdisk URL in place of --boot-iso"},
+	{"boots a whole ISO", "--boot-iso URL in place of --installer-kernel and --installer-ramdisk"},
 }
 
 // refusedInstall adds to a refusal what to do about it.
