@@ -88,3 +88,32 @@ func TestANewHolderSeesAllThatWillRun(t *testing.T) {
 		t.Error("an old holder's command was started after its successor had looked")
 	}
 }
+
+// TestARequestIsForOneStart: an agent that was started anew since its status was read runs nothing, lists nothing, and says why.
+func TestARequestIsForOneStart(t *testing.T) {
+	first, second := start(t), start(t)
+	one, err := first.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := second.Status(t.Context())
+	if err != nil || one.Instance == "" || one.Instance == other.Instance {
+		t.Fatalf("%+v, %+v, %v", one, other, err)
+	}
+	second.For(one.Instance)
+	if _, err := second.RunOnce(t.Context(), "op/boot/1/0", "test.echo", map[string]string{"text": "x"}, true); !errors.Is(err, agentapi.ErrStartedAnew) || fault.KindOf(err) != fault.Conflict {
+		t.Errorf("a command for another start: %v", err)
+	}
+	if _, err := second.Commands(t.Context()); !errors.Is(err, agentapi.ErrStartedAnew) {
+		t.Errorf("a list for another start: %v", err)
+	}
+	for _, meant := range []string{other.Instance, ""} {
+		second.For(meant)
+		if _, err := second.RunOnce(t.Context(), "op/boot/1/1", "test.echo", map[string]string{"text": "x"}, true); err != nil {
+			t.Errorf("for %q: %v", meant, err)
+		}
+	}
+	if list, err := second.Commands(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%d commands were run, %v", len(list), err)
+	}
+}

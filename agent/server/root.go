@@ -52,5 +52,6 @@ func (s *Server) getV1(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
-	s.answer(w, map[string]any{"started_at": float64(s.started.UnixMicro()) / 1e6, "version": s.version})
+	s.answer(w, map[string]any{"started_at": float64(s.started.UnixMicro()) / 1e6, "version": s.version,
+		"ingot_instance": s.instance}) // ours: see fence.go
 }

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"ingot/internal/agentapi"
 	"ingot/internal/secret"
 )
@@ -53,6 +55,7 @@ type Server struct {
 	client   *agentapi.Certificate
 	log      *slog.Logger
 	started  time.Time
+	instance string // of this start of the agent, and of no other
 
 	final, fetched       chan struct{} // closed: the last command was done; its result was fetched
 	finish, markSeen     func()
@@ -71,7 +74,7 @@ type Server struct {
 // New makes a server that has run nothing yet. ctx is what commands run under.
 func New(ctx context.Context, c Config) *Server {
 	s := &Server{token: c.Token, version: c.Version, commands: c.Commands, ended: c.Ended, client: c.Client, log: c.Log,
-		started: time.Now(), gate: make(chan struct{}, 1),
+		started: time.Now(), instance: uuid.NewString(), gate: make(chan struct{}, 1),
 		final: make(chan struct{}), fetched: make(chan struct{}), seenWait: cmp.Or(c.Linger, seenWait), unseenWait: unseenWait}
 	s.markSeen = sync.OnceFunc(func() { close(s.fetched) })
 	s.finish = sync.OnceFunc(func() {
@@ -159,6 +162,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusNotFound, "Not found: no such URL")
 	case !s.authorised(r) && !s.vouched(r):
 		s.unauthorised(w)
+	case !s.meant(r):
+		s.startedAnew(w)
 	case !s.hear(r):
 		s.superseded(w)
 	case id != "":

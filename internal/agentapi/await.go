@@ -45,6 +45,8 @@ func (c *Client) Await(ctx context.Context, limit time.Duration) ([]Result, erro
 type Status struct {
 	StartedAt float64 `json:"started_at"`
 	Version   string  `json:"version"`
+	// Instance is of this one start of the agent, and never of another, whatever the clock says; empty: an agent of another make.
+	Instance string `json:"ingot_instance,omitempty"`
 }
 
 // Status asks whether an agent is there. The token is not sent. Errors as of Commands.

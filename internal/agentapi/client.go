@@ -55,11 +55,16 @@ type Client struct {
 
 	before func(context.Context) error // asked before each request; nil: nobody
 	holder Holder                      // told with each request; zero: nobody
+	start  string                      // that each request is for; empty: whichever answers
 }
 
 // As has every request say for which operation and under which of its claims it is made. An agent of ours then
 // refuses what older holders send. Call it before the client is used.
 func (c *Client) As(h Holder) { c.holder = h }
+
+// For has every request be for one start of the agent, which its Status names: an agent of ours that was started since refuses it
+// (ErrStartedAnew). Call it before the client is used.
+func (c *Client) For(instance string) { c.start = instance }
 
 // Before has check asked immediately before each request is sent: its error is the request's, and nothing is sent.
 // Call it before the client is used.
@@ -153,6 +158,9 @@ func (c *Client) call(ctx context.Context, method string, query url.Values, key 
 	if c.holder != (Holder{}) {
 		req.Header.Set(HolderHeader, c.holder.String())
 	}
+	if c.start != "" {
+		req.Header.Set(InstanceHeader, c.start)
+	}
 	if key != "" {
 		req.Header.Set(KeyHeader, key)
 	}
@@ -181,8 +189,10 @@ func agentFault(status int, body []byte) error {
 		f.FaultString = fmt.Sprintf("HTTP status %d", status)
 	}
 	text := printable(f.FaultString)
-	if status == http.StatusConflict && strings.Contains(text, ErrSuperseded.Error()) {
-		return fault.Wrap(fault.Conflict, ErrSuperseded, "%s", text)
+	for _, known := range []error{ErrSuperseded, ErrStartedAnew} {
+		if status == http.StatusConflict && strings.Contains(text, known.Error()) {
+			return fault.Wrap(fault.Conflict, known, "%s", text)
+		}
 	}
 	if status == http.StatusConflict || strings.Contains(strings.ToLower(text), "agent is busy") {
 		return fault.Wrap(fault.Locked, ErrBusy, "%s", text)

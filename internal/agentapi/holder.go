@@ -14,6 +14,9 @@ const (
 	HolderHeader = "X-Ingot-Generation"
 	// KeyHeader names the command: one that the agent has seen under this key is not run again.
 	KeyHeader = "X-Ingot-Key"
+	// InstanceHeader says which start of the agent the request is for, in the words of its Status: any other has forgotten what that one
+	// was told, and refuses it.
+	InstanceHeader = "X-Ingot-Instance"
 )
 
 // maxKey bounds a key, bytes.
@@ -21,6 +24,9 @@ const maxKey = 200
 
 // ErrSuperseded: the agent has heard of a newer holder of the machine, so this one must stop (fault.Conflict).
 var ErrSuperseded = errors.New("the agent works for a newer holder")
+
+// ErrStartedAnew: the agent is not the one that the request is for, but another start of it (fault.Conflict). Nothing was started.
+var ErrStartedAnew = errors.New("the agent was started anew")
 
 // Holder is who commands an agent: an operation, and its generation, which grows with every claim. A later operation
 // of a node has a higher number.

@@ -54,6 +54,7 @@ type ordered struct {
 	name string // "<extension>.<command>"
 	nth  int    // from 0
 	what string // for people
+	to   string // the start of the agent that it is for; empty: whichever answers
 }
 
 // key names the command for agents of ours: operation, boot of the agent, step of the plan, and which command of its
@@ -81,6 +82,7 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (
 		return res, false, err
 	}
 	defer c.Close()
+	c.For(o.to)
 	sent, err := c.Commands(ctx)
 	if err != nil {
 		return res, false, err

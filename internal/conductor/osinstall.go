@@ -39,7 +39,7 @@ type osRecord struct {
 	Image   bool      `json:"image,omitempty"`   // there is one to be written first
 	Private bool      `json:"private,omitempty"` // there are private values, of the node or of the definition
 	Until   time.Time `json:"until,omitzero"`    // all of it must have ended then
-	Agent   float64   `json:"agent,omitempty"`   // when the agent started: one that starts anew has forgotten what it ran
+	Agent   string    `json:"told,omitempty"`    // the start of the agent that is told: one that starts anew has forgotten what it ran
 	Silent  time.Time `json:"silent,omitzero"`   // since when it does not answer
 	Stage   string    `json:"stage,omitempty"`   // that it said last
 	Stages  int       `json:"stages,omitempty"`  // how many it named
@@ -53,7 +53,7 @@ type osRecord struct {
 // enter begins a step: whichever agent runs then is the one that is told.
 func (o *osRecord) enter() {
 	if o != nil {
-		o.Agent, o.Silent = 0, time.Time{}
+		o.Agent, o.Silent = "", time.Time{}
 	}
 }
 

@@ -146,22 +146,26 @@ func (r *runner) installOS(ctx context.Context, op *Op) (Outcome, error) {
 // osCommand has the agent run a command of OS definitions, once. The outcome is done when it has succeeded; until then it says what
 // is waited for. What was sent is found again by its key: by whoever goes on after this process, too. An agent that does not know of it
 // was never told, if it is the same that the step began with; one that started anew has forgotten what it ran, and nothing is run twice.
+// It may start anew between any two requests, so each of them says which start it is for.
 func (r *runner) osCommand(ctx context.Context, op *Op, name, what string, work func() (any, error)) (res agentapi.OSResult, o Outcome, err error) {
-	since, err := r.agentSince(ctx, op)
+	anew := fault.New(fault.Invalid, "%s: the agent was started anew in the middle of it, and nobody knows how far it had come. What was run is not run a second time: ask for the installation again", what)
+	start, err := r.agentStart(ctx, op)
 	switch {
 	case errors.Is(err, agentapi.ErrConnection):
 		o, err = r.silent(ctx, op, what, err)
 		return res, o, err
 	case err != nil:
 		return res, o, err
-	case op.Rec.OS.Agent == 0:
-		op.Rec.OS.Agent = since // kept first: whoever comes back must know which agent was told
+	case start == "":
+		return res, o, fault.New(fault.Invalid, "%s: the agent does not say which start of it this is, so that scripts might be run twice: build the Debian ramdisk of this version (ingot ramdisk build --kind debian), and ask again", what)
+	case op.Rec.OS.Agent == "":
+		op.Rec.OS.Agent = start // kept first: whoever comes back must know which agent was told
 		return res, again(0, "the agent to be told"), nil
-	case op.Rec.OS.Agent != since:
-		return res, o, fault.New(fault.Invalid, "%s: the agent was started anew in the middle of it, and nobody knows how far it had come. What was run is not run a second time: ask for the installation again", what)
+	case op.Rec.OS.Agent != start:
+		return res, o, anew
 	}
 	var own error // of what is to be sent: no word of the agent's is in it
-	raw, ended, err := r.command(ctx, op, ordered{name: name, what: what}, func() (any, error) {
+	raw, ended, err := r.command(ctx, op, ordered{name: name, what: what, to: start}, func() (any, error) {
 		w, err := work()
 		own = err
 		return w, err
@@ -169,6 +173,8 @@ func (r *runner) osCommand(ctx context.Context, op *Op, name, what string, work 
 	switch {
 	case own != nil:
 		return res, o, own
+	case errors.Is(err, agentapi.ErrStartedAnew):
+		return res, o, anew
 	case errors.Is(err, agentapi.ErrConnection):
 		o, err = r.silent(ctx, op, what, err)
 		return res, o, err
@@ -191,15 +197,15 @@ func (r *runner) osCommand(ctx context.Context, op *Op, name, what string, work 
 	return res, done, nil
 }
 
-// agentSince is when the agent started, by its own clock.
-func (r *runner) agentSince(ctx context.Context, op *Op) (float64, error) {
+// agentStart is which start of the agent answers.
+func (r *runner) agentStart(ctx context.Context, op *Op) (string, error) {
 	c, err := r.agent(ctx, op)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	defer c.Close()
 	s, err := c.Status(ctx)
-	return s.StartedAt, err
+	return s.Instance, err
 }
 
 // silent is what becomes of an installation whose agent does not answer. A machine that is off says nothing more; one that is on is

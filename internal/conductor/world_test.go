@@ -101,6 +101,7 @@ type world struct {
 
 	os   installing // its part in installations with OS definitions
 	self selfWorld  // and where it installs itself
+	real *realAgent // in the place of the agent that is a struct; nil: it is that
 
 	heir func() func(where string) error // the hook of who follows a killed conductor; nil: it lives
 }
@@ -336,6 +337,7 @@ func (w *world) SetPower(_ context.Context, _ *metal.Node, want metal.Power) err
 		w.firm.boot()
 	}
 	w.commands, w.user.in, w.user.gone, w.os.verified = nil, false, false, false // an agent that starts remembers nothing
+	w.real.startsAnew()
 	return nil
 }
 
@@ -433,13 +435,17 @@ func (w *world) callBack() {
 
 // The agent: commands that run are found finished at the second look.
 func (w *world) serveAgent(rw http.ResponseWriter, req *http.Request) {
+	if w.real != nil {
+		w.real.serve(rw, req)
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.user.gone {
 		panic(http.ErrAbortHandler) // nobody listens any more
 	}
 	if strings.HasSuffix(req.URL.Path, "/status") {
-		fmt.Fprintf(rw, `{"started_at": %d, "version": "1"}`, 1+w.os.started)
+		fmt.Fprintf(rw, `{"started_at": %d, "version": "1", "ingot_instance": "start-%d"}`, 1+w.os.started, w.os.started)
 		return
 	}
 	if !w.on || req.URL.Query().Get("agent_token") != w.token {

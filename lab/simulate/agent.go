@@ -55,7 +55,7 @@ func (f *Fleet) serve(w http.ResponseWriter, r *http.Request) {
 	case m == nil || m.running == "" || m.Fault == AgentSilent || !strings.HasPrefix(path, "v1/commands") && path != "v1/status":
 		panic(http.ErrAbortHandler) // nobody is there
 	case path == "v1/status":
-		_ = json.NewEncoder(w).Encode(agentapi.Status{StartedAt: 1 + m.starts, Version: "simulated"})
+		_ = json.NewEncoder(w).Encode(agentapi.Status{StartedAt: 1 + m.starts, Version: "simulated", Instance: fmt.Sprint("start-", m.starts)})
 	case m.Fault == AgentBroken:
 		refuse(w, http.StatusInternalServerError, "broken")
 	case m.token == "" || r.URL.Query().Get("agent_token") != m.token:
