@@ -22,6 +22,7 @@ type backup struct {
 	mu    sync.Mutex
 	files map[string]string
 	puts  []string // names, in order
+	deaf  bool     // it says that it takes manifests, and keeps what it has
 }
 
 func newBackup(t *testing.T) *backup {
@@ -33,7 +34,9 @@ func newBackup(t *testing.T) *backup {
 			content, err := io.ReadAll(r.Body)
 			if err == nil {
 				b.mu.Lock()
-				b.files[name], b.puts = string(content), append(b.puts, name)
+				if b.puts = append(b.puts, name); name != "manifest.json" || !b.deaf {
+					b.files[name] = string(content)
+				}
 				b.mu.Unlock()
 			}
 			return
@@ -189,6 +192,21 @@ func TestREQ17HalfAnExportIsNone(t *testing.T) {
 				t.Error("half an export was imported")
 			}
 		})
+	}
+}
+
+// Where the manifest of an older export cannot be taken away, nothing is put beside it.
+func TestREQ17AnOlderManifestIsNotBelieved(t *testing.T) {
+	s, b := setUp(t), newBackup(t)
+	old := `{"version":1,"definition":"thing","digest":"d","disks":[{"name":"disk-0","bytes":3,"sha256":"` + hashed("old") + `","disk_size":9}]}`
+	b.files["manifest.json"], b.files["disk-0"], b.deaf = old, "old", true
+	w := work(dumper(t, nil))
+	w.Streams = b.streams()
+	w.Streams.Replace = true
+	_, err := s.Export(t.Context(), w, s.tell)
+	fails(t, err, "PUT ", "/web1/manifest.json", "it keeps what was there before")
+	if _, ran := s.processes.Ran("untrusted/export"); ran || b.get("disk-0") != "old" || b.get("manifest.json") != old || strings.Join(b.puts, " ") != "manifest.json" {
+		t.Errorf("the script ran: %v; put %v", ran, b.puts)
 	}
 }
 

@@ -41,7 +41,7 @@ func (f *folder) beginExport(ctx context.Context, replace bool) error {
 	case !replace && (json.Unmarshal(there, &m) != nil || m.Version != 0):
 		return fault.New(fault.Conflict, "There is an export at %s already: name another folder, or have it replaced.", source.Safe(f.at("")))
 	}
-	return f.put(ctx, manifestFile, []byte(`{"version": 0}`+"\n"))
+	return f.putManifest(ctx, []byte(`{"version": 0}`+"\n"))
 }
 
 // endExport writes the manifest, which makes the folder an export.
@@ -50,7 +50,7 @@ func (f *folder) endExport(ctx context.Context, m *agentapi.OSManifest) error {
 	if err != nil {
 		return err
 	}
-	return f.put(ctx, manifestFile, append(b, '\n'))
+	return f.putManifest(ctx, append(b, '\n'))
 }
 
 // exportDisk has a script say a disk's dump, and sends it away as it comes. What the script or the server does not bring to its end is

@@ -247,6 +247,54 @@ func TestAnExportOverwritesNone(t *testing.T) {
 	}
 }
 
+// A server that says that it took a manifest, and keeps what it had, has no export put beside it.
+func TestAManifestIsReadAgain(t *testing.T) {
+	old := `{"version":1,"definition":"debian","disks":[{"name":"disk-0","bytes":3,"sha256":"` + sum("old") + `","disk_size":9}]}`
+	m := &agentapi.OSManifest{Version: manifestVersion, Definition: "debian", Disks: []agentapi.OSDump{{Name: "disk-0", Bytes: 4, SHA256: sum("dump"), DiskSize: 9}}}
+	begin := func(f *folder) error { return f.beginExport(t.Context(), true) }
+	end := func(f *folder) error { return f.endExport(t.Context(), m) }
+	for _, c := range []struct {
+		name, there string
+		does        func(*folder) error
+		gives       string // for a GET behind the PUT; "": what is there
+		says        string
+	}{
+		{"the first, over a whole one", old, begin, "", "gives another"},
+		{"the first, over nothing", "", begin, "", "does not have it"},
+		{"the last, over the first", `{"version": 0}` + "\n", end, "", "gives another"},
+		{"the last, over nothing", "", end, "", "does not have it"},
+		{"one without an end", old, begin, strings.Repeat("x", maxManifest+1), "which is no manifest"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDav(t)
+			if c.there != "" {
+				d.put(manifestFile, []byte(c.there))
+			}
+			put := false
+			d.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case r.Method == http.MethodPut:
+					put = true
+					w.WriteHeader(http.StatusCreated)
+					return true
+				case put && c.gives != "":
+					_, _ = io.WriteString(w, c.gives)
+					return true
+				}
+				return false
+			}
+			err := c.does(d.folder(t))
+			if err == nil || !put || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("it ended with %v", err)
+			}
+			d.fault = nil
+			if err := c.does(d.folder(t)); err != nil {
+				t.Errorf("with a server that keeps what it is given: %v", err)
+			}
+		})
+	}
+}
+
 func TestReadManifest(t *testing.T) {
 	good := `{"version":1,"definition":"debian","digest":"sha256:1","disks":[{"name":"disk-0","bytes":4,"sha256":"` + sum("dump") + `","disk_size":9},{"name":"disk-1","bytes":0,"sha256":"` + sum("") + `","disk_size":9}]}`
 	if m, err := readManifest([]byte(good), 4); err != nil || len(m.Disks) != 2 {

@@ -78,6 +78,7 @@ func (f *folder) request(ctx context.Context, method, name string, body io.Reade
 	}
 	r.Header.Set("User-Agent", "ingot")
 	r.Header.Set("Accept-Encoding", "identity")
+	r.Header.Set("Cache-Control", "no-cache") // what was just put is asked for
 	if body != nil {
 		r.Header.Set("Content-Type", "application/octet-stream")
 	}
@@ -158,6 +159,25 @@ func (f *folder) put(ctx context.Context, name string, content []byte) error {
 		return err
 	}
 	return f.answered(http.MethodPut, name, answer)
+}
+
+// putManifest writes the manifest and reads it again: a server that says that it took one and keeps another would have an older export's
+// manifest beside files that are not those of it.
+func (f *folder) putManifest(ctx context.Context, content []byte) error {
+	if err := f.put(ctx, manifestFile, content); err != nil {
+		return err
+	}
+	there, err := f.manifest(ctx)
+	at := source.Safe(f.at(manifestFile))
+	switch {
+	case errors.Is(err, errGone):
+		return fault.New(fault.Invalid, "PUT %s: the server said that it took the file, and does not have it. Name a folder of a server that keeps what it is given.", at)
+	case err != nil:
+		return fmt.Errorf("whether the server has the manifest that it took: %w", err)
+	case !bytes.Equal(there, content):
+		return fault.New(fault.Invalid, "PUT %s: the server said that it took the file, and gives another: it keeps what was there before, or a cache stands before it. Name a folder of a server that gives what it was given.", at)
+	}
+	return nil
 }
 
 // size asks how long a file is; -1: the server does not tell. errGone: there is none.
