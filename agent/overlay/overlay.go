@@ -85,7 +85,7 @@ func (a archive) lay(ctx context.Context, root string, left map[string]string, f
 		return agentapi.OSOverlay{}, err
 	}
 	defer t.close()
-	if err := a.look(ctx, t, found); err != nil {
+	if err := a.look(ctx, t); err != nil {
 		return agentapi.OSOverlay{}, err
 	}
 	return a.write(ctx, t, found, progress)

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +26,10 @@ type tree struct {
 
 // volume is a file system of the installed system.
 type volume struct {
-	free    int64 // bytes
-	simple  bool  // it has no owners, modes, links and attributes: a FAT
+	free    int64  // bytes
+	block   int64  // bytes: a file takes whole ones
+	pool    string // what its free space is of: two subvolumes of a btrfs have one
+	simple  bool   // it has no owners, modes, links and attributes, and takes letters of either case for the same: a FAT
 	written *os.File
 }
 
@@ -71,28 +74,29 @@ func (t tree) lstat(name string) (unix.Stat_t, error) {
 	return s, unix.Fstat(int(f.Fd()), &s)
 }
 
-// folder finds the deepest folder on a path that is there. Where the path has something else than a folder it is an error.
-func (t tree) folder(name string) (*os.File, error) {
-	f, err := t.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+// folder finds the deepest folder on a path that is there, and what is missing behind it. Where the path has something else than a
+// folder it is an error.
+func (t tree) folder(name string) (f *os.File, missing string, err error) {
+	f, err = t.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	switch {
 	case err == nil:
-		return f, nil
+		return f, "", nil
 	case errors.Is(err, unix.ENOTDIR):
-		return nil, refuse("%q is a folder of it, and something else in the installed system", name)
+		return nil, "", refuse("%q is a folder of it, and something else in the installed system", name)
 	case errors.Is(err, unix.ELOOP):
-		return nil, refuse("%q leads round in a circle in the installed system", name)
+		return nil, "", refuse("%q leads round in a circle in the installed system", name)
 	case !errors.Is(err, fs.ErrNotExist) || name == ".":
-		return nil, err
+		return nil, "", err
 	}
-	above, err := t.folder(path.Dir(name))
+	above, missing, err := t.folder(path.Dir(name))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if _, err := t.lstat(name); err == nil {
 		above.Close()
-		return nil, refuse("%q is a link in the installed system that leads nowhere, and a folder of the package", name)
+		return nil, "", refuse("%q is a link in the installed system that leads nowhere, and a folder of the package", name)
 	}
-	return above, nil
+	return above, path.Join(missing, path.Base(name)), nil
 }
 
 // volume notes the file system that a folder is on, and refuses one that cannot be written to.
@@ -115,9 +119,27 @@ func (t tree) volume(folder *os.File, name string) (volume, error) {
 	if err != nil {
 		return volume{}, err
 	}
-	v := volume{free: int64(s.Bavail) * s.Bsize, simple: s.Type == unix.MSDOS_SUPER_MAGIC, written: os.NewFile(uintptr(fd), name)}
+	v := volume{free: int64(s.Bavail) * s.Bsize, block: max(s.Bsize, 1), pool: pool(folder, at.Dev, s.Type), simple: s.Type == unix.MSDOS_SUPER_MAGIC, written: os.NewFile(uintptr(fd), name)}
 	t.used[at.Dev] = v
 	return v, nil
+}
+
+// pool names what the free space is of that a folder's file system shows. Each subvolume of a btrfs has a device number of its own, so
+// there it is the file system's own identity.
+func pool(folder *os.File, device uint64, kind int64) string {
+	if kind == unix.BTRFS_SUPER_MAGIC {
+		// struct btrfs_ioctl_fs_info_args of linux/btrfs.h: two numbers, then fsid; 1024 bytes in all.
+		var info struct {
+			_    [2]uint64
+			FSID [16]byte
+			_    [1024 - 32]byte
+		}
+		const btrfsFSInfo = 0x8400941f // _IOR(0x94, 31, struct btrfs_ioctl_fs_info_args)
+		if _, _, failed := unix.Syscall(unix.SYS_IOCTL, folder.Fd(), btrfsFSInfo, uintptr(unsafe.Pointer(&info))); failed == 0 {
+			return string(info.FSID[:])
+		}
+	}
+	return fmt.Sprint(device)
 }
 
 // reason says why something cannot be written to.
