@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +52,7 @@ func packedBundle(b *osdef.Bundle) string { return base64.StdEncoding.EncodeToSt
 type doomed struct {
 	*killable
 	machine *cagedMachine
-	files   *httptest.Server
+	files   *packageServer
 	image   []byte
 }
 
@@ -69,8 +68,10 @@ echo ended >> "$root/ran"
 `
 
 const (
-	doomedToken = "canary-of-the-token"
-	doomedKey   = "canary-of-the-root-key"
+	doomedUser     = "packager"
+	doomedPassword = "canary-of-the-package"
+	doomedToken    = "canary-of-the-token"
+	doomedKey      = "canary-of-the-root-key"
 )
 
 // doomedEnv is the servers'.
@@ -82,11 +83,10 @@ func newDoomed(t *testing.T, program string, servers func(*testing.T, string, []
 	d := &doomed{killable: servers(t, "deploy", doomedEnv, func(data string) {
 		cagedRamdisk(t, filepath.Join(data, "ramdisk"), filepath.Join(data, "ramdisk-debian"))
 	})}
-	d.image = bootable()
-	d.files = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.image))
-	}))
-	t.Cleanup(d.files.Close)
+	if d.image = bootable(); mounts() {
+		d.image = mountable(t)
+	}
+	d.files = newPackageServer(t, d.image)
 	d.machine = newCagedMachine(t, program, playedPassword, func(agentapi.BootConfig) {})
 	r := d.front
 	bundle := scripted(t, doomedCreate, nil)
@@ -108,11 +108,15 @@ func newDoomed(t *testing.T, program string, servers func(*testing.T, string, []
 	return d
 }
 
-// asking is the body of a deployment or rebuild; with secrets it has what is kept nowhere.
-func (d *doomed) asking(secrets bool) object {
+// asking is the body of a deployment or rebuild, with what is kept nowhere. Variant 13 has a package.
+func (d *doomed) asking(kind has) object {
 	body := object{"os_definition": "doomed+12", "os_parameters_private": object{"token": doomedToken}}
-	if secrets {
+	if kind != noValues {
 		body["os_parameters_secret"] = object{"root-key": doomedKey}
+	}
+	if kind == withPackage {
+		body["os_definition"] = "doomed+13"
+		body["personalization_url"], body["personalization_user"], body["personalization_password"] = d.files.URL+"/p.tar.gz", doomedUser, doomedPassword
 	}
 	return body
 }
@@ -194,23 +198,30 @@ func (d *doomed) brings(verb string, body object, see func()) restingNode {
 	return restingNode{}
 }
 
-// whenScripts is the moment when scripts run.
-const whenScripts = "scripts run"
+// The moments that are no saves.
+const (
+	whenScripts = "scripts run"
+	whenPackage = "the package is laid over" // half of it is fetched
+)
 
 // life installs the machine, whoever dies on the way, and gives how that ended. Scripts run once at most for one request.
-func (d *doomed) life(dies death, secrets bool) (end string) {
+func (d *doomed) life(dies death, kind has) (end string) {
 	t := d.test
 	t.Helper()
 	d.fresh()
 	release := func() {}
-	if dies.at == whenScripts {
+	switch dies.at {
+	case whenScripts:
 		release = d.hold()
+	case whenPackage:
+		release = d.files.hold()
 	}
 	defer release()
 	d.arm(dies)
 	dead := false
-	n := d.brings("active", d.asking(secrets), func() {
-		if begun, _ := d.ran(); dies.at == whenScripts && !dead && begun > 0 {
+	n := d.brings("active", d.asking(kind), func() {
+		begun, _ := d.ran()
+		if !dead && (dies.at == whenScripts && begun > 0 || dies.at == whenPackage && d.files.held()) {
 			dead = true
 			d.dies(dies)
 			release()
@@ -222,14 +233,14 @@ func (d *doomed) life(dies death, secrets bool) (end string) {
 	}
 	switch {
 	case n.State == "active":
-		d.wasGiven(dies.String(), secrets)
+		d.wasGiven(dies.String(), kind)
 		if begun != 1 || ended != 1 || n.LastError != "" {
 			t.Errorf("%s: active, and the script began %d times and ended %d; last_error %q", dies, begun, ended, n.LastError)
 		}
-	case n.State != "deploy failed" || !secrets || dies.who == "" || dies.who == conductorDies:
-		t.Errorf("%s, with secrets: %v: the node is %+v", dies, secrets, n)
+	case n.State != "deploy failed" || kind == noValues || dies.who == "" || dies.who == conductorDies:
+		t.Errorf("%s, %s: the node is %+v", dies, kind, n)
 	default:
-		d.asksAgain(dies, n)
+		d.asksAgain(dies, kind, n)
 	}
 	d.watching.Lock()
 	defer d.watching.Unlock()
@@ -240,11 +251,13 @@ func (d *doomed) life(dies death, secrets bool) (end string) {
 }
 
 // asksAgain: the failed node names what was lost, and no value; it is not touched without, and installed with it.
-func (d *doomed) asksAgain(dies death, n restingNode) {
+func (d *doomed) asksAgain(dies death, kind has, n restingNode) {
 	t := d.test
 	t.Helper()
-	if !strings.Contains(n.LastError, "root-key") {
-		t.Errorf("%s: last_error does not ask for root-key: %s", dies, n.LastError)
+	for what, lost := range map[string]bool{"root-key": true, "personalization_password": kind == withPackage} {
+		if lost && !strings.Contains(n.LastError, what) {
+			t.Errorf("%s: last_error does not ask for %s: %s", dies, what, n.LastError)
+		}
 	}
 	if strings.Contains(n.LastError, "canary") {
 		t.Errorf("%s: last_error has a value: %s", dies, n.LastError)
@@ -256,21 +269,25 @@ func (d *doomed) asksAgain(dies death, n restingNode) {
 	if now := len(d.machine.Boots()); now != boots {
 		t.Errorf("%s: a refused rebuild booted the machine", dies)
 	}
-	body := d.asking(true)
-	delete(body, "os_definition")
-	delete(body, "os_parameters_private")
+	body := d.asking(kind)
+	for _, kept := range []string{"os_definition", "os_parameters_private", "personalization_url"} {
+		delete(body, kept)
+	}
 	if n = d.brings("rebuild", body, func() {}); n.State != "active" || n.LastError != "" {
 		t.Errorf("%s: with the secrets the node is %+v", dies, n)
 	}
-	d.wasGiven(dies.String()+", and again", true)
+	d.wasGiven(dies.String()+", and again", kind)
 }
 
-// wasGiven sees that the last script had the values that were asked for.
-func (d *doomed) wasGiven(when string, secrets bool) {
+// wasGiven sees that the last script had the values that were asked for, and that the system has what the package brought.
+func (d *doomed) wasGiven(when string, kind has) {
 	d.test.Helper()
 	want := doomedToken + " none"
-	if secrets {
+	if kind != noValues {
 		want = doomedToken + " " + doomedKey
+	}
+	if kind == withPackage {
+		d.hasPackage(when)
 	}
 	if text, err := os.ReadFile(filepath.Join(d.machine.root, "given")); err != nil || string(text) != want {
 		d.test.Errorf("%s: the script was given %q, %v", when, text, err)

@@ -1,25 +1,9 @@
 package main
 
 import (
-	"fmt"
-	"maps"
-	"os"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 )
-
-// death is a kill -9 of servers.
-type death struct {
-	who   string // apiDies, conductorDies or bothDie
-	at    string // before this save is committed; or a moment
-	nth   int    // of the saves of that name in one life, from 1; 0: at is a moment
-	after bool   // the save is committed, and nobody is told
-}
-
-const apiDies, conductorDies, bothDie = "api", "conductor", "both"
 
 // The moments that are no saves.
 const (
@@ -27,17 +11,6 @@ const (
 	whenFinalized = "finalize"    // the machine was told to let the user in, and has not answered yet
 	whenRescued   = "rescue"      // the state
 )
-
-func (d death) String() string {
-	out := d.who + " at " + d.at
-	if d.nth > 1 {
-		out += fmt.Sprintf(" (%d)", d.nth)
-	}
-	if d.after {
-		out += ", committed"
-	}
-	return out
-}
 
 // want is how the rescue must end; "": by being complete, or by asking for the password again.
 func (d death) want() string {
@@ -50,15 +23,6 @@ func (d death) want() string {
 	return ""
 }
 
-func deadly(t *testing.T) (full bool) {
-	t.Helper()
-	full = os.Getenv("INGOT_LAB_FULL") == "1"
-	if !full && os.Getenv("INGOT_LAB") != "1" {
-		t.Skip("skipped: set INGOT_LAB=1 to kill servers at each step, for a minute, or INGOT_LAB_FULL=1 at each save")
-	}
-	return full
-}
-
 // TestRescueSurvivesDeath: the one server dies, API and conductor together, at each save of a rescue and of its end.
 func TestRescueSurvivesDeath(t *testing.T) {
 	deadly(t)
@@ -66,7 +30,7 @@ func TestRescueSurvivesDeath(t *testing.T) {
 	for _, at := range calmly(t, newMortal, true) {
 		deaths = append(deaths, death{who: bothDie, at: at.at, nth: at.nth})
 	}
-	reap(t, deaths, newMortal)
+	rescuesDie(t, deaths, newMortal)
 }
 
 // TestRescueSurvivesDeathApart: API and conductor are processes of their own, on PostgreSQL. At each step of a rescue and of
@@ -92,7 +56,7 @@ func TestRescueSurvivesDeathApart(t *testing.T) {
 			}
 		}
 	}
-	reap(t, deaths, newApart)
+	rescuesDie(t, deaths, newApart)
 }
 
 // calmly leads a machine through a rescue in which nobody dies, and gives its saves, or the first of each step.
@@ -101,16 +65,14 @@ func calmly(t *testing.T, born func(*testing.T) *mortal, full bool) (saves []dea
 	t.Run("calm", func(t *testing.T) {
 		m := born(t)
 		m.life(death{})
-		seen, steps := map[string]int{}, map[string]bool{}
-		for _, at := range m.saves {
-			seen[at]++
+		steps := map[string]bool{}
+		saves = moments(m.saves, full, func(at string, _ int) bool {
 			step, _, _ := strings.Cut(at, " tried")
 			step, _, _ = strings.Cut(step, " done")
-			if full || !steps[step] {
-				saves = append(saves, death{at: at, nth: seen[at]})
-			}
+			first := !steps[step]
 			steps[step] = true
-		}
+			return first
+		})
 		if len(steps) < 25 {
 			t.Errorf("only %d steps were seen: %v", len(steps), m.saves)
 		}
@@ -118,30 +80,8 @@ func calmly(t *testing.T, born func(*testing.T) *mortal, full bool) (saves []dea
 	return saves
 }
 
-// reap lets servers die, in some worlds side by side.
-func reap(t *testing.T, deaths []death, born func(*testing.T) *mortal) {
+// rescuesDie lets servers die in rescues.
+func rescuesDie(t *testing.T, deaths []death, born func(*testing.T) *mortal) {
 	t.Helper()
-	const worlds = 4
-	var mu sync.Mutex
-	ends := map[string]int{} // how many rescues ended so; guarded by mu
-	t.Run("worlds", func(t *testing.T) {
-		for i := range worlds {
-			t.Run(fmt.Sprint(i+1), func(t *testing.T) {
-				t.Parallel()
-				m := born(t)
-				for d := i; d < len(deaths); d += worlds {
-					began := time.Now()
-					end := m.life(deaths[d])
-					t.Logf("%s: %s, %.1f s", deaths[d], end, time.Since(began).Seconds())
-					mu.Lock()
-					ends[deaths[d].who+" died: "+end]++
-					mu.Unlock()
-				}
-			})
-		}
-	})
-	t.Logf("%d deaths; how the rescues ended:", len(deaths))
-	for _, end := range slices.Sorted(maps.Keys(ends)) {
-		t.Logf("%4d %s", ends[end], end)
-	}
+	reap(t, deaths, born, func(m *mortal, d death) (kind, end string) { return d.who + " died", m.life(d) }, func(*mortal) {})
 }
