@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ingot/internal/store/pgtest"
 )
@@ -205,4 +206,47 @@ func (k *killable) ask(method, path string, body any) (int, []byte) {
 	defer res.Body.Close()
 	out, _ := io.ReadAll(res.Body)
 	return res.StatusCode, out
+}
+
+// shown is the node as it is shown; empty while no server answers.
+func (k *killable) shown() (n restingNode) {
+	if status, b := k.ask("GET", "/v1/nodes/inmate", nil); status != http.StatusOK || json.Unmarshal(b, &n) != nil {
+		return restingNode{}
+	}
+	return n
+}
+
+// brings asks for a verb until somebody takes it, and gives the node once it rests. see is told of each look at it.
+func (k *killable) brings(verb string, body object, see func()) restingNode {
+	t := k.test
+	t.Helper()
+	body["target"] = verb
+	limit := time.Now().Add(2 * time.Minute)
+	look := time.NewTicker(30 * time.Millisecond)
+	defer look.Stop()
+	taken := false
+	before := k.shown().State
+	for ; time.Now().Before(limit); <-look.C {
+		n := k.shown()
+		if n.State == "" {
+			continue
+		}
+		see()
+		switch rests := n.Target == nil || strings.HasSuffix(n.State, " failed"); {
+		case !rests || n.State != before:
+			if taken = true; rests {
+				return n
+			}
+		case taken && rests: // a rebuild ends where it began
+			return n
+		default:
+			status, b := k.ask("PUT", "/v1/nodes/inmate/states/provision", body)
+			if status == http.StatusBadRequest {
+				t.Fatalf("%s in %s: %s", verb, n.State, b)
+			}
+			taken = taken || status == http.StatusAccepted
+		}
+	}
+	t.Fatalf("%s did not end: the node is %+v; death %s; saves %v", verb, k.shown(), k.death, k.saves)
+	return restingNode{}
 }

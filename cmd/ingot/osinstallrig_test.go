@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/osdef"
@@ -147,55 +145,12 @@ func (d *doomed) fresh() {
 		t.Fatal(err)
 	}
 	_ = os.Remove(filepath.Join(d.machine.root, "held"))
-	if n := d.node(); n.State != "available" {
+	if n := d.shown(); n.State != "available" {
 		d.front.call(t, "PUT", "/v1/nodes/inmate/states/provision", object{"target": "deleted"}, 202)
 		d.front.until(t, "inmate", "available")
 	}
 	info := object{"image_source": d.files.URL + "/disk.raw", "image_os_hash_algo": "sha256", "image_os_hash_value": sum256(d.image)}
 	d.front.call(t, "PATCH", "/v1/nodes/inmate", []any{object{"op": "add", "path": "/instance_info", "value": info}}, 200)
-}
-
-// node is as it is shown; empty while no server answers.
-func (d *doomed) node() (n restingNode) {
-	if status, b := d.ask("GET", "/v1/nodes/inmate", nil); status != http.StatusOK || json.Unmarshal(b, &n) != nil {
-		return restingNode{}
-	}
-	return n
-}
-
-// brings asks for a verb until somebody takes it, and gives the node once it rests. see is told of each look at it.
-func (d *doomed) brings(verb string, body object, see func()) restingNode {
-	t := d.test
-	t.Helper()
-	body["target"] = verb
-	limit := time.Now().Add(2 * time.Minute)
-	look := time.NewTicker(30 * time.Millisecond)
-	defer look.Stop()
-	taken := false
-	before := d.node().State
-	for ; time.Now().Before(limit); <-look.C {
-		n := d.node()
-		if n.State == "" {
-			continue
-		}
-		see()
-		switch rests := n.Target == nil || strings.HasSuffix(n.State, " failed"); {
-		case !rests || n.State != before:
-			if taken = true; rests {
-				return n
-			}
-		case taken && rests: // a rebuild ends where it began
-			return n
-		default:
-			status, b := d.ask("PUT", "/v1/nodes/inmate/states/provision", body)
-			if status == http.StatusBadRequest {
-				t.Fatalf("%s in %s: %s", verb, n.State, b)
-			}
-			taken = taken || status == http.StatusAccepted
-		}
-	}
-	t.Fatalf("%s did not end: the node is %+v; death %s; saves %v", verb, d.node(), d.death, d.saves)
-	return restingNode{}
 }
 
 // The moments that are no saves.
