@@ -295,6 +295,41 @@ func TestAManifestIsReadAgain(t *testing.T) {
 	}
 }
 
+// A server that leads a PUT to a page of its own, as one that wants a log-in, has taken nothing, however well it answers then.
+func TestARedirectedPutIsNotTaken(t *testing.T) {
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther} {
+		d := newDav(t)
+		d.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case r.Method == http.MethodPut:
+				_, _ = io.Copy(io.Discard, r.Body)
+				http.Redirect(w, r, "/login", status)
+			case r.URL.Path == "/login":
+				_, _ = io.WriteString(w, "<form>log in</form>")
+			case r.Method == http.MethodHead: // it does not tell
+				w.WriteHeader(http.StatusMethodNotAllowed)
+			default:
+				return false
+			}
+			return true
+		}
+		f := d.folder(t)
+		if err := f.beginExport(t.Context(), true); err == nil || !strings.Contains(err.Error(), "redirects to another page") {
+			t.Errorf("%d: the manifest: %v", status, err)
+		}
+		says := func(_ context.Context, _ io.Reader, out io.Writer, _ ...*os.File) error {
+			_, err := io.WriteString(out, "a dump")
+			return err
+		}
+		if _, err := f.exportDisk(t.Context(), 0, testDisks[0], 0, says, func(int64, int64) {}); err == nil || !strings.Contains(err.Error(), "redirects to another page") {
+			t.Errorf("%d: the dump: %v", status, err)
+		}
+		if d.file("disk-0") != "" {
+			t.Errorf("%d: something was kept", status)
+		}
+	}
+}
+
 func TestReadManifest(t *testing.T) {
 	good := `{"version":1,"definition":"debian","digest":"sha256:1","disks":[{"name":"disk-0","bytes":4,"sha256":"` + sum("dump") + `","disk_size":9},{"name":"disk-1","bytes":0,"sha256":"` + sum("") + `","disk_size":9}]}`
 	if m, err := readManifest([]byte(good), 4); err != nil || len(m.Disks) != 2 {

@@ -86,8 +86,12 @@ func (f *folder) request(ctx context.Context, method, name string, body io.Reade
 		r.SetBasicAuth(f.o.User, f.o.Password.Expose())
 	}
 	answer, err := f.client.Do(r)
-	if err == nil {
+	switch {
+	case err == nil && answer.Request.Method == method:
 		return answer, nil
+	case err == nil: // a redirect that made a GET of it, and what is answered is of another page
+		_ = answer.Body.Close()
+		return nil, fault.New(fault.Invalid, "%s %s: the server redirects to another page, and has not taken the file. Give the URL of the folder where it takes files, and a user and a password that it knows.", method, source.Safe(f.at(name)))
 	}
 	if own := context.Cause(ctx); own != nil {
 		return nil, own
