@@ -29,13 +29,23 @@ type device struct {
 	label, partUUID, partLabel string // filled by probed only
 }
 
-// parseDevices reads lsblk's JSON into a flat list: a device that lies on several comes once.
-func parseDevices(data []byte) ([]device, error) {
+// readDevices reads lsblk's JSON. It is a tree only where lsblk was asked for names; without them it is a list that does not tell what
+// lies on what.
+func readDevices(data []byte) ([]device, error) {
 	var top struct {
 		Devices []device `json:"blockdevices"`
 	}
 	if err := json.Unmarshal(data, &top); err != nil {
 		return nil, fmt.Errorf("lsblk's answer: %w", err)
+	}
+	return top.Devices, nil
+}
+
+// parseDevices reads lsblk's JSON into a flat list: a device that lies on several comes once.
+func parseDevices(data []byte) ([]device, error) {
+	top, err := readDevices(data)
+	if err != nil {
+		return nil, err
 	}
 	var flat []device
 	seen := map[string]bool{}
@@ -49,12 +59,31 @@ func parseDevices(data []byte) ([]device, error) {
 			walk(d.Children)
 		}
 	}
-	walk(top.Devices)
+	walk(top)
 	return flat, nil
 }
 
+// childrenFirst is a tree as a list, each device once and behind all its children. In lsblk's inverse tree these are what it lies on.
+func childrenFirst(tree []device) []device {
+	var list []device
+	seen := map[string]bool{}
+	var walk func([]device)
+	walk = func(level []device) {
+		for _, d := range level {
+			if seen[d.Path] {
+				continue
+			}
+			seen[d.Path] = true
+			walk(d.Children)
+			list = append(list, d)
+		}
+	}
+	walk(tree)
+	return list
+}
+
 func (w work) devices(ctx context.Context) ([]device, error) {
-	out, err := w.run(ctx, "lsblk", "--json", "--output", "PATH,TYPE,FSTYPE,UUID,MOUNTPOINTS,RO")
+	out, err := w.run(ctx, "lsblk", "--json", "--output", "NAME,PATH,TYPE,FSTYPE,UUID,MOUNTPOINTS,RO")
 	if err != nil {
 		return nil, err
 	}
@@ -96,16 +125,16 @@ var volumeName = regexp.MustCompile(`^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]*$`)
 
 // writable makes what a device lies on writable: arrays and volumes, from the bottom.
 func (w work) writable(ctx context.Context, path string) error {
-	out, err := w.run(ctx, "lsblk", "--json", "--inverse", "--output", "PATH,TYPE", path)
+	out, err := w.run(ctx, "lsblk", "--json", "--inverse", "--output", "NAME,PATH,TYPE", path)
 	if err != nil {
 		return err
 	}
-	stack, err := parseDevices(out)
+	tree, err := readDevices(out)
 	if err != nil {
 		return err
 	}
-	for i := len(stack) - 1; i >= 0; i-- {
-		switch d := stack[i]; {
+	for _, d := range childrenFirst(tree) {
+		switch {
 		case strings.HasPrefix(d.Type, "raid"):
 			// mdadm refuses what is writable already: whether it is now is what counts.
 			if _, err := w.run(ctx, "mdadm", "--readwrite", d.Path); err != nil {
@@ -155,13 +184,11 @@ func (w work) within(ctx context.Context, list []device, allowed func(path strin
 		if err != nil {
 			return nil, err
 		}
-		var top struct {
-			Devices []device `json:"blockdevices"`
+		tree, err := readDevices(answer)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(answer, &top); err != nil {
-			return nil, fmt.Errorf("lsblk's answer: %w", err)
-		}
-		if len(top.Devices) > 0 && !slices.ContainsFunc(top.Devices, func(d device) bool { return d.leaves(allowed) }) {
+		if len(tree) > 0 && !slices.ContainsFunc(tree, func(d device) bool { return d.leaves(allowed) }) {
 			out = append(out, d)
 		}
 	}
