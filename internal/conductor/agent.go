@@ -127,7 +127,7 @@ func (r *runner) command(ctx context.Context, op *Op, o ordered, params func() (
 		return res, false, errMismatch
 	}
 	if res.CommandError != nil {
-		return res, false, fault.New(fault.Invalid, "%s: %s", o.what, r.scrubbed(ctx, op, res.CommandError.Error()))
+		return res, false, fault.New(fault.Invalid, "%s: %s", o.what, r.complaint(ctx, op, res.CommandError.Error()))
 	}
 	return res, false, fault.New(fault.Invalid, "%s: the agent answered %s", o.what, res.CommandStatus)
 }

@@ -2,8 +2,6 @@ package conductor
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -190,16 +188,4 @@ func installed(op *Op) {
 func forgetInstall(n *metal.Node) {
 	delete(n.InternalInfo, metal.ExecutionModeKey)
 	delete(n.InternalInfo, metal.DeployProgressKey)
-}
-
-// needAgain says which values are lost, by their own names.
-func needAgain(parameters, credentials []string) error {
-	var what []string
-	if len(parameters) > 0 {
-		what = append(what, fmt.Sprintf("the secret OS parameters %s (os_parameters_secret)", strings.Join(parameters, ", ")))
-	}
-	if len(credentials) > 0 {
-		what = append(what, fmt.Sprintf("the %s for the personalization package (personalization_user, personalization_password)", strings.Join(credentials, " and ")))
-	}
-	return fault.New(fault.Invalid, "%s are lost: the server that held them was started anew, or a day has passed since. Ask for the installation again, and give them again", strings.Join(what, " and "))
 }

@@ -163,7 +163,7 @@ func (r *runner) refused(ctx context.Context, op *Op, err error) error {
 	if !op.hides() || errors.Is(err, errOver) {
 		return err
 	}
-	said := r.scrubbed(ctx, op, sentence(err))
+	said := r.complaint(ctx, op, sentence(err))
 	for _, known := range []error{agentapi.ErrBusy, agentapi.ErrConnection, agentapi.ErrSuperseded, agentapi.ErrStartedAnew} {
 		if errors.Is(err, known) {
 			return fault.Wrap(fault.KindOf(err), known, "%s", said)

@@ -75,6 +75,9 @@ func (r *runner) ended(ctx context.Context, op *Op, p agentapi.OSProgress) error
 	if message != "" {
 		said += ": " + message
 	}
+	if message == withheld {
+		said += r.lacking(ctx, op)
+	}
 	if lines := strings.Split(strings.TrimRight(op.Rec.OS.Self.Log, "\n"), "\n"); lines[0] != "" {
 		said += "\n" + strings.Join(lines[max(0, len(lines)-lastLines):], "\n")
 	}
