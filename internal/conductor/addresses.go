@@ -51,14 +51,18 @@ func (c *Conductor) askedAddresses(ctx context.Context, hw Part, n *metal.Node, 
 	for _, p := range ports {
 		if hw.Network != nil {
 			found, err := hw.Network.Addresses(ctx, n, p.Address, role)
-			unheard(err)
+			if err != nil {
+				unheard(err)
+			}
 			for _, a := range found {
 				out = append(out, whereabout{a, "network service"})
 			}
 		}
 		if c.leases != nil {
 			found, err := c.leases.Addresses(ctx, strings.ToLower(p.Address))
-			unheard(err)
+			if err != nil {
+				unheard(err)
+			}
 			for _, a := range found {
 				out = append(out, whereabout{a, "DHCP lease"})
 			}
@@ -85,9 +89,7 @@ func uniquely(lists ...[]whereabout) []whereabout {
 }
 
 func (r *runner) unheard(err error) {
-	if err != nil {
-		r.log.Warn("a source of the machine's addresses does not answer", "error", err)
-	}
+	r.log.Warn("a source of the machine's addresses does not answer", "error", err)
 }
 
 // whereabouts is addresses as words for people, after another sentence; "" for none.

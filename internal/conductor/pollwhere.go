@@ -2,6 +2,7 @@ package conductor
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type foundAt struct {
 	list   []whereabout
 	at     time.Time
 	asking bool
+	silent []string // what was wrong with the sources when they were asked last
 }
 
 // of is where the machine may be, the likeliest first.
@@ -51,21 +53,32 @@ func (w *whereabouts) of(ctx context.Context, p *poller, s *subject) []whereabou
 func (w *whereabouts) lookUp(ctx context.Context, p *poller, f *foundAt, n *metal.Node, ports []*metal.Port, role metal.NetworkRole, hw Part) {
 	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
-	var list []whereabout
+	w.mu.Lock()
+	before := f.silent
+	w.mu.Unlock()
+	list, silent := []whereabout(nil), before
 	select {
 	case w.slots <- struct{}{}:
+		silent = nil
 		_ = p.guarded(func() error { // a panic is in the log; others may know
 			list = p.c.askedAddresses(ctx, hw, n, ports, role, func(err error) {
-				p.c.log.Warn("a source of the machine's addresses does not answer", "node", n.UUID, "error", err)
+				if text := err.Error(); !slices.Contains(silent, text) {
+					silent = append(silent, text)
+				}
 			})
 			return nil
 		})
 		<-w.slots
 	case <-ctx.Done(): // the others are slow: later
 	}
+	for _, text := range silent { // they are asked every few seconds: what is as before is not told again
+		if !slices.Contains(before, text) {
+			p.c.log.Warn("a source of the machine's addresses does not answer", "node", n.UUID, "error", text)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f.asking, f.at = false, time.Now()
+	f.asking, f.at, f.silent = false, time.Now(), silent
 	if len(list) > 0 {
 		f.list = list
 	}
