@@ -58,15 +58,24 @@ func (p Plan) Version() int {
 		return 4
 	case PlanTearDown, PlanInspect: // 2: boot mode and Secure Boot, each clean step a step of the plan, inspection rules; 3: networks
 		return 3
-	case PlanProbe, PlanManual, PlanService, PlanRestore, PlanRescue, PlanUnrescue: // inspection rules; networks; rescue by a ramdisk
+	case PlanService: // 2: networks; 3: exports and renames by OS definitions
+		return 3
+	case PlanProbe, PlanManual, PlanRestore, PlanRescue, PlanUnrescue: // inspection rules; networks; rescue by a ramdisk
 		return 2
 	}
 	return 1
 }
 
-// Knows tells whether operations of an older version go on: their list of steps is the same.
+// Knows tells whether operations of an older version go on: their list of steps is the same. What a new version adds is only in operations
+// of that version, which an older server leaves to others: it would boot another ramdisk for them.
 func (p Plan) Knows(version int) bool {
-	return version == p.Version() || p == PlanDeploy && version == 5 // 6 adds steps where an OS definition is installed, and such are of 6
+	switch {
+	case p == PlanDeploy && version == 5: // 6 adds steps where an OS definition is installed
+		return true
+	case p == PlanService && version == 2: // 3 adds steps that run its scripts
+		return true
+	}
+	return version == p.Version()
 }
 
 // Ask is what a caller asked for with an operation, beyond its verb. It is the first part of an
