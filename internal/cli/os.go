@@ -261,7 +261,9 @@ func (a *app) osRemove() *cobra.Command {
 		Example: `  ingot os remove debootstrap`,
 		Args:    exactly("DEFINITION"),
 		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
-			if err := c.RemoveOSDefinition(cmd.Context(), args[0]); err != nil {
+			if err := c.RemoveOSDefinition(cmd.Context(), args[0]); fault.KindOf(err) == fault.Conflict {
+				return hint(err, "ingot node list --os %[1]s shows what uses it; ingot node undeploy NODE takes it away, and ingot os set %[1]s --blacklisted --hidden keeps it from being used anew", args[0])
+			} else if err != nil {
 				return err
 			}
 			return a.print(cmd, map[string]any{"removed": args[0]}, func(w io.Writer) { fmt.Fprintf(w, "removed OS definition %s\n", oneLine(args[0])) })

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,13 +53,18 @@ func (t *Tx) SaveOSBundle(r *osdef.Record, b *osdef.Bundle) error {
 // DeleteOSDefinition removes a definition that no node was installed with; fault.Conflict names one that was.
 func (t *Tx) DeleteOSDefinition(r *osdef.Record) error {
 	var nodes int
-	var node string
-	err := t.row("SELECT count(*), COALESCE(min(n.uuid), '') FROM os_installs i JOIN nodes n ON n.id = i.node_id WHERE i.definition_id = ?", r.ID).Scan(&nodes, &node)
-	switch {
-	case err != nil:
+	var name, uuid string
+	err := t.row("SELECT count(*), COALESCE(min(n.name), ''), COALESCE(min(n.uuid), '') FROM os_installs i JOIN nodes n ON n.id = i.node_id WHERE i.definition_id = ?", r.ID).
+		Scan(&nodes, &name, &uuid)
+	if err != nil {
 		return err
-	case nodes > 0:
-		return fault.New(fault.Conflict, "The OS definition %s is used: %d nodes were installed with it, such as %s. Hide it or blacklist it, until they are torn down.", r.Name, nodes, node)
+	}
+	const until = "can be removed when none is: tear down, or rebuild with another, what is installed with it. Until then it can be hidden and blacklisted"
+	switch node := cmp.Or(name, uuid); {
+	case nodes == 1:
+		return fault.New(fault.Conflict, "The OS definition %s is used: node %s is installed with it. It %s.", r.Name, node, until)
+	case nodes > 1:
+		return fault.New(fault.Conflict, "The OS definition %s is used: %d nodes are installed with it, such as %s. It %s.", r.Name, nodes, node, until)
 	}
 	_, err = t.exec("DELETE FROM os_definitions WHERE id = ?", r.ID)
 	return err

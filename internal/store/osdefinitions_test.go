@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -200,9 +201,16 @@ func testOSInstalls(t *testing.T, open opener) {
 		t.Error("private parameters lie in the database unsealed")
 	}
 	err := db.Write(t.Context(), func(tx *Tx) error { return tx.DeleteOSDefinition(r) })
-	if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), n.UUID) {
+	if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "debian is used: node "+n.UUID+" is installed with it. It can be removed when") {
 		t.Errorf("deleted while it is used: %v", err)
 	}
+	other := &metal.Node{UUID: id(51), Name: "rack1-u3", Driver: "fake-hardware"}
+	write(t, db, func(tx *Tx) error { return errors.Join(tx.CreateNode(other), tx.SaveOSInstall(other, install)) })
+	err = db.Write(t.Context(), func(tx *Tx) error { return tx.DeleteOSDefinition(r) })
+	if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "debian is used: 2 nodes are installed with it, such as rack1-u3. It can be removed when") {
+		t.Errorf("deleted while two use it: %v", err)
+	}
+	write(t, db, func(tx *Tx) error { return tx.DropOSInstall(other.ID) })
 	err = db.Write(t.Context(), func(tx *Tx) error {
 		return tx.SaveOSInstall(n, &OSInstall{Parameters: osdef.Classes{Secret: map[string]secret.Secret{"s": secret.New(canary)}}})
 	})
