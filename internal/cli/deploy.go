@@ -116,6 +116,10 @@ func (d *deployment) instance(c *cobra.Command) {
 }
 
 func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *deployment) error {
+	if with := d.os.alone(); d.image == "" && !d.rebuild && with != "" {
+		return hint(usagef("%s is for an installation, and nothing says what installs: --image, --os and --mode self_install are missing", with),
+			"a package is put over what an image or an OS definition installs, and parameters are read by a definition's scripts or by a medium: ingot os list shows the definitions")
+	}
 	if d.image == "" && !d.rebuild && !d.os.sources() {
 		return hint(usagef("--image is missing, and --os"), "give the URL of a whole-disk image: raw, zstd, gzip or xz of raw, or qcow2; or an OS definition: ingot os list")
 	}

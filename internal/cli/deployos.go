@@ -34,7 +34,7 @@ type installing struct {
 func (i *installing) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&i.definition, "os", "", "OS definition that installs, and its variant behind a plus: debian+13; beside or instead of --image")
-	i.parameters(c)
+	i.parameters(c, ofDeployment)
 	f.StringArrayVar(&i.unset, "os-unset", nil, "name of a parameter of the last deployment that a rebuild does not use; repeatable")
 	f.StringVar(&i.mode, "mode", "", "execution mode: install (by image, scripts and package, in the ramdisk), self_install (by a medium), run")
 	f.BoolVar(&i.safe, "safe-install", true, "confine what an OS definition has for it; =false is for trusted definitions only")
@@ -50,13 +50,26 @@ func (i *installing) flags(c *cobra.Command) {
 	f.StringVar(&i.params, "kernel-params", "", "parameters of that kernel")
 }
 
+// valuesHelp says what becomes of parameters.
+type valuesHelp struct{ public, private, secret, file string }
+
+var (
+	ofDeployment = valuesHelp{"stored and shown", "stored sealed, never shown", "stored nowhere, needed again by a rebuild", "; null takes a stored one away"}
+	ofImport     = valuesHelp{"the script import reads it; stored and shown", "the script import reads it; stored sealed, never shown", "the script import reads it; stored nowhere",
+		"; with --rebuild null takes a stored one away"}
+	ofExport = valuesHelp{"the script export reads it, in the place of the one that is stored; for this export only", "likewise; never shown",
+		"likewise; stored nowhere, and needed only if the script reads it", ""}
+	ofRename = valuesHelp{"the script rename reads it, in the place of the one that is stored; for this run only", "likewise; never shown",
+		"likewise; stored nowhere, and needed only if the script reads it", ""}
+)
+
 // parameters declares the flags with values.
-func (i *installing) parameters(c *cobra.Command) {
+func (i *installing) parameters(c *cobra.Command, h valuesHelp) {
 	f := c.Flags()
-	f.StringArrayVar(&i.public, "os-parameter", nil, "NAME=VALUE of a public parameter: stored and shown; repeatable")
-	f.StringArrayVar(&i.private, "os-private", nil, "NAME=FILE of a private parameter: stored sealed, never shown; - for standard input, fd:N, env:NAME; repeatable")
-	f.StringArrayVar(&i.secrets, "os-secret", nil, "NAME=FILE of a secret parameter: stored nowhere, needed again by a rebuild; as --os-private; repeatable")
-	f.StringVar(&i.publicFile, "os-parameters-file", "", "JSON or YAML object of public parameters; null takes a stored one away")
+	f.StringArrayVar(&i.public, "os-parameter", nil, "NAME=VALUE of a public parameter: "+h.public+"; repeatable")
+	f.StringArrayVar(&i.private, "os-private", nil, "NAME=FILE of a private parameter: "+h.private+"; - for standard input, fd:N, env:NAME; repeatable")
+	f.StringArrayVar(&i.secrets, "os-secret", nil, "NAME=FILE of a secret parameter: "+h.secret+"; as --os-private; repeatable")
+	f.StringVar(&i.publicFile, "os-parameters-file", "", "JSON or YAML object of public parameters"+h.file)
 	f.StringVar(&i.privateFile, "os-private-file", "", "JSON or YAML object of private parameters; - for standard input, fd:N, env:NAME")
 	f.StringVar(&i.secretFile, "os-secret-file", "", "JSON or YAML object of secret parameters; as --os-private-file")
 }
@@ -104,6 +117,25 @@ func (i *installing) installer(node *client.Node) (out []wire.PatchOp) {
 		out = append(out, client.Set("/instance_info/kernel_append_params", i.params))
 	}
 	return out
+}
+
+// alone is a flag of an installation that does not say what installs; "" if one says it, or none is given.
+func (i *installing) alone() string {
+	if i.sources() || i.from.url != "" {
+		return ""
+	}
+	for _, f := range []struct {
+		flag  string
+		given bool
+	}{
+		{"--package", i.bundle != ""}, {"--os-parameter", len(i.public) > 0}, {"--os-parameters-file", i.publicFile != ""}, {"--os-private", len(i.private) > 0},
+		{"--os-private-file", i.privateFile != ""}, {"--os-secret", len(i.secrets) > 0}, {"--os-secret-file", i.secretFile != ""}, {"--package-user", i.user != ""},
+	} {
+		if f.given {
+			return f.flag
+		}
+	}
+	return ""
 }
 
 // files are the flags that read something, with what they read.

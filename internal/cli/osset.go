@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -66,6 +68,9 @@ machine anew, but rebuilds.`,
 				if err != nil {
 					return err
 				}
+				if err := missingDefaults(now, variant, unset); err != nil {
+					return err
+				}
 				changes = append(changes, defaultsOS(now, variant, public, private, unset)...)
 			}
 			if len(changes) == 0 {
@@ -86,6 +91,54 @@ machine anew, but rebuilds.`,
 	f.BoolVar(&hidden, "hidden", false, "only administrators see it in lists")
 	f.BoolVar(&blacklisted, "blacklisted", false, "it is for rebuilds only")
 	return c
+}
+
+// missingDefaults refuses to take defaults away that are not there, and says which are.
+func missingDefaults(now *client.OSDefinition, variant string, unset []string) error {
+	of := func(base, variants map[string]any, variant string) map[string]any {
+		if variant == "" {
+			return base
+		}
+		own, _ := variants[variant].(map[string]any)
+		return own
+	}
+	has := func(variant string) []string {
+		all := copied(of(now.OSParameters, now.VariantParameters, variant))
+		maps.Copy(all, of(now.OSParametersPrivate, now.VariantParametersPrivate, variant))
+		return sortedKeys(all)
+	}
+	named := func(variant string) string {
+		if variant == "" {
+			return "the OS definition " + oneLine(now.Name)
+		}
+		return "the variant " + oneLine(variant) + " of the OS definition " + oneLine(now.Name)
+	}
+	here := has(variant)
+	var missing []string
+	for _, name := range unset {
+		if !slices.Contains(here, name) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	what := "none"
+	if len(here) > 0 {
+		what = listed(here)
+	}
+	err := usagef("%s has no default %s: it has %s", named(variant), oneLine(listed(missing)), oneLine(what))
+	elsewhere := append([]string{""}, sortedKeys(now.VariantParameters)...)
+	for _, other := range append(elsewhere, sortedKeys(now.VariantParametersPrivate)...) {
+		if other == variant || !slices.Contains(has(other), missing[0]) {
+			continue
+		}
+		if other == "" {
+			return hint(err, "%s has it: leave --variant away", named(other))
+		}
+		return hint(err, "%s has it: --variant %s", named(other), oneLine(other))
+	}
+	return err
 }
 
 // defaultsOS are the changes that give and take defaults. Values that stay are sent as they were shown: private ones masked, which

@@ -92,7 +92,7 @@ machine is off its user's network meanwhile, and runs again afterwards. ingot os
 	})
 	to.flags(c, "to", "URL of the folder that the dumps are put in; its server takes PUT")
 	c.Flags().BoolVar(&replace, "replace", false, "overwrite the export that is there")
-	values.parameters(c)
+	values.parameters(c, ofExport)
 	w.flags(c)
 	return c
 }
@@ -119,7 +119,7 @@ is another thing: ingot node set NODE --name changes it.`,
 		}
 		return a.osService(cmd, cl, args[0], w, client.Provision{}, &values, metal.StepOSRename, map[string]any{"name": args[1]})
 	})
-	values.parameters(c)
+	values.parameters(c, ofRename)
 	w.flags(c)
 	return c
 }
@@ -166,7 +166,7 @@ deployed already needs --rebuild, and what is on its disks is lost.`,
 		return a.deploy(cmd, cl, args[0], &d)
 	})
 	d.os.from.flags(c, "from", "URL of the folder that an export is in")
-	d.os.parameters(c)
+	d.os.parameters(c, ofImport)
 	f := c.Flags()
 	f.StringVar(&d.os.definition, "os", "", "OS definition that imports, and its variant behind a plus (default: as the export's manifest says)")
 	f.StringArrayVar(&d.os.unset, "os-unset", nil, "with --rebuild: name of a parameter of the last deployment that is not used; repeatable")

@@ -132,20 +132,24 @@ func (a *app) nodeUnhold() *cobra.Command {
 }
 
 func (a *app) nodeAbort() *cobra.Command {
-	return &cobra.Command{
+	var w waiting
+	c := &cobra.Command{
 		Use:   "abort NODE",
 		Short: "Stop what is under way on a node that waits or is held",
 		Long: `Stop what is under way on a node that waits or is held. A step that must not be stopped in the middle ends first. What was
-attached to the machine is taken away again.`,
-		Example:           `  ingot node abort rack1-u3`,
+attached to the machine is taken away again. With --wait it waits until the node rests, which most do as failed: that is what an abort is.`,
+		Example: `  ingot node abort rack1-u3
+  ingot node abort rack1-u3 --wait --timeout 10m`,
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.completeNodes,
 		RunE: a.run(func(cmd *cobra.Command, c *client.Client, args []string) error {
-			return a.start(cmd, c, args[0], cmd.Name(), waiting{}, rest{}, func(ctx context.Context) error {
+			return a.start(cmd, c, args[0], cmd.Name(), w, stopped{}, func(ctx context.Context) error {
 				return c.SetProvision(ctx, args[0], client.Provision{Verb: metal.VerbAbort})
 			})
 		}),
 	}
+	w.flags(c)
+	return c
 }
 
 // powerTargets is what a person says and what the API calls it.

@@ -33,6 +33,19 @@ func (r rest) ended(s *client.States) (bool, bool) {
 
 func (rest) describe(n *client.Node) string { return being(n.State()) }
 
+// stopped is the goal of an abort: the node rests, wherever. A node that is held, or waits, has not been stopped yet.
+type stopped struct{}
+
+func (stopped) ended(s *client.States) (bool, bool) {
+	switch metal.States[s.ProvisionState].Kind {
+	case metal.Stable, metal.Failed:
+		return true, true
+	}
+	return false, false
+}
+
+func (stopped) describe(n *client.Node) string { return being(n.State()) }
+
 // power is a goal among power states.
 type power struct{ want metal.Power }
 
