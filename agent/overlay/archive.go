@@ -9,11 +9,9 @@ import (
 	"path"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"ingot/internal/fault"
 	"ingot/internal/image"
+	"ingot/internal/unpack"
 )
 
 // archive is a package in memory. It is read several times, each time from its start.
@@ -41,7 +39,7 @@ func (a archive) each(ctx context.Context, do func(e entry, content io.Reader) e
 	}
 	defer end()
 	// Beside the content there are a header and padding for each entry, and records of any length, which package tar bounds.
-	out := &bounded{r: plain, left: a.limits.Bytes + int64(a.limits.Entries)*4096, over: a.tooMuch()}
+	out := &unpack.Bounded{R: plain, Left: a.limits.Bytes + int64(a.limits.Entries)*4096, Over: a.tooMuch(), Says: readable}
 	t := tar.NewReader(out)
 	for {
 		h, err := t.Next()
@@ -68,14 +66,9 @@ func (a archive) each(ctx context.Context, do func(e entry, content io.Reader) e
 func (a archive) unpacked(ctx context.Context) (io.Reader, func(), error) {
 	in := interruptible{ctx: ctx, r: a.file}
 	if strings.HasSuffix(path.Base(pathOf(a.url)), ".tar.zst") {
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(image.MaxWindow), zstd.WithDecoderMaxMemory(1<<62))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
+		return unpack.Zstd(in, image.MaxWindow, 1<<62)
 	}
-	z, err := gzip.NewReader(in)
-	return z, func() {}, err
+	return unpack.Gzip(in)
 }
 
 // pathOf is the path of a URL, without what may follow.
@@ -122,28 +115,6 @@ func readable(err error) error {
 		return err
 	}
 	return fault.Wrap(fault.Invalid, err, "It is refused as a whole: it cannot be read to its end. It must be a tar file, packed as the end of its URL says.")
-}
-
-// bounded reads no more than left bytes of what a decoder gives, and says over when there are more.
-type bounded struct {
-	r    io.Reader
-	left int64
-	over error
-}
-
-// Read reads.
-func (b *bounded) Read(p []byte) (int, error) {
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, b.over
-	}
-	if err != nil && err != io.EOF {
-		err = readable(err)
-	}
-	return n, err
 }
 
 // errStopped is the end of the context.

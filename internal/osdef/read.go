@@ -4,26 +4,24 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"ingot/internal/fault"
+	"ingot/internal/unpack"
 )
 
 // Read makes a bundle of a tar stream: plain, or packed with gzip or zstd, which its first bytes tell. It reads no more than the
 // limits allow, of the stream and of what comes out of it.
 func Read(r io.Reader, l Limits) (*Bundle, error) {
-	in := &bounded{r: r, left: l.Packed, over: tooMany(l)}
+	in := &unpack.Bounded{R: r, Left: l.Packed, Over: tooMany(l)}
 	plain, end, err := unpacked(bufio.NewReader(in))
 	if err != nil {
 		return nil, readable(err)
 	}
 	defer end()
 	// What a tar file has beside the content: a header and padding for each file, and names of any length before each.
-	out := &bounded{r: plain, left: l.Bytes + int64(l.Files)*4096, over: tooMany(l)}
+	out := &unpack.Bounded{R: plain, Left: l.Bytes + int64(l.Files)*4096, Over: tooMany(l)}
 	t := newTree(l)
 	archive := tar.NewReader(out)
 	for {
@@ -49,14 +47,9 @@ func unpacked(r *bufio.Reader) (io.Reader, func(), error) {
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(r)
-		return z, func() {}, err
+		return unpack.Gzip(r)
 	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20), zstd.WithDecoderMaxMemory(64<<20))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
+		return unpack.Zstd(r, 8<<20, 64<<20)
 	}
 	return r, func() {}, nil
 }
@@ -103,22 +96,4 @@ func readable(err error) error {
 		return err
 	}
 	return fault.Wrap(fault.Invalid, err, "The OS definition cannot be read: it must be a whole tar file, plain or packed with gzip or zstd.")
-}
-
-// bounded reads no more than left bytes, and says over when there are more.
-type bounded struct {
-	r    io.Reader
-	left int64
-	over error
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if int64(len(p)) > b.left+1 {
-		p = p[:b.left+1]
-	}
-	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, b.over
-	}
-	return n, err
 }
