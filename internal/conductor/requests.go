@@ -10,7 +10,9 @@ import (
 	"ingot/internal/depot"
 	"ingot/internal/fault"
 	"ingot/internal/metal"
+	"ingot/internal/osdef"
 	"ingot/internal/source"
+	"ingot/internal/store"
 )
 
 // The plans of requests that are answered at once: one step, tried once, its answer in the row.
@@ -87,9 +89,26 @@ func (r *runner) validOne(ctx context.Context, op *Op, kind string) error {
 	case kind == "deploy" && r.hw.Deploys == ByAgent:
 		_, err := r.c.imageSource(n, polled)
 		info := n.InstanceInfo.Expose()
-		return cmp.Or(err, r.c.config.ImageRules.CheckDeclared(info), source.CheckImage(info, r.c.origins.Rules()))
+		return cmp.Or(err, r.c.config.ImageRules.CheckDeclared(info), source.CheckImage(info, r.c.origins.Rules()), r.validInstall(ctx, op))
 	}
 	return nil
+}
+
+// validInstall is checkInstallBoot for a node that has an image and is installed with more, which a rebuild does again: only then its machine
+// boots the ramdisk that installs.
+func (r *runner) validInstall(ctx context.Context, op *Op) error {
+	if !r.hw.Installs {
+		return nil
+	}
+	var i *store.OSInstall
+	err := r.c.db.Read(ctx, func(tx *store.Tx) (err error) {
+		i, err = tx.OSInstall(op.Node)
+		return err
+	})
+	if err != nil || i == nil || i.Mode != osdef.ModeInstall || i.DefinitionID == 0 && i.Package == "" {
+		return err
+	}
+	return r.checkInstallBoot(op)
 }
 
 // unsupported is upstream's answer to what a node's driver does not have.
