@@ -33,6 +33,9 @@ func (c *call) readOS(args map[string]any) (*ops.OSInstall, error) {
 		}
 		*t.into, said = text, said || text != ""
 	}
+	if v, given := args["personalization_url"]; given && v == nil {
+		o.NoPackage, said = true, true
+	}
 	for prefix, into := range map[string]map[string]secret.Secret{"personalization_": o.Credentials, "os_import_": o.ImportCredentials} {
 		for _, as := range []string{"user", "password"} {
 			text, err := textArg(args, prefix+as, false)

@@ -47,6 +47,8 @@ func TestOSKeysOfAVerb(t *testing.T) {
 		{"credentials for no import", `"os_definition": "debian+12", "os_import_password": "canary"`, 400, "go with os_import_url"},
 		{"an import with a user in its URL", `"os_definition": "debian+12", "os_import_url": "https://u:canary@backup.example.org/n1"`, 400, "has a user in it"},
 		{"null is nothing", `"os_definition": null, "os_parameters": null`, 400, "image_source"},
+		{"REQ-26: no package any more", `"personalization_url": null, "personalization_user": "u", "personalization_password": "canary"`, 400, "go with personalization_url"},
+		{"REQ-29: nothing in the mode run", `"execution_mode": "run", "personalization_url": null, "safe_install": true`, 400, "leave away safe_install, personalization_url, or use"},
 		{"nothing is nothing", `"os_definition": ""`, 400, "image_source"},
 	} {
 		got := r.do(put, "/v1/nodes/n/states/provision", 80, `{"target": "active", `+c.keys+`}`)

@@ -102,7 +102,7 @@ var parameters = []parameter{
 	{name: "os_parameters_secret", kind: "object", says: "Secret OS parameters: kept in memory only; in the body only. Not in Ironic."},
 	{name: "execution_mode", says: "run, install or self_install: the last boots, once, what boot_iso in instance_info names, or kernel and ramdisk where the boot interface is ipxe or http-ipxe. Not in Ironic."},
 	{name: "safe_install", kind: "bool", says: "False is refused for an OS definition that is not trusted. Not in Ironic."},
-	{name: "personalization_url", says: "A .tar.gz, .tgz or .tar.zst that is put over the installed system. Not in Ironic."},
+	{name: "personalization_url", says: "A .tar.gz, .tgz or .tar.zst that is put over the installed system; null takes away the one that a rebuild would use. Not in Ironic."},
 	{name: "personalization_user", says: "The user for that URL; kept in memory only; in the body only. Not in Ironic."},
 	{name: "personalization_password", says: "The password for that URL; kept in memory only; in the body only. Not in Ironic."},
 	{name: "os_import_url", says: "With active and rebuild: the folder of an export that the OS definition's script import puts on the disks, in the place of a new installation. Not in Ironic."},

@@ -72,8 +72,8 @@ func (a *app) nodeRebuild() *cobra.Command {
 		Use:   "rebuild NODE",
 		Short: "Write an image to a machine that is deployed already, and boot it",
 		Long: `Write an image to a machine that is deployed already, and boot it: its own once more, or another. What the flags do
-not say stays as it is, the config drive too, and the OS definition with its public and private parameters. What is on the
-disk is lost.`,
+not say stays as it is, the config drive too, and the OS definition with its package and its public and private parameters.
+What is on the disk is lost.`,
 		Example: `  ingot node rebuild rack1-u3 --wait
   ingot node rebuild rack1-u3 --image https://images.example.com/debian-13.raw.zst --wait
   ingot node rebuild rack1-u3 --os-secret root-password=root.pw --wait`,
@@ -97,7 +97,9 @@ func (d *deployment) describe(c *cobra.Command) {
 	f.IntVar(&d.swapMB, "swap-mb", 0, "size of a swap partition in MiB, with --root-gb; 0 for none")
 	f.StringVar(&d.checksum, "checksum", "auto", "auto, sha256 or sha512 in hex, or URL of a checksum file; auto looks for none of oci:// and Glance's images")
 	d.instance(c)
-	if !d.rebuild {
+	if d.rebuild {
+		d.os.withoutBundle(c, "do not put the package of the last deployment over the system")
+	} else {
 		f.StringSliceVar(&d.bootRoles, "boot-roles", nil, "for services: the roles of the user for whom this deploys, in place of the caller's; vendordata targets are told them")
 	}
 	d.flags(c)

@@ -25,6 +25,7 @@ type installing struct {
 	mode                                string
 	safe                                bool
 	bundle, user, passwordFile          string
+	noBundle                            bool
 	iso, isoSum                         string
 	kernel, kernelSum                   string
 	ramdisk, ramdiskSum, params         string
@@ -62,6 +63,11 @@ var (
 	ofRename = valuesHelp{"the script rename reads it, in the place of the one that is stored; for this run only", "likewise; never shown",
 		"likewise; stored nowhere, and needed only if the script reads it", ""}
 )
+
+// withoutBundle declares the flag that takes the package of the last deployment away.
+func (i *installing) withoutBundle(c *cobra.Command, says string) {
+	c.Flags().BoolVar(&i.noBundle, "no-package", false, says)
+}
 
 // parameters declares the flags with values.
 func (i *installing) parameters(c *cobra.Command, h valuesHelp) {
@@ -163,7 +169,10 @@ func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
 			return nil, err
 		}
 	}
-	o := &client.OSInstall{Definition: i.definition, Mode: i.mode, Package: i.bundle, User: secret.New(i.user), Unset: i.unset}
+	if i.noBundle && i.bundle+i.user+i.passwordFile != "" {
+		return nil, usagef("--no-package is the opposite of --package and what goes with it")
+	}
+	o := &client.OSInstall{Definition: i.definition, Mode: i.mode, Package: i.bundle, NoPackage: i.noBundle, User: secret.New(i.user), Unset: i.unset}
 	if cmd.Flags().Changed("safe-install") {
 		o.Safe = &i.safe
 	}
@@ -184,7 +193,7 @@ func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
 	if err := i.values(cmd, o); err != nil {
 		return nil, err
 	}
-	if o.Definition+o.Mode+o.Package+o.Import == "" && o.Safe == nil && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
+	if o.Definition+o.Mode+o.Package+o.Import == "" && o.Safe == nil && !o.NoPackage && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
 		return nil, nil
 	}
 	return o, nil

@@ -46,8 +46,8 @@ func (a *app) osSet() *cobra.Command {
 		Use:   "set DEFINITION",
 		Short: "Change default parameters and the state of an OS definition",
 		Long: `Change default parameters and the state of an OS definition. Defaults of a variant go before those of all. Parameters of the class secret
-have no defaults, for what is stored is not secret. A hidden definition is not listed, except for administrators; a blacklisted one installs no
-machine anew, but rebuilds.`,
+have no defaults, for what is stored is not secret. A hidden definition is not listed, except for administrators; with a blacklisted
+one only such machines are rebuilt as are installed with it.`,
 		Example: `  ingot os set debootstrap --parameter filesystem=ext4
   ingot os set debian --variant 13 --parameter mirror=http://deb.example.org --private token=token.txt
   ingot os set debian --unset mirror --blacklisted`,
@@ -89,7 +89,7 @@ machine anew, but rebuilds.`,
 	f.StringArrayVar(&unset, "unset", nil, "name of a parameter that has no default any more; repeatable")
 	f.StringVar(&description, "description", "", "a remark")
 	f.BoolVar(&hidden, "hidden", false, "only administrators see it in lists")
-	f.BoolVar(&blacklisted, "blacklisted", false, "it is for rebuilds only")
+	f.BoolVar(&blacklisted, "blacklisted", false, "it is only for rebuilds of what is installed with it")
 	return c
 }
 

@@ -171,6 +171,7 @@ deployed already needs --rebuild, and what is on its disks is lost.`,
 	f.StringVar(&d.os.definition, "os", "", "OS definition that imports, and its variant behind a plus (default: as the export's manifest says)")
 	f.StringArrayVar(&d.os.unset, "os-unset", nil, "with --rebuild: name of a parameter of the last deployment that is not used; repeatable")
 	f.BoolVar(&d.os.safe, "safe-install", true, "confine what an OS definition has for it; =false is for trusted definitions only")
+	d.os.withoutBundle(c, "with --rebuild: do not put the package of the last deployment over what is imported")
 	f.BoolVar(&d.rebuild, "rebuild", false, "the node is deployed already: what is on its disks is lost")
 	d.instance(c)
 	d.flags(c)

@@ -13,6 +13,7 @@ type OSInstall struct {
 	Mode       string   // run, install or self_install
 	Safe       *bool    // false: what would be confined is not
 	Package    string   // URL of a personalization package
+	NoPackage  bool     // the one that was given before is not to be used
 	User       secret.Secret
 	Password   secret.Secret // for that URL
 
@@ -32,6 +33,9 @@ func (o *OSInstall) into(body map[string]any) {
 		if text != "" {
 			body[key] = text
 		}
+	}
+	if o.NoPackage {
+		body["personalization_url"] = nil
 	}
 	if o.Safe != nil {
 		body["safe_install"] = *o.Safe

@@ -22,6 +22,7 @@ type OSInstall struct {
 	Mode        string        // "" says nothing
 	Safe        *bool         // safe_install; nil says nothing
 	Package     string        // URL; "" says nothing
+	NoPackage   bool          // a rebuild does not use the package of the last deployment
 	Credentials map[string]secret.Secret
 
 	// Import is the URL of an export that is put on the disks in the place of a new installation; "" for none. A rebuild that does not
@@ -118,10 +119,22 @@ func (o *OSInstall) ordinary() error {
 	if o.Import != "" {
 		return fault.New(fault.Invalid, "An export is imported in the ramdisk: the execution mode is %s then, and not %s.", osdef.ModeInstall, osdef.ModeRun)
 	}
-	if o.Definition == "" && o.Package == "" && len(o.Parameters.Names()) == 0 {
+	var meaningless []string
+	for _, k := range []struct {
+		name  string
+		given bool
+	}{
+		{"os_definition", o.Definition != ""}, {"OS parameters", len(o.Parameters.Names())+len(o.Unset) > 0}, {"safe_install", o.Safe != nil},
+		{"personalization_url", o.Package != "" || o.NoPackage}, {"personalization_user and personalization_password", len(o.Credentials) > 0},
+	} {
+		if k.given {
+			meaningless = append(meaningless, k.name)
+		}
+	}
+	if len(meaningless) == 0 {
 		return nil
 	}
-	return fault.New(fault.Invalid, "The execution mode %s installs nothing beside the image: leave os_definition, OS parameters and personalization_url away, or use the mode %s.", osdef.ModeRun, osdef.ModeInstall)
+	return fault.New(fault.Invalid, "The execution mode %s installs nothing beside the image, and uses nothing of the last installation: leave away %s, or use the mode %s.", osdef.ModeRun, strings.Join(meaningless, ", "), osdef.ModeInstall)
 }
 
 // scripted: the node's disk is written by the scripts of a definition, and an image is only for those that want one.
@@ -150,6 +163,11 @@ func (rq *request) osInstall(asked *OSInstall, before *store.OSInstall) (*store.
 			return nil, err
 		}
 		out.Package = asked.Package
+	} else if asked.NoPackage {
+		out.Package = ""
+	}
+	if out.Package == "" && len(asked.Credentials) > 0 {
+		return nil, fault.New(fault.Invalid, "personalization_user and personalization_password are for a personalization package, and there is none: give personalization_url, too.")
 	}
 	definition, err := rq.osDefinition(asked, before, out)
 	if err != nil {
@@ -181,8 +199,8 @@ func (rq *request) osDefinition(asked *OSInstall, before, out *store.OSInstall) 
 		out.Parameters, out.Secrets = osdef.Classes{}, nil
 	}
 	out.DefinitionID, out.Digest, out.Trusted = r.ID, r.Digest, r.Trusted()
-	if r.Blacklisted && rq.Verb != metal.VerbRebuild {
-		return nil, fault.New(fault.Invalid, "The OS definition %s is blacklisted: it is for rebuilds only.", r.Name)
+	if r.Blacklisted && (before == nil || before.DefinitionID != r.ID) { // a rebuild with another definition installs anew, as a deployment does
+		return nil, fault.New(fault.Invalid, "The OS definition %s is blacklisted: it is only for rebuilds of what is installed with it.", r.Name)
 	}
 	if out.Variant, err = r.Definition.Variant(out.Variant, false); err != nil {
 		return nil, err

@@ -110,9 +110,74 @@ func TestREQ31WhatCanBeInstalled(t *testing.T) {
 	}
 	_, err := r.judge(metal.VerbActive, &OSInstall{Definition: "confined+12"}, nil)
 	r.refused("blacklisted", err, "blacklisted")
-	if _, err := r.judge(metal.VerbRebuild, &OSInstall{Definition: "confined+12"}, nil); err != nil {
-		t.Errorf("a rebuild with what is blacklisted: %v", err)
+	confined, err := r.s.OSDefinition(t.Context(), "confined")
+	if err != nil {
+		t.Fatal(err)
 	}
+	with := func(id int64) *store.OSInstall {
+		return &store.OSInstall{DefinitionID: id, Variant: "12", Mode: osdef.ModeInstall, Safe: true}
+	}
+	for _, asked := range []*OSInstall{{}, {Definition: "confined+12"}, {Definition: "confined+13"}} {
+		if _, err := r.judge(metal.VerbRebuild, asked, with(confined.ID)); err != nil {
+			t.Errorf("a rebuild of what is installed with a blacklisted one: %+v: %v", asked, err)
+		}
+	}
+	_, err = r.judge(metal.VerbRebuild, &OSInstall{Definition: "confined+12"}, with(confined.ID+1000))
+	r.refused("a rebuild with another, which is blacklisted", err, "blacklisted")
+	_, err = r.judge(metal.VerbRebuild, &OSInstall{Definition: "confined+12"}, nil)
+	r.refused("a rebuild of an image with what is blacklisted", err, "blacklisted")
+}
+
+// What means nothing in the execution mode run is refused, each by its name, and not dropped in silence.
+func TestREQ29WhatMeansNothingInTheModeRun(t *testing.T) {
+	r := newOSRig(t)
+	yes := true
+	for _, c := range []struct {
+		asked OSInstall
+		says  string
+	}{
+		{OSInstall{Definition: "confined+12"}, "leave away os_definition, or"},
+		{OSInstall{Parameters: osdef.Classes{Secret: values("root-key", "canary")}}, "leave away OS parameters, or"},
+		{OSInstall{Unset: []string{"mirror"}}, "leave away OS parameters, or"},
+		{OSInstall{Safe: &yes}, "leave away safe_install, or"},
+		{OSInstall{Package: "https://p/x.tgz"}, "leave away personalization_url, or"},
+		{OSInstall{NoPackage: true}, "leave away personalization_url, or"},
+		{OSInstall{Safe: &yes, Credentials: values("user", "u", "password", "canary")}, "leave away safe_install, personalization_user and personalization_password, or"},
+		{OSInstall{}, ""},
+	} {
+		c.asked.Mode = osdef.ModeRun
+		err := r.s.db.Write(t.Context(), func(tx *store.Tx) error {
+			n, err := tx.Node(r.node.UUID)
+			if err != nil {
+				return err
+			}
+			return (&request{Service: r.s, tx: tx, node: n, by: caller, Provision: Provision{Verb: metal.VerbRebuild, OS: &c.asked}}).checkOS()
+		})
+		if c.says != "" {
+			r.refused(c.says, err, c.says)
+		} else if err != nil {
+			t.Errorf("the mode alone: %v", err)
+		}
+	}
+}
+
+// A rebuild takes the package of the last deployment, another, or none.
+func TestREQ26ARebuildTakesThePackageAway(t *testing.T) {
+	r := newOSRig(t)
+	first, err := r.judge(metal.VerbActive, &OSInstall{Definition: "confined+12", Package: "https://p/x.tgz"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		asked OSInstall
+		want  string
+	}{{OSInstall{}, "https://p/x.tgz"}, {OSInstall{Package: "https://p/y.tgz"}, "https://p/y.tgz"}, {OSInstall{NoPackage: true}, ""}} {
+		if out, err := r.judge(metal.VerbRebuild, &c.asked, first); err != nil || out.Package != c.want || out.DefinitionID != first.DefinitionID {
+			t.Errorf("%+v: %+v, %v", c.asked, out, err)
+		}
+	}
+	_, err = r.judge(metal.VerbRebuild, &OSInstall{NoPackage: true, Credentials: values("user", "u", "password", "canary")}, first)
+	r.refused("credentials for no package", err, "are for a personalization package, and there is none")
 }
 
 func TestREQ16WhatIsTrustedMayBeUnsafe(t *testing.T) {
