@@ -201,3 +201,26 @@ func TestANetworkInstallerIsBootedAnew(t *testing.T) {
 		t.Errorf("first %v, then %v, %v", before, w.self.read, w.counters)
 	}
 }
+
+// Whoever asks whether a node is as it should be is told what its installer lacks.
+func TestNetworkInstallersAreValidated(t *testing.T) {
+	for _, c := range []struct {
+		iface, want string
+		info        map[string]any
+	}{
+		{metal.BootHTTP, "", map[string]any{"boot_iso": "http://installers.example/i.iso"}},
+		{metal.BootHTTPIPXE, "", map[string]any{"kernel": "http://installers.example/k", "ramdisk": "http://installers.example/r"}},
+		{metal.BootIPXE, "set kernel and ramdisk", map[string]any{"kernel": "http://installers.example/k"}},
+		{metal.BootIPXE, "give both in place of boot_iso", map[string]any{"boot_iso": "http://installers.example/i.iso"}},
+		{metal.BootPXE, "boots no installers", map[string]any{"boot_iso": "http://installers.example/i.iso"}},
+	} {
+		w := newWorld(t)
+		w.images = &imageHost{w: w, here: true, held: map[string]Image{}}
+		w.fromNetwork(c.iface)
+		w.node.Interfaces["deploy"], w.node.InstanceInfo = metal.DeployOS, secret.NewMap(c.info)
+		w.addPort("52:54:00:00:00:01", true)
+		if v := w.validatedKind("deploy"); v.Result == nil || *v.Result != (c.want == "") || !strings.Contains(v.Reason, c.want) {
+			t.Errorf("%s: %v, %q", c.iface, v.Result != nil && *v.Result, v.Reason)
+		}
+	}
+}
