@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ingot/internal/fault"
 	"ingot/internal/osdef"
@@ -93,6 +95,33 @@ func TestAScriptRuns(t *testing.T) {
 	left, err := filepath.Glob(parent.at + "/script-*")
 	if err != nil || len(left) > 0 {
 		t.Errorf("control groups are left: %v %v", left, err)
+	}
+}
+
+// What a script said before it ended is taken to the last byte, however slow whoever takes it is: it may be a dump of a disk.
+func TestWhatIsSaidIsTakenWhole(t *testing.T) {
+	c := confiner(t)
+	defer func(limit time.Duration) { pipeLimit = limit }(pipeLimit)
+	pipeLimit = time.Nanosecond
+	const size = 60_000 // a pipe holds it
+	for name, run := range both(c) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := 0
+		slow := onWrite(func(b []byte) {
+			if got == 0 { // not before all of the script is dead
+				_ = w.Close()
+				_, _ = io.Copy(io.Discard, r)
+			}
+			got += len(b)
+		})
+		s := Script{Folder: bundle(t, fmt.Sprintf("head -c %d /dev/zero", size)), Path: "create", Env: variables("PATH=/usr/bin:/bin"), Stdout: slow, ExtraFiles: []*os.File{w}}
+		if code, err := run(t.Context(), s); code != 0 || err != nil || got != size {
+			t.Errorf("%s: %d bytes of %d, %d, %v", name, got, size, code, err)
+		}
+		_ = r.Close()
 	}
 }
 

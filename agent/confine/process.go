@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeLimit is how long the copying of what a script said may last when all of it is dead.
-const pipeLimit = 5 * time.Second
+// pipeLimit is how long nothing may come out of a pipe, or go into one, when all of a script is dead: somebody who got away has it.
+var pipeLimit = 5 * time.Second
 
 // run runs a program in a group to its end, kills what it leaves behind, and gives its exit code.
 func run(ctx context.Context, cmd *exec.Cmd, s Script, in *group) (code int, err error) {
@@ -23,16 +23,18 @@ func run(ctx context.Context, cmd *exec.Cmd, s Script, in *group) (code int, err
 	if err := context.Cause(ctx); err != nil {
 		return -1, err
 	}
-	cmd.WaitDelay = pipeLimit
+	cmd.WaitDelay = pipeLimit // of its input alone: what it says is copied by outputs, to the end
 	cmd.Stdin = reader(s.Stdin)
-	out := &taker{s.Stdout, stop}
-	cmd.Stdout, cmd.Stderr = out, out // one pipe, where both go to one place: the order is kept
-	if !same(s.Stdout, s.Stderr) {
-		cmd.Stderr = &taker{s.Stderr, stop}
+	said, err := openOutputs(cmd, s, stop)
+	if err != nil {
+		return -1, err
 	}
 	// What the agent itself was started with may have been left open for its children.
 	_ = unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC)
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	said.begin()
+	if err != nil {
+		said.end(ctx)
 		return -1, fmt.Errorf("start a script: %w", err)
 	}
 	pid := cmd.Process.Pid
@@ -50,6 +52,7 @@ func run(ctx context.Context, cmd *exec.Cmd, s Script, in *group) (code int, err
 	}
 	killed := in.kill()
 	waited := cmd.Wait()
+	said.end(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		return -1, errors.Join(cause, killed)
 	}
@@ -87,26 +90,4 @@ func reader(r io.Reader) io.Reader {
 		return nil // the null device
 	}
 	return struct{ io.Reader }{r}
-}
-
-// taker hands output on and ends the script when that fails.
-type taker struct {
-	to   io.Writer
-	stop func(error)
-}
-
-// same tells whether two writers are one.
-func same(a, b io.Writer) (is bool) {
-	defer func() { _ = recover() }() // some cannot be compared: they are not the same
-	return a == b
-}
-
-func (t *taker) Write(p []byte) (int, error) {
-	if t.to == nil {
-		return len(p), nil
-	}
-	if _, err := t.to.Write(p); err != nil {
-		t.stop(fmt.Errorf("%w: %w", ErrTooMuch, err))
-	}
-	return len(p), nil // when it is being killed what comes is thrown away
 }
