@@ -35,6 +35,10 @@ const newNamespace = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS
 // families are those that sockets can be of. Of netlink (apart) only routes can be asked for, as getaddrinfo(3) does.
 var families = []uint64{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6}
 
+// protocols are those that sockets of the internet's families can be of: what is meant by 0, ICMP (as ping(8) has it), TCP, UDP, and
+// ICMP of IPv6. Others (MPTCP, SCTP, DCCP, L2TP …) are where the kernel has its holes, and may have it load modules.
+var protocols = []uint64{0, unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6}
+
 // commands are ioctls that cannot be made. The kernel lets whoever may write to a disk send it some commands of its own choice, and
 // reserve it; those of terminals type into the one that a program was started from. Sources: Linux, include/scsi/sg.h,
 // scsi_ioctl.h, include/uapi/linux/cdrom.h, include/uapi/linux/nvme_ioctl.h, pr.h.
@@ -104,6 +108,14 @@ func byArguments() []seccomp.Policy {
 	for _, f := range families {
 		strange = append(strange, seccomp.Condition{Argument: 0, Operation: seccomp.NotEqual, Value: f})
 	}
+	var odd []seccomp.ArgumentConditions
+	for _, f := range []uint64{unix.AF_INET, unix.AF_INET6} {
+		when := seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: f}}
+		for _, p := range protocols {
+			when = append(when, seccomp.Condition{Argument: 2, Operation: seccomp.NotEqual, Value: p})
+		}
+		odd = append(odd, when)
+	}
 	// A command may come with its sign in the upper half, from a C library where it is an int, and with nothing else there.
 	controls := []seccomp.ArgumentConditions{{{Argument: 1, Operation: seccomp.GreaterThan, Value: 1<<32 - 1}, {Argument: 1, Operation: seccomp.LessThan, Value: (1<<32 - 1) << 32}}}
 	for _, c := range commands {
@@ -115,6 +127,7 @@ func byArguments() []seccomp.Policy {
 		deny("clone", seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsSet, Value: newNamespace}}),
 		deny("socket", strange, seccomp.ArgumentConditions{
 			{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_NETLINK}, {Argument: 2, Operation: seccomp.NotEqual, Value: unix.NETLINK_ROUTE}}),
+		deny("socket", odd...),
 		deny("ioctl", controls...),
 	}
 }
