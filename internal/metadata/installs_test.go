@@ -1,12 +1,15 @@
 package metadata
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -457,6 +460,51 @@ func TestREQ21ThePipeOfAMachineThatInstallsItself(t *testing.T) {
 				}
 				return err
 			})
+		}
+	})
+}
+
+// begin sends a message to the pipe that does not end.
+func (w *world) begin(from string) net.Conn {
+	w.t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.DialContext(w.t.Context(), "tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	if _, err := io.WriteString(c, "POST "+base+"write HTTP/1.1\r\nHost: 169.254.169.254\r\nContent-Length: 100\r\n\r\nx"); err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// What one machine has in work keeps no other one out, and what instances that run send is not even read.
+func TestREQ21SlowMachinesKeepNobodyOut(t *testing.T) {
+	each(t, Defaults(), func(t *testing.T, w *world) {
+		d := w.definition()
+		slow, other, running := w.node(), w.node(), w.node()
+		w.selfInstall(slow, d, "127.0.0.11")
+		w.selfInstall(other, d, "127.0.0.12")
+		w.deploy(running, "running", "p1", "127.0.0.13")
+		for range maxBodiesOfOne {
+			w.begin("127.0.0.11")
+		}
+		for w.ask("127.0.0.11", "GET", base+"os/parameters.json", "").status != http.StatusServiceUnavailable { // as soon as all have come
+			if t.Context().Err() != nil {
+				t.Fatal(t.Context().Err())
+			}
+		}
+		if r := w.ask("127.0.0.12", "POST", base+"write", "x"); r.status != http.StatusOK {
+			t.Errorf("another machine: %d %s", r.status, r.body)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(w.begin("127.0.0.13")), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusGone && answer.StatusCode != http.StatusNotFound {
+			t.Errorf("an instance that runs: %s", answer.Status)
 		}
 	})
 }

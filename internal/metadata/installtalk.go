@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -15,8 +16,41 @@ import (
 	"ingot/internal/store"
 )
 
-// maxBodies is how many requests of machines that install themselves are in work that may take a mebibyte of memory each, or a definition.
-const maxBodies = 64
+// maxBodies is how many requests of machines that install themselves are in work that may take a mebibyte of memory each, or a definition;
+// maxBodiesOfOne how many of them may be of one machine, so that none keeps the others out.
+const (
+	maxBodies      = 64
+	maxBodiesOfOne = 4
+)
+
+// shares counts what is in work of each machine.
+type shares struct {
+	mu  sync.Mutex
+	all int
+	by  map[string]int // by the node's UUID
+}
+
+// take takes one for a machine, and gives what gives it back; nil: there is none left for it.
+func (s *shares) take(node string) (back func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == maxBodies || s.by[node] == maxBodiesOfOne {
+		return nil
+	}
+	if s.by == nil {
+		s.by = map[string]int{}
+	}
+	s.all++
+	s.by[node]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.by[node]--; s.by[node] == 0 {
+			delete(s.by, node)
+		}
+	}
+}
 
 // converse answers a request below /ganeti/ for whoever asks.
 func (c *call) converse(who asker) error {
@@ -28,11 +62,17 @@ func (c *call) converse(who asker) error {
 		return err
 	}
 	c.node = i.machine.Node
-	select {
-	case c.bodies <- struct{}{}:
-		defer func() { <-c.bodies }()
-	default:
-		return fault.New(fault.Unavailable, "Too many requests of installations are in work; ask again.")
+	if i.talk == nil { // nothing that it brings is taken
+		if c.r.ContentLength != 0 {
+			c.w.Header().Set("Connection", "close") // or the server would wait for it before it answers
+		}
+		c.r.Body = http.NoBody
+	} else {
+		back := c.bodies.take(c.node)
+		if back == nil {
+			return fault.New(fault.Unavailable, "Too many requests of installations are in work; ask again.")
+		}
+		defer back()
 	}
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(answerTime + writeTime)) // as for reading
 	var failed error

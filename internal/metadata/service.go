@@ -34,7 +34,7 @@ type Service struct {
 	proxies []netip.Prefix
 	limiter *limiter
 	waiting chan struct{} // holds one for each request that may wait for vendordata targets
-	bodies  chan struct{} // holds one for each request of an installation that may be large
+	bodies  shares        // has one for each request of an installation that may be large
 	cache   *cache
 	told    notices
 }
@@ -51,7 +51,7 @@ func New(o Options) (*Service, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{o: o, log: o.Log, proxies: proxies, limiter: newLimiter(o.RateLimit, o.RateLimitBurst), waiting: make(chan struct{}, maxWaiting), bodies: make(chan struct{}, maxBodies), cache: newCache(o.CacheExpiration, o.CacheSize<<20)}, nil
+	return &Service{o: o, log: o.Log, proxies: proxies, limiter: newLimiter(o.RateLimit, o.RateLimitBurst), waiting: make(chan struct{}, maxWaiting), cache: newCache(o.CacheExpiration, o.CacheSize<<20)}, nil
 }
 
 // sweepTime is how often the cache is looked through for what is too old.
