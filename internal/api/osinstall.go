@@ -11,7 +11,7 @@ import (
 	"ingot/internal/wire"
 )
 
-// hiddenArgs are in the body only: a URL is in logs and histories.
+// hiddenArgs are in the body only, and only where nobody else reads it: a URL is in logs and histories.
 var hiddenArgs = []string{"os_parameters_private", "os_parameters_secret", "personalization_user", "personalization_password", "os_import_user", "os_import_password"}
 
 // readOS reads what a verb says of OS definitions; nil: nothing.
@@ -19,6 +19,9 @@ func (c *call) readOS(args map[string]any) (*ops.OSInstall, error) {
 	for _, name := range hiddenArgs {
 		if c.query.Has(name) {
 			return nil, invalid("%s is taken in the body only.", name)
+		}
+		if args[name] != nil && !sheltered(c.r, c.o.PublicEndpoint) {
+			return nil, invalid("%s came over plain http, where others can read it: use https, and change a value that was secret. Give the server a certificate, or set public_endpoint to the https URL of what ends TLS in front of it.", name)
 		}
 	}
 	o := &ops.OSInstall{Credentials: map[string]secret.Secret{}, ImportCredentials: map[string]secret.Secret{}}
@@ -47,12 +50,16 @@ func (c *call) readOS(args map[string]any) (*ops.OSInstall, error) {
 			}
 		}
 	}
-	if v := args["safe_install"]; v != nil {
-		b, ok := wire.ParseBool(v)
-		if !ok {
-			return nil, invalid("Invalid input for safe_install: it must be true or false.")
+	for name, keep := range map[string]func(bool){"safe_install": func(b bool) { o.Safe = &b }, "force_variant": func(b bool) { o.Force = b }} {
+		if args[name] == nil {
+			continue
 		}
-		o.Safe, said = &b, true
+		b, ok := wire.ParseBool(args[name])
+		if !ok {
+			return nil, invalid("Invalid input for %s: it must be true or false.", name)
+		}
+		keep(b)
+		said = true
 	}
 	for _, k := range []struct {
 		name string
@@ -116,7 +123,7 @@ func (rq *request) checkOS() error {
 		return invalid("os_definition and what goes with it are only valid when setting target provision state to active or rebuild.")
 	case rq.os.Import == "" && len(rq.os.ImportCredentials) > 0:
 		return invalid("os_import_user and os_import_password go with os_import_url.")
-	case rq.os.Package == "" && len(rq.os.Credentials) > 0 && rq.verb != metal.VerbRebuild:
+	case rq.os.Package == "" && len(rq.os.Credentials) > 0 && rq.verb != metal.VerbRebuild && rq.node.ProvisionState != metal.DeployFailed:
 		return invalid("personalization_user and personalization_password go with personalization_url.")
 	}
 	if rq.os.Mode != "" {

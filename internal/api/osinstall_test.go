@@ -1,9 +1,12 @@
 package api
 
 import (
+	"crypto/tls"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"ingot/internal/fault"
 	"ingot/internal/metal"
 )
 
@@ -17,6 +20,42 @@ func TestREQ12WhatIsHiddenIsTakenInTheBodyOnly(t *testing.T) {
 	}
 	if strings.Contains(r.log.String(), "canary-query") {
 		t.Errorf("a value is in the log: %s", r.log.String())
+	}
+}
+
+func TestREQ12WhatIsHiddenIsTakenWhereNobodyReadsItOnTheWay(t *testing.T) {
+	for _, row := range []struct {
+		what, from, public string
+		tls, ok            bool
+	}{
+		{"plain http from elsewhere", "192.0.2.7:4711", "", false, false},
+		{"plain http behind nothing that ends TLS", "192.0.2.7:4711", "http://bare.example.org", false, false},
+		{"an address that is none", "canary", "", false, false},
+		{"TLS", "192.0.2.7:4711", "", true, true},
+		{"what ends TLS in front", "192.0.2.7:4711", "https://bare.example.org", false, true},
+		{"this host", "127.0.0.1:4711", "", false, true},
+		{"this host by IPv6", "[::1]:4711", "", false, true},
+		{"this host by both", "[::ffff:127.0.0.1]:4711", "", false, true},
+	} {
+		for _, name := range hiddenArgs {
+			q := httptest.NewRequest(put, "/v1/nodes/n/states/provision", nil)
+			if q.RemoteAddr = row.from; row.tls {
+				q.TLS = &tls.ConnectionState{}
+			}
+			c := &call{api: newAPI(nil, Options{PublicEndpoint: row.public}, nil, false), r: q}
+			var v any = "canary"
+			if strings.HasPrefix(name, "os_parameters") {
+				v = map[string]any{"token": "canary"}
+			}
+			_, err := c.readOS(map[string]any{name: v})
+			text, _ := fault.PublicOf(err)
+			if (err == nil) != row.ok || !row.ok && (!strings.Contains(text, name+" came over plain http") || strings.Contains(text, "canary")) {
+				t.Errorf("%s, %s: %v", row.what, name, err)
+			}
+			if _, err := c.readOS(map[string]any{"os_definition": "debian", "os_parameters": map[string]any{"a": "1"}, name: nil}); err != nil {
+				t.Errorf("%s: what may be read: %v", row.what, err)
+			}
+		}
 	}
 }
 

@@ -97,6 +97,7 @@ var parameters = []parameter{
 	{name: "secrets", kind: "object", says: "Secret values that steps name; kept in memory only. Not in Ironic."},
 	{name: "boot_roles", kind: "list", says: "With the verb active: the roles of the user for whom a service deploys, in place of its own. They are told to vendordata targets. Not in Ironic."},
 	{name: "os_definition", on: "/v1/nodes/{node}/states/provision", says: "With active and rebuild: the OS definition that installs, and its variant behind a plus. Not in Ironic."},
+	{name: "force_variant", kind: "bool", says: "With os_definition: take a variant that it does not list. Not in Ironic."},
 	{name: "os_parameters", kind: "object", says: "Public OS parameters; null takes away what a rebuild would use. Of a service with a step os_export or os_rename they are for that run only. Not in Ironic."},
 	{name: "os_parameters_private", kind: "object", says: "Private OS parameters: stored sealed, never shown; in the body only. Not in Ironic."},
 	{name: "os_parameters_secret", kind: "object", says: "Secret OS parameters: kept in memory only; in the body only. Not in Ironic."},

@@ -43,7 +43,7 @@ const portFilters = "node node_uuid address portgroup shard description_contains
 const portgroupFilters = "node address shard conductor_groups"
 
 const provisionArgs = "target configdrive clean_steps deploy_steps service_steps rescue_password rescue_ssh_keys rescue_callback_timeout disable_ramdisk runbook secrets boot_roles " +
-	"os_definition os_parameters os_parameters_private os_parameters_secret execution_mode safe_install personalization_url personalization_user personalization_password " +
+	"os_definition force_variant os_parameters os_parameters_private os_parameters_secret execution_mode safe_install personalization_url personalization_user personalization_password " +
 	"os_import_url os_import_user os_import_password"
 
 // discovery is what both doors have.

@@ -23,7 +23,7 @@ type installing struct {
 	publicFile, privateFile, secretFile string
 	unset                               []string
 	mode                                string
-	safe                                bool
+	safe, force                         bool
 	bundle, user, passwordFile          string
 	noBundle                            bool
 	iso, isoSum                         string
@@ -37,6 +37,7 @@ func (i *installing) flags(c *cobra.Command) {
 	f.StringVar(&i.definition, "os", "", "OS definition that installs, and its variant behind a plus: debian+13; beside or instead of --image")
 	i.parameters(c, ofDeployment)
 	f.StringArrayVar(&i.unset, "os-unset", nil, "name of a parameter of the last deployment that a rebuild does not use; repeatable")
+	f.BoolVar(&i.force, "force-variant", false, "take a variant that the OS definition does not list")
 	f.StringVar(&i.mode, "mode", "", "execution mode: install (by image, scripts and package, in the ramdisk), self_install (by a medium), run")
 	f.BoolVar(&i.safe, "safe-install", true, "confine what an OS definition has for it; =false is for trusted definitions only")
 	f.StringVar(&i.bundle, "package", "", "URL of a .tar.gz, .tgz or .tar.zst that is put over the installed system")
@@ -172,7 +173,7 @@ func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
 	if i.noBundle && i.bundle+i.user+i.passwordFile != "" {
 		return nil, usagef("--no-package is the opposite of --package and what goes with it")
 	}
-	o := &client.OSInstall{Definition: i.definition, Mode: i.mode, Package: i.bundle, NoPackage: i.noBundle, User: secret.New(i.user), Unset: i.unset}
+	o := &client.OSInstall{Definition: i.definition, Force: i.force, Mode: i.mode, Package: i.bundle, NoPackage: i.noBundle, User: secret.New(i.user), Unset: i.unset}
 	if cmd.Flags().Changed("safe-install") {
 		o.Safe = &i.safe
 	}
@@ -193,7 +194,7 @@ func (i *installing) read(cmd *cobra.Command) (*client.OSInstall, error) {
 	if err := i.values(cmd, o); err != nil {
 		return nil, err
 	}
-	if o.Definition+o.Mode+o.Package+o.Import == "" && o.Safe == nil && !o.NoPackage && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
+	if o.Definition+o.Mode+o.Package+o.Import == "" && o.Safe == nil && !o.NoPackage && !o.Force && o.User.Empty() && len(o.Public)+len(o.Private)+len(o.Secret)+len(o.Unset) == 0 {
 		return nil, nil
 	}
 	return o, nil

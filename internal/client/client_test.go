@@ -302,3 +302,35 @@ func TestEndpoints(t *testing.T) {
 		}
 	}
 }
+
+func TestREQ12HiddenValuesGoByTLSOnly(t *testing.T) {
+	hidden := secret.New("canary")
+	for what, os := range map[string]*OSInstall{
+		"a private value":          {Private: map[string]secret.Secret{"token": hidden}},
+		"a secret one":             {Secret: map[string]secret.Secret{"token": hidden}},
+		"credentials of a package": {User: hidden},
+		"credentials of an export": {ImportPassword: hidden},
+		"nothing of the kind":      {Public: map[string]string{"a": "1"}},
+		"nothing":                  nil,
+	} {
+		for endpoint, safe := range map[string]bool{"http://bare.example.org:6385": false, "http://192.0.2.1:6385": false,
+			"https://bare.example.org": true, "http://127.0.0.1:6385": true, "http://[::1]:6385": true, "http://localhost:6385": true} {
+			asked := 0
+			c, err := New(endpoint, Options{Tries: 1, HTTP: &http.Client{Transport: trip(func(*http.Request) (*http.Response, error) {
+				asked++
+				return &http.Response{StatusCode: http.StatusAccepted, Body: http.NoBody}, nil
+			})}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.SetProvision(t.Context(), "n", Provision{Verb: metal.VerbActive, OS: os})
+			if sent := safe || !os.hides(); sent != (err == nil) || sent != (asked == 1) || !sent && !strings.Contains(err.Error(), "plain http") {
+				t.Errorf("%s to %s: asked %d times, %v", what, endpoint, asked, err)
+			}
+		}
+	}
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

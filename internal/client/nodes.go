@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/wire"
@@ -194,6 +195,9 @@ type Provision struct {
 // SetProvision asks for a verb and returns when it is accepted; States tells when it is done.
 // fault.BadState if the node's state does not know the verb, fault.Locked if another operation runs.
 func (c *Client) SetProvision(ctx context.Context, ident string, p Provision) error {
+	if p.OS.hides() && !c.sheltered() {
+		return fault.New(fault.Invalid, "private and secret values would go to %s over plain http, where others can read them: use an https endpoint", c.base.Host)
+	}
 	body := map[string]any{"target": string(p.Verb)}
 	if p.ConfigDrive != nil {
 		body["configdrive"] = p.ConfigDrive

@@ -1,11 +1,16 @@
 package client
 
-import "ingot/internal/secret"
+import (
+	"net/netip"
+
+	"ingot/internal/secret"
+)
 
 // OSInstall is what goes with metal.VerbActive and metal.VerbRebuild where a machine is installed by OS definition, and with what
 // runs scripts of one. Zero values say nothing: a rebuild takes what the last deployment kept.
 type OSInstall struct {
 	Definition string            // name or UUID, and a variant behind a plus
+	Force      bool              // a variant may be meant that the definition does not list
 	Public     map[string]string // parameters that are stored and shown
 	Private    map[string]secret.Secret
 	Secret     map[string]secret.Secret
@@ -37,6 +42,9 @@ func (o *OSInstall) into(body map[string]any) {
 	if o.NoPackage {
 		body["personalization_url"] = nil
 	}
+	if o.Force {
+		body["force_variant"] = true
+	}
 	if o.Safe != nil {
 		body["safe_install"] = *o.Safe
 	}
@@ -52,6 +60,27 @@ func (o *OSInstall) into(body map[string]any) {
 			body[key] = values
 		}
 	}
+}
+
+// hides tells whether there is something in it that nobody on the way may read.
+func (o *OSInstall) hides() bool {
+	if o == nil {
+		return false
+	}
+	hidden := len(o.Private) + len(o.Secret)
+	for _, v := range []secret.Secret{o.User, o.Password, o.ImportUser, o.ImportPassword} {
+		if !v.Empty() {
+			hidden++
+		}
+	}
+	return hidden > 0
+}
+
+// sheltered: what is sent to the server cannot be read on the way.
+func (c *Client) sheltered() bool {
+	host := c.base.Hostname()
+	a, err := netip.ParseAddr(host)
+	return c.base.Scheme == "https" || host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
 func opened(values map[string]secret.Secret) map[string]any {

@@ -19,6 +19,7 @@ type OSInstall struct {
 	Definition  string        // name or UUID, and a variant behind a plus; "" says nothing
 	Parameters  osdef.Classes // of this request
 	Unset       []string      // parameters whose stored value a rebuild does not use
+	Force       bool          // force_variant: a variant may be meant that the definition does not list
 	Mode        string        // "" says nothing
 	Safe        *bool         // safe_install; nil says nothing
 	Package     string        // URL; "" says nothing
@@ -56,10 +57,11 @@ func (o *OSInstall) values(once bool) map[string]secret.Secret {
 }
 
 // checkOS judges an installation before anything is promised, and keeps how it will be done. A deployment that asks for none has
-// none; a rebuild has that of the last deployment.
+// none; a rebuild has that of the last deployment, and so has a deployment that is tried again after it failed, which Ironic's clients
+// do without saying anything of it.
 func (rq *request) checkOS() (err error) {
 	var before *store.OSInstall
-	if rq.Verb == metal.VerbRebuild {
+	if rq.Verb == metal.VerbRebuild || rq.node.ProvisionState == metal.DeployFailed {
 		if before, err = rq.tx.OSInstall(rq.node); err != nil {
 			return err
 		}
@@ -202,7 +204,8 @@ func (rq *request) osDefinition(asked *OSInstall, before, out *store.OSInstall) 
 	if r.Blacklisted && (before == nil || before.DefinitionID != r.ID) { // a rebuild with another definition installs anew, as a deployment does
 		return nil, fault.New(fault.Invalid, "The OS definition %s is blacklisted: it is only for rebuilds of what is installed with it.", r.Name)
 	}
-	if out.Variant, err = r.Definition.Variant(out.Variant, false); err != nil {
+	force := asked.Force || before != nil && before.DefinitionID == r.ID && before.Variant == out.Variant // it was judged then
+	if out.Variant, err = r.Definition.Variant(out.Variant, force); err != nil {
 		return nil, err
 	}
 	if !out.Safe && !r.Trusted() {

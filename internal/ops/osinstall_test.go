@@ -89,6 +89,8 @@ func TestREQ31WhatCanBeInstalled(t *testing.T) {
 		{"no such definition", OSInstall{Definition: "none+12"}, "none"},
 		{"REQ-2: no variant", OSInstall{Definition: "confined"}, "one must be chosen"},
 		{"REQ-2: another variant", OSInstall{Definition: "confined+14"}, "no variant 14"},
+		{"REQ-2: another variant, forced", OSInstall{Definition: "confined+14", Force: true}, ""},
+		{"REQ-2: no variant, forced", OSInstall{Definition: "confined", Force: true}, "one must be chosen"},
 		{"REQ-16: what needs trust", OSInstall{Definition: "host+12"}, "runs only if the definition is trusted"},
 		{"REQ-16: unsafe and untrusted", OSInstall{Definition: "confined+12", Safe: &no}, "not trusted"},
 		{"REQ-26: a package of no kind", OSInstall{Definition: "confined+12", Package: "https://p/x.zip"}, ".tar.gz"},
@@ -101,7 +103,7 @@ func TestREQ31WhatCanBeInstalled(t *testing.T) {
 		out, err := r.judge(metal.VerbActive, &c.asked, nil)
 		if c.says != "" {
 			r.refused(c.what, err, c.says)
-		} else if err != nil || out.Variant != "12" || out.Package != c.asked.Package || !out.Safe {
+		} else if err != nil || !strings.HasSuffix(c.asked.Definition, "+"+out.Variant) || out.Package != c.asked.Package || !out.Safe {
 			t.Errorf("%s: %+v, %v", c.what, out, err)
 		}
 	}
@@ -381,5 +383,49 @@ func TestREQ10RefusedBeforeAnythingIsSwitched(t *testing.T) {
 	}
 	if st, live := state(); st != metal.Deploying || live == nil {
 		t.Errorf("in %s with %v", st, live)
+	}
+}
+
+// A deployment that failed is tried again by Ironic's clients with the verb active and nothing else. It is not to become another one.
+func TestREQ10ARetryInstallsWhatFailed(t *testing.T) {
+	r := newOSRig(t)
+	first, err := r.judge(metal.VerbActive, &OSInstall{Definition: "confined+14", Force: true, Package: "https://p/x.tgz",
+		Parameters: osdef.Classes{Private: values("token", "canary-mine"), Secret: values("root-key", "canary-secret")}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.db.Write(t.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(r.node.UUID)
+		if err != nil {
+			return err
+		}
+		n.ProvisionState, n.Interfaces["deploy"] = metal.DeployFailed, metal.DeployOS
+		return errors.Join(tx.SaveNode(n), tx.SaveOSInstall(n, first), tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := func() (i *store.OSInstall, n *metal.Node) {
+		err := r.db.Read(t.Context(), func(tx *store.Tx) (err error) {
+			if n, err = tx.Node(r.node.UUID); err == nil {
+				i, err = tx.OSInstall(n)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i, n
+	}
+	r.refused("without the secret", r.s.SetProvision(t.Context(), caller, r.node.UUID, Provision{Verb: metal.VerbActive}), "the secret OS parameters root-key again")
+	if i, n := kept(); i == nil || n.ProvisionState != metal.DeployFailed {
+		t.Errorf("refused, and in %s with %+v", n.ProvisionState, i)
+	}
+	if err := r.s.SetProvision(t.Context(), caller, r.node.UUID, Provision{Verb: metal.VerbActive, OS: &OSInstall{Parameters: osdef.Classes{Secret: values("root-key", "canary-again")}}}); err != nil {
+		t.Fatal(err)
+	}
+	i, n := kept()
+	if n.ProvisionState != metal.Deploying || i.DefinitionID != first.DefinitionID || i.Variant != "14" || i.Package != first.Package || !i.Parameters.Private["token"].Equal("canary-mine") {
+		t.Errorf("in %s with %+v", n.ProvisionState, i)
 	}
 }

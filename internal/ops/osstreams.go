@@ -145,5 +145,5 @@ func (rq *request) stepParameters(before *store.OSInstall, r *osdef.Record) erro
 
 // ParametersOnly tells whether nothing but values of parameters is asked, as an export or rename may.
 func (o *OSInstall) ParametersOnly() bool {
-	return o.Definition == "" && o.Mode == "" && o.Safe == nil && o.Package == "" && !o.NoPackage && o.Import == "" && len(o.Unset)+len(o.Credentials)+len(o.ImportCredentials) == 0
+	return o.Definition == "" && o.Mode == "" && o.Safe == nil && o.Package == "" && !o.NoPackage && o.Import == "" && !o.Force && len(o.Unset)+len(o.Credentials)+len(o.ImportCredentials) == 0
 }
