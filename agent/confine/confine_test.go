@@ -99,7 +99,7 @@ func TestAScriptRuns(t *testing.T) {
 }
 
 // What a script said before it ended is taken to the last byte, however slow whoever takes it is: it may be a dump of a disk.
-func TestWhatIsSaidIsTakenWhole(t *testing.T) {
+func TestREQ17WhatAScriptSaysIsTakenWhole(t *testing.T) {
 	c := confiner(t)
 	defer func(limit time.Duration) { pipeLimit = limit }(pipeLimit)
 	pipeLimit = time.Nanosecond

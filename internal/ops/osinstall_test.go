@@ -77,7 +77,7 @@ func (r *osRig) refused(what string, err error, says string) {
 	}
 }
 
-func TestREQ31WhatCanBeInstalled(t *testing.T) {
+func TestREQ02And31WhatCanBeInstalled(t *testing.T) {
 	r := newOSRig(t)
 	no, yes := false, true
 	for _, c := range []struct {
