@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -22,40 +23,21 @@ import (
 	"ingot/lab/bmc"
 )
 
-const (
-	selfOperator = "198.18.96.5" // the server, on the operator's networks
-	selfSecret   = "canary-of-the-installer"
-)
+const selfSecret = "canary-of-the-installer"
 
 // TestREQ29And30SelfInstall has a machine install itself from an ISO that is made here: it boots that once, on its user's network, reads its
 // parameters at 169.254.169.254, partitions its disk, writes a system there, reports, and runs from its disk ever after. Then another
 // installer never ends, and is stopped by the time limit.
 func TestREQ29And30SelfInstall(t *testing.T) {
 	labOnly(t)
-	x := newSelfLab(t)
+	x := newSelfLab(t, func(*lab.Config) {}, nil)
 
 	began := time.Now()
 	x.installs("ends", "12m")
 	t.Logf("installed by itself after %.0f s", time.Since(began).Seconds())
 	x.rests(metal.Active, soon)
 	x.bootsItsDisk()
-	disk, err := os.Open(x.machine.DiskPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	note := make([]byte, 4096)
-	if _, err := disk.ReadAt(note, mib); err != nil {
-		t.Error(err)
-	}
-	if err := disk.Close(); err != nil {
-		t.Error(err)
-	}
-	text, _, _ := strings.Cut(string(note), "\n")
-	want := fmt.Sprintf("NOTE greeting=hello=\"there\" pass=%x package=200 https://packages.example.org/p.tar.gz", sha256.Sum256([]byte(selfSecret)))
-	if text != want {
-		t.Errorf("the installer left %q, want %q", text, want)
-	}
-	x.sees("INSTALLED " + want + "; greeting now 200 hello=\"there\"; pass now 410; END")
+	x.installed()
 	x.saidNothingSecret()
 
 	x.ends(metal.VerbDeleted, metal.Available, later)
@@ -88,39 +70,40 @@ func TestREQ29And30SelfInstall(t *testing.T) {
 type selfLab struct {
 	*cloudLab
 	iso, sum string
+	folder   string // with the ISO, and what is on it
 }
 
-func newSelfLab(t *testing.T) *selfLab {
+// newSelfLab makes one; fields are more of its node, options more of its server.
+func newSelfLab(t *testing.T, change func(*lab.Config), fields map[string]any, options ...string) *selfLab {
 	t.Helper()
 	c := lab.Defaults()
 	c.Name, c.Dir, c.DiskGiB, c.Switch, c.Program = "selfinst", t.TempDir(), 1, true, program(t, "ingot")
 	c.Subnet = netip.MustParsePrefix("198.18.96.0/24")
+	change(&c)
 	iso := installerISO(t)
 	l := upLab(t, c)
 	x := &selfLab{cloudLab: &cloudLab{lab: l, machine: l.Machines[0], control: namespace(t, "control")}}
-	x.control.plug(t, l, "core", selfOperator)
+	at := c.Subnet.Addr().As4()
+	at[3] = 5
+	operator := netip.AddrFrom4(at).String() // the server, on the operator's networks
+	x.control.plug(t, l, "core", operator)
 	x.control.plug(t, l, "tenant-a", cloudSide)
 	x.leg = x.control.linkWith(t, cloudSide)
 	x.control.run(t, "ip", "address", "add", metadataAddress+"/32", "dev", x.leg)
-	x.serveAt(t, selfOperator)
+	x.serveAt(t, operator, options...)
 	x.args = append(x.args, "--metadata-listen", net.JoinHostPort(metadataAddress, "80"))
 	x.start()
-	web := x.control.listen(t, net.JoinHostPort(selfOperator, "0"))
-	files := &http.Server{Handler: http.FileServer(http.Dir(filepath.Dir(iso))), ReadHeaderTimeout: soon}
-	served := make(chan error, 1)
-	go func() { served <- files.Serve(web) }()
-	t.Cleanup(func() {
-		if err := files.Close(); err != nil || !errors.Is(<-served, http.ErrServerClosed) {
-			t.Error("the web server of the installer:", err)
-		}
-	})
+	web := x.offers(filepath.Dir(iso), operator)
 	data, err := os.ReadFile(iso)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.iso, x.sum = "http://"+web.Addr().String()+"/"+filepath.Base(iso), sum(data)
+	x.folder = filepath.Dir(iso)
+	x.iso, x.sum = web+filepath.Base(iso), sum(data)
 	m := x.machine
-	x.node = x.node.server.enrol(t, reach{m.BMCURL, m.User, m.Password.Expose(), m.Fingerprint}, map[string]any{"deploy_interface": metal.DeployOS, "network_interface": "vswitch", "automated_clean": false})
+	node := map[string]any{"deploy_interface": metal.DeployOS, "network_interface": "vswitch", "automated_clean": false}
+	maps.Copy(node, fields)
+	x.node = x.node.server.enrol(t, reach{m.BMCURL, m.User, m.Password.Expose(), m.Fingerprint}, node)
 	port := m.MachineState.Ports[0]
 	if _, err := x.CreatePort(t.Context(), map[string]any{"node_uuid": x.uuid(), "address": m.MACs[0], "pxe_enabled": true,
 		"local_link_connection": map[string]any{"switch_id": port.SwitchID, "port_id": port.PortID}}); err != nil {
@@ -128,6 +111,22 @@ func newSelfLab(t *testing.T) *selfLab {
 	}
 	x.available(later)
 	return x
+}
+
+// offers serves a folder at an address of the server's, and gives its URL.
+func (x *selfLab) offers(dir, address string) string {
+	t := x.t
+	t.Helper()
+	web := x.control.listen(t, net.JoinHostPort(address, "0"))
+	files := &http.Server{Handler: http.FileServer(http.Dir(dir)), ReadHeaderTimeout: soon}
+	served := make(chan error, 1)
+	go func() { served <- files.Serve(web) }()
+	t.Cleanup(func() {
+		if err := files.Close(); err != nil || !errors.Is(<-served, http.ErrServerClosed) {
+			t.Error("the web server of the installer:", err)
+		}
+	})
+	return "http://" + web.Addr().String() + "/"
 }
 
 // installing asks for an installation, and does not wait for it.
@@ -146,6 +145,29 @@ func (x *selfLab) installing(behave string, flags ...string) {
 func (x *selfLab) installs(behave, limit string) {
 	x.t.Helper()
 	x.installing(behave, "--wait", "--timeout", limit)
+}
+
+// installed sees what the installer left on the disk, and that it runs from there.
+func (x *selfLab) installed() {
+	t := x.t
+	t.Helper()
+	disk, err := os.Open(x.machine.DiskPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	note := make([]byte, 4096)
+	if _, err := disk.ReadAt(note, mib); err != nil {
+		t.Error(err)
+	}
+	if err := disk.Close(); err != nil {
+		t.Error(err)
+	}
+	text, _, _ := strings.Cut(string(note), "\n")
+	want := fmt.Sprintf("NOTE greeting=hello=\"there\" pass=%x package=200 https://packages.example.org/p.tar.gz", sha256.Sum256([]byte(selfSecret)))
+	if text != want {
+		t.Errorf("the installer left %q, want %q", text, want)
+	}
+	x.sees("INSTALLED " + want + "; greeting now 200 hello=\"there\"; pass now 410; END")
 }
 
 // bootsItsDisk sees that the drive is empty, and the machine on.

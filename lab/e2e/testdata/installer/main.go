@@ -114,7 +114,7 @@ func install(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	esp, err := mounted("/mnt/esp.img")
+	esp, err := systemFrom(parameters["system"][0])
 	if err != nil {
 		return err
 	}
@@ -152,6 +152,23 @@ func install(log *slog.Logger) error {
 	say(log, map[string]any{"stage": "write", "percent": 100, "message": "all of it", "final": true, "code": 0})
 	time.Sleep(2 * time.Second)
 	return system.PowerOff()
+}
+
+// systemFrom is what is installed: what is at an address, if the installer is told one, and otherwise what is on its CD. An ISO that firmware
+// fetched is in the firmware's memory, where this kernel does not look for it.
+func systemFrom(address string) ([]byte, error) {
+	if address == "" {
+		return mounted("/mnt/esp.img")
+	}
+	res, err := (&http.Client{Timeout: 5 * time.Minute}).Get(address)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the system at %s: %s", address, res.Status)
+	}
+	return io.ReadAll(io.LimitReader(res.Body, 256*mib))
 }
 
 // mounted reads a file of the CD.
