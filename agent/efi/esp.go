@@ -49,7 +49,7 @@ func findESP(r io.ReaderAt) (partition, error) {
 		}
 		return partition{}, errors.New("there is none: the image cannot boot on a UEFI machine")
 	}
-	return partition{}, errors.New("the disk has no GPT")
+	return partition{}, errors.New("the disk has no GPT, from which UEFI starts: what was installed must make one with an EFI system partition, or the node must boot in the mode bios")
 }
 
 // devicePath is the hard drive media device path of p. Source: UEFI specification 2.10, §10.3.5.1.

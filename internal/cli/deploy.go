@@ -198,6 +198,9 @@ func (d *deployment) changes(a *app, cmd *cobra.Command, image string, node *cli
 		}
 		out = imageChanges(node, info)
 	}
+	if !d.rebuild { // what an earlier command said, and perhaps was refused, is not meant
+		out = append(out, d.os.leftOver(node, image != "")...)
+	}
 	out = append(out, d.os.installer(node)...)
 	switch _, says := node.InstanceInfo["config_drive"]; {
 	case d.noDrive:

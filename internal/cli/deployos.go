@@ -126,6 +126,23 @@ func (i *installing) installer(node *client.Node) (out []wire.PatchOp) {
 	return out
 }
 
+// leftOver takes away what instance_info says of other sources than those that are given now.
+func (i *installing) leftOver(node *client.Node, image bool) (out []wire.PatchOp) {
+	var fields []string
+	if !image {
+		fields = append(fields, "image_source", "image_checksum", "image_os_hash_algo", "image_os_hash_value", "image_disk_format", "image_container_format", "image_type", "root_gb", "swap_mb")
+	}
+	if i.iso == "" && i.kernel == "" {
+		fields = append(fields, "boot_iso", "boot_iso_checksum")
+	}
+	for _, field := range fields {
+		if _, is := node.InstanceInfo[field]; is {
+			out = append(out, client.Unset("/instance_info/"+field))
+		}
+	}
+	return out
+}
+
 // alone is a flag of an installation that does not say what installs; "" if one says it, or none is given.
 func (i *installing) alone() string {
 	if i.sources() || i.from.url != "" {
@@ -292,6 +309,7 @@ var installTips = []struct{ says, tip string }{
 	{"one must be chosen", "behind a plus: --os DEFINITION+VARIANT"},
 	{"nothing to install from", "--os DEFINITION, --image URL, or --mode self_install --boot-iso URL, or --mode self_install --installer-kernel URL --installer-ramdisk URL"},
 	{"give both in place of boot_iso", "--installer-kernel URL --installer-ramdisk URL in place of --boot-iso"},
+	{"user and password of the personalization package again", "--package-user NAME --package-password-file FILE, or --no-package"},
 	{"boots a whole ISO", "--boot-iso URL in place of --installer-kernel and --installer-ramdisk"},
 }
 

@@ -71,7 +71,7 @@ func scripts(dir string) testscript.Params {
 			s.add(wire.Node{Name: "new", Driver: "redfish", ProvisionState: string(metal.Enroll), PowerState: "power off",
 				DriverInfo: map[string]any{"redfish_address": "https://192.0.2.10", "redfish_password": "canary-77"}})
 			s.add(wire.Node{Name: "ready", Driver: "redfish", ProvisionState: string(metal.Available), Extra: map[string]any{},
-				InstanceInfo: map[string]any{"image_checksum": "old"}})
+				InstanceInfo: map[string]any{"image_checksum": "old", "boot_iso": "https://images.example.com/old.iso"}})
 			s.add(wire.Node{Name: "bad", Driver: "redfish", ProvisionState: string(metal.Available),
 				Extra: map[string]any{"fail": "the image's checksum is wrong"}, Properties: map[string]any{}})
 			busy := s.add(wire.Node{Name: "used", Driver: "redfish", ProvisionState: string(metal.Active), Description: "red\x1b[31m",

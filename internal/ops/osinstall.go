@@ -178,7 +178,14 @@ func (rq *request) osInstall(asked *OSInstall, before *store.OSInstall) (*store.
 	if err := rq.osSource(out); err != nil {
 		return nil, err
 	}
-	return out, rq.osParameters(asked, out, definition)
+	if err := rq.osParameters(asked, out, definition); err != nil {
+		return nil, err
+	}
+	if out.PackageLogin && out.Package != "" && asked.Package == "" && len(asked.Credentials) == 0 { // that of the last deployment
+		return nil, fault.New(fault.Invalid, "The rebuild of node %s needs the user and password of the personalization package again, which were kept nowhere: give personalization_user and personalization_password, or leave the package away with personalization_url null.", rq.node.UUID)
+	}
+	out.PackageLogin = out.Package != "" && len(asked.Credentials) > 0
+	return out, nil
 }
 
 // osDefinition finds the definition that is meant, judges it, and notes it; nil: none is.

@@ -429,3 +429,25 @@ func TestREQ10ARetryInstallsWhatFailed(t *testing.T) {
 		t.Errorf("in %s with %+v", n.ProvisionState, i)
 	}
 }
+
+// The user and password of a package are kept nowhere, as secret parameters are: a rebuild that fetches it again needs them again.
+func TestREQ26RebuildsWantTheLoginOfAPackageAgain(t *testing.T) {
+	r := newOSRig(t)
+	login := func() *OSInstall { return &OSInstall{Credentials: values("user", "u", "password", "canary-package")} }
+	asked := login()
+	asked.Definition, asked.Package = "confined+12", "https://p/x.tgz"
+	first, err := r.judge(metal.VerbActive, asked, nil)
+	if err != nil || !first.PackageLogin {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	_, err = r.judge(metal.VerbRebuild, &OSInstall{}, first)
+	r.refused("without", err, "the user and password of the personalization package again")
+	for what, c := range map[string]struct {
+		asked *OSInstall
+		login bool
+	}{"with them": {login(), true}, "without the package": {&OSInstall{NoPackage: true}, false}, "with another": {&OSInstall{Package: "https://p/open.tgz"}, false}} {
+		if got, err := r.judge(metal.VerbRebuild, c.asked, first); err != nil || got.PackageLogin != c.login {
+			t.Errorf("%s: %+v, %v", what, got, err)
+		}
+	}
+}

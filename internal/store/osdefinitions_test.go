@@ -177,7 +177,7 @@ func testOSInstalls(t *testing.T, open opener) {
 	b := osBundle(t, "x")
 	r := osRecord(t, 1, "debian", b)
 	n := &metal.Node{UUID: id(50), Driver: "fake-hardware"}
-	install := &OSInstall{Variant: "12", Digest: b.Digest(), Trusted: true, Mode: "install", Safe: true, Package: "https://p/x.tgz", Secrets: []string{"root-key"},
+	install := &OSInstall{Variant: "12", Digest: b.Digest(), Trusted: true, Mode: "install", Safe: true, Package: "https://p/x.tgz", PackageLogin: true, Secrets: []string{"root-key"},
 		Parameters: osdef.Classes{Public: map[string]string{"mirror": "m"}, Private: map[string]secret.Secret{"token": secret.New(canary)}}}
 	write(t, db, func(tx *Tx) error {
 		if err := tx.CreateNode(n); err != nil {

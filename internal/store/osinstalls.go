@@ -20,6 +20,7 @@ type OSInstall struct {
 	Mode         string
 	Safe         bool
 	Package      string        // URL of the personalization package
+	PackageLogin bool          // its server asks for a user and password, which are kept nowhere
 	Parameters   osdef.Classes // public and private
 	Secrets      []string      // the names of the secret ones
 	UpdatedAt    time.Time
@@ -35,11 +36,11 @@ func (t *Tx) SaveOSInstall(n *metal.Node, i *OSInstall) error {
 		return err
 	}
 	sealed := t.db.key.seal([]byte(object(exposed(i.Parameters.Private))), n.UUID, defaultsField)
-	_, err = t.exec(`INSERT INTO os_installs (node_id, definition_id, variant, digest, trusted, mode, safe, package, parameters, private, secrets, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET definition_id = excluded.definition_id, variant = excluded.variant,
-			digest = excluded.digest, trusted = excluded.trusted, mode = excluded.mode, safe = excluded.safe, package = excluded.package, parameters = excluded.parameters,
-			private = excluded.private, secrets = excluded.secrets, updated_at = excluded.updated_at`,
-		n.ID, sql.NullInt64{Int64: i.DefinitionID, Valid: i.DefinitionID != 0}, i.Variant, i.Digest, number(i.Trusted), i.Mode, number(i.Safe), i.Package,
+	_, err = t.exec(`INSERT INTO os_installs (node_id, definition_id, variant, digest, trusted, mode, safe, package, package_login, parameters, private, secrets, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (node_id) DO UPDATE SET definition_id = excluded.definition_id, variant = excluded.variant,
+			digest = excluded.digest, trusted = excluded.trusted, mode = excluded.mode, safe = excluded.safe, package = excluded.package, package_login = excluded.package_login,
+			parameters = excluded.parameters, private = excluded.private, secrets = excluded.secrets, updated_at = excluded.updated_at`,
+		n.ID, sql.NullInt64{Int64: i.DefinitionID, Valid: i.DefinitionID != 0}, i.Variant, i.Digest, number(i.Trusted), i.Mode, number(i.Safe), i.Package, number(i.PackageLogin),
 		object(i.Parameters.Public), sealed, list(i.Secrets), micros(i.UpdatedAt))
 	return err
 }
@@ -51,8 +52,8 @@ func (t *Tx) OSInstall(n *metal.Node) (*OSInstall, error) {
 	var public, secrets string
 	var sealed []byte
 	var updated int64
-	err := t.row("SELECT definition_id, variant, digest, trusted, mode, safe, package, parameters, private, secrets, updated_at FROM os_installs WHERE node_id = ?", n.ID).
-		Scan(&definition, &i.Variant, &i.Digest, &i.Trusted, &i.Mode, &i.Safe, &i.Package, &public, &sealed, &secrets, &updated)
+	err := t.row("SELECT definition_id, variant, digest, trusted, mode, safe, package, package_login, parameters, private, secrets, updated_at FROM os_installs WHERE node_id = ?", n.ID).
+		Scan(&definition, &i.Variant, &i.Digest, &i.Trusted, &i.Mode, &i.Safe, &i.Package, &i.PackageLogin, &public, &sealed, &secrets, &updated)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
