@@ -17,7 +17,7 @@ type Record struct {
 	TrustedAt     time.Time
 
 	Hidden      bool // not listed, except for who may list all
-	Blacklisted bool // for rebuilds only
+	Blacklisted bool // for rebuilds of what is installed with it only
 
 	Defaults  map[string]Classes // by variant, "" for every one; none has secret ones
 	Trusts    []Trust            // the latest, newest first; only where one definition is asked for
