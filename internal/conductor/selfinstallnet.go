@@ -36,7 +36,8 @@ func (r *runner) checkNetInstaller(op *Op) error {
 	return err
 }
 
-// installerLine is the command line of an installer's kernel, by the rules for those of ramdisks. Nothing of ours is on it.
+// installerLine is the command line of an installer's kernel, by the rules for those of ramdisks: what the operator has for all nodes
+// and for this one, and the instance's. There is no address or token of ours on it.
 func (r *runner) installerLine(n *metal.Node) (string, error) {
 	params, err := depot.AppendParams(r.c.config.NetKernelParams, n.DriverInfo.Public("kernel_append_params"), n.InstanceInfo.Public("kernel_append_params"))
 	if err != nil {
