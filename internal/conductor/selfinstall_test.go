@@ -92,7 +92,7 @@ func TestREQ17AnInstallerThatFails(t *testing.T) {
 	}{
 		{"an exit code", func(w *world) { w.self.code = 3 }, []string{"the installer ended with code 3: done", "partitioning with"}},
 		{"silence", func(w *world) { w.self.mute = true; w.shortly(200*time.Millisecond, time.Hour) }, []string{"time is over", "169.254.169.254"}},
-		{"no end", func(w *world) { w.self.never = true; w.shortly(time.Hour, 2*time.Second) }, []string{"time is over", `the last that it said was stage "write"`}},
+		{"no end", func(w *world) { w.self.never = true; w.shortly(time.Hour, 500*time.Millisecond) }, []string{"time is over", `the last that it said was stage "write"`}},
 		{"power off without a word", func(w *world) { w.self.at = func(w *world) { w.off() } }, []string{"the machine is off, and its installer had not said that it ended"}},
 		{"lost secrets", func(w *world) {
 			w.self.at = func(w *world) {

@@ -152,7 +152,7 @@ func TestREQ17AnInstallerFromTheNetworkThatFails(t *testing.T) {
 			case w.self.mute:
 				w.shortly(200*time.Millisecond, time.Hour)
 			case w.self.never && w.self.at == nil:
-				w.shortly(time.Hour, 2*time.Second)
+				w.shortly(time.Hour, 500*time.Millisecond)
 			}
 			conductor := w.conductor("c1", nil)
 			if c.seen != "" {

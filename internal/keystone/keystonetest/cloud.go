@@ -52,7 +52,7 @@ func Start(t *testing.T) *Cloud {
 	c := &Cloud{Folder: Folder{T: t, Dir: t.TempDir()}}
 	port := c.FreePort()
 	c.URL = "http://127.0.0.1:" + port
-	c.conf = c.Write("keystone.conf", fmt.Sprintf("[DEFAULT]\nlog_file = %[1]s/keystone.log\n[database]\nconnection = sqlite:///%[1]s/keystone.db\n[fernet_tokens]\nkey_repository = %[1]s/fernet\n"+
+	c.conf = c.Write("keystone.conf", fmt.Sprintf("[DEFAULT]\nlog_file = %[1]s/keystone.log\n[database]\nconnection = sqlite:///%[1]s/keystone.db\n[fernet_tokens]\nkey_repository = %[1]s/fernet\n[fernet_receipts]\nkey_repository = %[1]s/fernet\n"+
 		"[credential]\nkey_repository = %[1]s/credential\n[token]\nprovider = fernet\nallow_expired_window = 3600\n[identity]\npassword_hash_rounds = 4\n", c.Dir))
 	c.Keys("fernet")
 	c.Keys("credential")
