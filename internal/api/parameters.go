@@ -67,6 +67,7 @@ var parameters = []parameter{
 	{name: "include_children", kind: "bool", min: 83, says: "Also nodes that have a parent."},
 	{name: "parent_node", min: 83, says: "Children of this node."},
 	{name: "instance_name", min: 104, says: "Nodes whose instance has this name."},
+	{name: "os_definition", on: "/v1/nodes/{node}/states/provision", says: "With active and rebuild: the OS definition that installs, by name or UUID, and its variant behind a plus: NAME+VARIANT. Not in Ironic."},
 	{name: "os_definition", says: "Nodes that are installed with this OS definition, by name or UUID. Not in Ironic."},
 	{name: "reset_interfaces", kind: "bool", min: 45, says: "Together with a change of the driver: interfaces that the patch does not name become the driver's defaults."},
 
@@ -96,7 +97,6 @@ var parameters = []parameter{
 	{name: "runbook", min: 92, late: true, says: "Run the steps of this runbook."},
 	{name: "secrets", kind: "object", says: "Secret values that steps name; kept in memory only. Not in Ironic."},
 	{name: "boot_roles", kind: "list", says: "With the verb active: the roles of the user for whom a service deploys, in place of its own. They are told to vendordata targets. Not in Ironic."},
-	{name: "os_definition", on: "/v1/nodes/{node}/states/provision", says: "With active and rebuild: the OS definition that installs, and its variant behind a plus. Not in Ironic."},
 	{name: "force_variant", kind: "bool", says: "With os_definition: take a variant that it does not list. Not in Ironic."},
 	{name: "os_parameters", kind: "object", says: "Public OS parameters; null takes away what a rebuild would use. Of a service with a step os_export or os_rename they are for that run only. Not in Ironic."},
 	{name: "os_parameters_private", kind: "object", says: "Private OS parameters: stored sealed, never shown; in the body only. Not in Ironic."},

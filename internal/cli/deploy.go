@@ -166,7 +166,14 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 	if _, ok := metal.Next(node.State(), metal.Verbs[verb].Event); !ok && d.rebuild {
 		return fmt.Errorf("node %s is %s: only a node that is deployed, or whose deployment failed, can be rebuilt", node.Label(), node.State())
 	} else if !ok {
-		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", toAvailable(node))
+		tip := toAvailable(node)
+		if _, ok := metal.Next(node.State(), metal.EventRebuild); ok {
+			tip = "--rebuild puts it over what is there; " + tip
+			if cmd.Name() == "deploy" {
+				tip = "ingot node rebuild " + node.Label() + " --wait puts it over what is there; " + toAvailable(node)
+			}
+		}
+		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", tip)
 	}
 	if object, ok := drive.(map[string]any); ok {
 		name(object, d.hostname, node)
@@ -216,6 +223,9 @@ func toAvailable(n *client.Node) string {
 	name := n.Label()
 	if _, ok := metal.Next(n.State(), metal.EventProvide); ok {
 		return "ingot node provide " + name + " --wait"
+	}
+	if _, ok := metal.Next(n.State(), metal.EventAbort); ok {
+		return "ingot node abort " + name + " --wait ends what it waits for"
 	}
 	if _, ok := metal.Next(n.State(), metal.EventDelete); ok {
 		return "ingot node undeploy " + name + " --wait erases it and makes it available"

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/client"
+	"ingot/internal/fault"
 	"ingot/internal/metal"
 	"ingot/internal/osdef"
 	"ingot/internal/secret"
@@ -187,8 +188,13 @@ func (a *app) exportedBy(cmd *cobra.Command, c *client.Client, i *installing) er
 	const otherwise = "name the definition, and this command need not read it: --os DEFINITION+VARIANT"
 	at := strings.TrimSuffix(i.from.url, "/") + "/manifest.json"
 	body, err := download.Open(cmd.Context(), []string{at}, download.Options{User: i.from.user, Password: i.from.password, Tries: 2})
-	if err != nil {
+	switch {
+	case errors.Is(err, download.ErrUnauthorized):
+		return hint(err, "give them: --url-user USER --url-password-file FILE")
+	case fault.KindOf(err) == fault.Unavailable: // it may be the machines alone that reach it
 		return hint(err, "%s", otherwise)
+	case err != nil:
+		return hint(err, "see that --from names the folder that ingot os export wrote; if only machines reach it, %s", otherwise)
 	}
 	defer func() { _ = body.Close() }()
 	var m struct {
