@@ -10,8 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/fault"
 	"ingot/internal/osdef"
@@ -122,6 +125,49 @@ func TestREQ17WhatAScriptSaysIsTakenWhole(t *testing.T) {
 			t.Errorf("%s: %d bytes of %d, %d, %v", name, got, size, code, err)
 		}
 		_ = r.Close()
+	}
+}
+
+// Who got away with the other end of a pipe is not waited for, and adds no more than fits into it, whether it says nothing or does not stop.
+func TestWhoGotAwayIsNotWaitedFor(t *testing.T) {
+	defer func(limit time.Duration) { pipeLimit = limit }(pipeLimit)
+	pipeLimit = time.Millisecond
+	for name, endless := range map[string]bool{"says nothing": false, "does not stop": true} {
+		var said, cmd = []byte(nil), exec.Cmd{}
+		o, err := openOutputs(&cmd, Script{Stdout: onWrite(func(b []byte) { said = append(said, b...) })}, func(error) { t.Errorf("%s: it is stopped", name) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.FcntlInt(o.pipes[0].into.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		away := os.NewFile(uintptr(fd), "away")
+		if _, err := away.WriteString("last words"); err != nil {
+			t.Fatal(err)
+		}
+		var writer sync.WaitGroup
+		if endless {
+			writer.Go(func() {
+				for {
+					if _, err := away.WriteString(" and more"); err != nil {
+						return // nobody reads any more
+					}
+				}
+			})
+		}
+		o.begin()
+		o.end(t.Context())
+		select {
+		case <-o.copied:
+		default:
+			t.Errorf("%s: it is still read", name)
+		}
+		writer.Wait()
+		if !bytes.HasPrefix(said, []byte("last words")) || !endless && len(said) != len("last words") {
+			t.Errorf("%s: %d bytes were taken: %.40q", name, len(said), said)
+		}
+		_ = away.Close()
 	}
 }
 

@@ -121,6 +121,8 @@ func (rq *request) checkOS() error {
 	case rq.verb == metal.VerbService && rq.os.ParametersOnly():
 	case rq.verb != metal.VerbActive && rq.verb != metal.VerbDeploy && rq.verb != metal.VerbRebuild:
 		return invalid("os_definition and what goes with it are only valid when setting target provision state to active or rebuild.")
+	case rq.os.Force && rq.os.Definition == "" && rq.os.Mode != osdef.ModeRun: // that mode refuses it among others
+		return invalid("force_variant goes with os_definition, which names the variant.")
 	case rq.os.Import == "" && len(rq.os.ImportCredentials) > 0:
 		return invalid("os_import_user and os_import_password go with os_import_url.")
 	case rq.os.Package == "" && len(rq.os.Credentials) > 0 && rq.verb != metal.VerbRebuild && rq.node.ProvisionState != metal.DeployFailed:

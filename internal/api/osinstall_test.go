@@ -76,6 +76,8 @@ func TestOSKeysOfAVerb(t *testing.T) {
 		{"no object", `"os_parameters_secret": "canary"`, 400, "must be an object"},
 		{"a name of a definition", `"os_definition": 5`, 400, "os_definition"},
 		{"a definition that is not there", `"os_definition": "suse"`, 404, "suse"},
+		{"force or not", `"os_definition": "debian+14", "force_variant": "perhaps"`, 400, "force_variant: it must be true or false"},
+		{"force of nothing", `"force_variant": true`, 400, "force_variant goes with os_definition"},
 		{"safe or not", `"safe_install": "perhaps"`, 400, "true or false"},
 		{"REQ-29", `"execution_mode": "default"`, 400, "run, install and self_install"},
 		{"REQ-4", `"os_parameters": {"a-b": "1"}, "os_parameters_secret": {"a_b": "canary"}`, 400, "OSP_A_B"},

@@ -220,18 +220,20 @@ func (d *deployment) changes(a *app, cmd *cobra.Command, image string, node *cli
 
 // toAvailable says how a node comes from where it is to where it can be deployed to.
 func toAvailable(n *client.Node) string {
-	name := n.Label()
-	if _, ok := metal.Next(n.State(), metal.EventProvide); ok {
-		return "ingot node provide " + name + " --wait"
-	}
-	if _, ok := metal.Next(n.State(), metal.EventAbort); ok {
+	name, s := n.Label(), n.State()
+	if s == metal.DeployWait || s == metal.DeployHold {
 		return "ingot node abort " + name + " --wait ends what it waits for"
 	}
-	if _, ok := metal.Next(n.State(), metal.EventDelete); ok {
-		return "ingot node undeploy " + name + " --wait erases it and makes it available"
-	}
-	if _, ok := metal.Next(n.State(), metal.EventManage); ok {
-		return "ingot node manage " + name + " --wait, then ingot node provide " + name + " --wait"
+	if kind := metal.States[s].Kind; kind == metal.Stable || kind == metal.Failed { // what is under way may lead there by itself
+		if _, ok := metal.Next(s, metal.EventProvide); ok {
+			return "ingot node provide " + name + " --wait"
+		}
+		if _, ok := metal.Next(s, metal.EventDelete); ok {
+			return "ingot node undeploy " + name + " --wait erases it and makes it available"
+		}
+		if _, ok := metal.Next(s, metal.EventManage); ok {
+			return "ingot node manage " + name + " --wait, then ingot node provide " + name + " --wait"
+		}
 	}
 	return "ingot node why " + name + " tells what it is doing"
 }

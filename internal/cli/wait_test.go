@@ -222,3 +222,15 @@ func TestExitOfPlainErrors(t *testing.T) {
 		t.Errorf("nil: %d", code)
 	}
 }
+
+// How a node comes to where it can be deployed to: what is under way and leads there is not to be ended.
+func TestToAvailable(t *testing.T) {
+	for state, want := range map[metal.State]string{
+		metal.Manageable: "ingot node provide n --wait", metal.Active: "ingot node undeploy n --wait erases it", metal.DeployWait: "ingot node abort n --wait", metal.DeployHold: "ingot node abort n --wait",
+		metal.CleanWait: "ingot node why n", metal.Cleaning: "ingot node why n", metal.InspectWait: "ingot node why n", metal.Enroll: "ingot node manage n --wait, then",
+	} {
+		if got := toAvailable(&client.Node{Node: wire.Node{Name: "n", ProvisionState: string(state)}}); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s", state, got)
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (o *OSInstall) ordinary() error {
 		name  string
 		given bool
 	}{
-		{"os_definition", o.Definition != ""}, {"OS parameters", len(o.Parameters.Names())+len(o.Unset) > 0}, {"safe_install", o.Safe != nil},
+		{"os_definition", o.Definition != ""}, {"force_variant", o.Force}, {"OS parameters", len(o.Parameters.Names())+len(o.Unset) > 0}, {"safe_install", o.Safe != nil},
 		{"personalization_url", o.Package != "" || o.NoPackage}, {"personalization_user and personalization_password", len(o.Credentials) > 0},
 	} {
 		if k.given {

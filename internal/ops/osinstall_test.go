@@ -70,6 +70,22 @@ func (r *osRig) judge(verb metal.Verb, asked *OSInstall, before *store.OSInstall
 	return out, err
 }
 
+// after puts the node into the state in which an installation left it.
+func (r *osRig) after(state metal.State, install *store.OSInstall) {
+	r.Helper()
+	err := r.db.Write(r.Context(), func(tx *store.Tx) error {
+		n, err := tx.Node(r.node.UUID)
+		if err != nil {
+			return err
+		}
+		n.ProvisionState, n.Interfaces["deploy"] = state, metal.DeployOS
+		return errors.Join(tx.SaveNode(n), tx.SaveOSInstall(n, install), tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}}))
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
 func (r *osRig) refused(what string, err error, says string) {
 	r.Helper()
 	if fault.KindOf(err) != fault.Invalid && fault.KindOf(err) != fault.NotFound || err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "canary") {
@@ -139,6 +155,7 @@ func TestREQ29WhatMeansNothingInTheModeRun(t *testing.T) {
 		says  string
 	}{
 		{OSInstall{Definition: "confined+12"}, "leave away os_definition, or"},
+		{OSInstall{Force: true}, "leave away force_variant, or"},
 		{OSInstall{Parameters: osdef.Classes{Secret: values("root-key", "canary")}}, "leave away OS parameters, or"},
 		{OSInstall{Unset: []string{"mirror"}}, "leave away OS parameters, or"},
 		{OSInstall{Safe: &yes}, "leave away safe_install, or"},
@@ -349,17 +366,7 @@ func TestREQ10RefusedBeforeAnythingIsSwitched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = r.db.Write(t.Context(), func(tx *store.Tx) error {
-		n, err := tx.Node(r.node.UUID)
-		if err != nil {
-			return err
-		}
-		n.ProvisionState, n.Interfaces["deploy"] = metal.Active, metal.DeployOS
-		return errors.Join(tx.SaveNode(n), tx.SaveOSInstall(n, first), tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}}))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.after(metal.Active, first)
 	r.refused("without the secret", r.s.SetProvision(t.Context(), caller, r.node.UUID, Provision{Verb: metal.VerbRebuild}), "the secret OS parameters root-key again")
 	state := func() (st metal.State, live *store.Operation) {
 		err := r.db.Read(t.Context(), func(tx *store.Tx) error {
@@ -394,17 +401,7 @@ func TestREQ10ARetryInstallsWhatFailed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = r.db.Write(t.Context(), func(tx *store.Tx) error {
-		n, err := tx.Node(r.node.UUID)
-		if err != nil {
-			return err
-		}
-		n.ProvisionState, n.Interfaces["deploy"] = metal.DeployFailed, metal.DeployOS
-		return errors.Join(tx.SaveNode(n), tx.SaveOSInstall(n, first), tx.SaveConductor("c1", "", []metal.HardwareType{{Name: "redfish", Interfaces: map[string][]string{"deploy": {metal.DeployOS}, "power": {"redfish"}}}}))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.after(metal.DeployFailed, first)
 	kept := func() (i *store.OSInstall, n *metal.Node) {
 		err := r.db.Read(t.Context(), func(tx *store.Tx) (err error) {
 			if n, err = tx.Node(r.node.UUID); err == nil {
