@@ -52,7 +52,8 @@ if [ -n "$why_no_lab" ]; then
 	[ $lab_only = no ] || exit 1
 elif [ ${#lab[@]} -gt 0 ]; then
 	say "lab tests, with real firmware and machines: ${lab[*]}"
-	# One package after another: each starts machines, and they share the processors.
-	INGOT_LAB=1 go test -count=1 -p 1 -timeout 45m "${lab[@]}"
+	# Two packages at a time: those that start machines share the processors, and those that kill the program again and
+	# again (cmd/ingot) mostly wait until another goes on with what the dead one held.
+	INGOT_LAB=1 go test -count=1 -p 2 -timeout 45m "${lab[@]}"
 fi
 say "done"

@@ -1,11 +1,10 @@
 package erase
 
 import (
-	"fmt"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // loop attaches a file to a free loop device: a real block device, for those who may make one.
@@ -14,33 +13,15 @@ func loop(t *testing.T, path string) string {
 	if os.Getenv("INGOT_LAB") != "1" || os.Getuid() != 0 {
 		t.Skip("a loop device needs root, and INGOT_LAB=1")
 	}
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		t.Skipf("no loop devices here: %v", err)
-	}
-	defer control.Close()
-	n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := fmt.Sprintf("/dev/loop%d", n)
-	dev, err := os.OpenFile(name, os.O_RDWR, 0)
+	out, err := exec.Command("losetup", "--find", "--show", path).Output()
 	if err != nil {
 		t.Skipf("no loop device here: %v", err)
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetInt(int(dev.Fd()), unix.LOOP_SET_FD, int(file.Fd())); err != nil {
-		t.Fatal(err)
-	}
+	name := strings.TrimSpace(string(out))
 	t.Cleanup(func() {
-		if err := unix.IoctlSetInt(int(dev.Fd()), unix.LOOP_CLR_FD, 0); err != nil {
-			t.Error(err)
+		if out, err := exec.Command("losetup", "--detach", name).CombinedOutput(); err != nil {
+			t.Errorf("losetup: %v: %s", err, out)
 		}
-		dev.Close()
-		file.Close()
 	})
 	return name
 }
