@@ -3,11 +3,14 @@ package depot
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"ingot/internal/fault"
 	"ingot/internal/metal"
@@ -29,10 +32,13 @@ func identityOf(info os.FileInfo) identity {
 	return identity{device: uint64(s.Dev), inode: s.Ino, size: s.Size, changed: time.Duration(s.Ctim.Nano())}
 }
 
-// hashes remembers what the bytes of files come to. The zero value remembers nothing yet.
+// hashes remembers what the bytes of files come to. Each file is read once, whoever waits for it, and nobody waits for another's. The
+// zero value remembers nothing yet.
 type hashes struct {
+	readings singleflight.Group
+
 	mu    sync.Mutex
-	known map[identity]string
+	known map[identity]string // guarded by mu
 }
 
 // freshly is for how long after its last change a file is not remembered: two changes within a tick of the kernel's clock
@@ -43,18 +49,29 @@ const freshly = time.Second
 const maxHashes = 256
 
 func (h *hashes) of(f *os.File) (string, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	info, err := f.Stat()
 	if err != nil {
 		return "", err
 	}
 	id := identityOf(info)
-	if sum, ok := h.known[id]; ok && id != (identity{}) {
+	if id == (identity{}) {
+		return h.read(f, id, info.Size())
+	}
+	h.mu.Lock()
+	sum, ok := h.known[id]
+	h.mu.Unlock()
+	if ok {
 		return sum, nil
 	}
+	v, err, _ := h.readings.Do(fmt.Sprint(id), func() (any, error) { return h.read(f, id, info.Size()) })
+	sum, _ = v.(string)
+	return sum, err
+}
+
+// read reads a file whole, and remembers it if it is known by an identity.
+func (h *hashes) read(f *os.File, id identity, size int64) (string, error) {
 	s := sha256.New()
-	if _, err := io.Copy(s, io.NewSectionReader(f, 0, info.Size())); err != nil {
+	if _, err := io.Copy(s, io.NewSectionReader(f, 0, size)); err != nil {
 		return "", err
 	}
 	after, err := f.Stat()
@@ -62,9 +79,11 @@ func (h *hashes) of(f *os.File) (string, error) {
 		return "", fault.Wrap(fault.Conflict, err, "%s was written to while it was read.", f.Name())
 	}
 	sum := hex.EncodeToString(s.Sum(nil))
-	if time.Since(time.Unix(0, int64(id.changed))) < freshly {
+	if id == (identity{}) || time.Since(time.Unix(0, int64(id.changed))) < freshly {
 		return sum, nil
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.known == nil || len(h.known) >= maxHashes {
 		h.known = map[identity]string{}
 	}
