@@ -168,7 +168,7 @@ var userInfo = regexp.MustCompile(`://([^/@\s:]*):[^/@\s]+@`)
 var inline = regexp.MustCompile(`(?i)((?:` + strings.Join(metal.SecretWords(), "|") + `)[\w-]*["']?(?:\s*[=:]\s*["']?|[ \t]+["']))[^\s"'&,;}]+`)
 
 // maskSecrets gives a copy of m with the values of secret-looking keys masked, at any depth, and passwords
-// in URLs, which upstream shows.
+// and signatures in URLs, which upstream shows.
 func maskSecrets(m map[string]any) map[string]any {
 	out := make(map[string]any, len(m))
 	for k, v := range m {
@@ -198,7 +198,7 @@ func maskValue(v any) any {
 		if secretKey(v) {
 			v = inline.ReplaceAllString(v, "${1}"+secret.Mask)
 		}
-		return v
+		return metal.Unsigned(v)
 	}
 	return v
 }

@@ -1,8 +1,11 @@
 package metal
 
 import (
+	"regexp"
 	"slices"
 	"strings"
+
+	"ingot/internal/secret"
 )
 
 // secretWords make a key secret-looking when it contains one of them. Source: RBAC reference, "Masking",
@@ -18,3 +21,10 @@ func SecretLooking(key string) bool {
 	key = strings.ToLower(key)
 	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(key, w) })
 }
+
+// signed finds the signatures of addresses that are signed in advance: who has one may read what it names. Sources: AWS Signature Version 4
+// and 2, Google's signed URLs, Azure's shared access signatures, Swift's temporary URLs.
+var signed = regexp.MustCompile(`(?i)([?&](?:x-amz-signature|x-goog-signature|signature|sig|temp_url_sig)=)[^&#\s"']+`)
+
+// Unsigned is a text as it is shown: without the signatures in its addresses.
+func Unsigned(text string) string { return signed.ReplaceAllString(text, "${1}"+secret.Mask) }

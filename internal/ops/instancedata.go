@@ -84,7 +84,9 @@ func beside(tx *store.Tx, n *metal.Node, out *metal.Operation) (err error) {
 	if out.VendordataFault, err = tx.InstanceFault(n.ID); err != nil {
 		return err
 	}
-	out.OSInstall, err = osInstalled(tx, n)
+	if out.OSInstall, err = osInstalled(tx, n); out.OSInstall != nil {
+		out.OSInstall.Package = metal.Unsigned(out.OSInstall.Package)
+	}
 	return err
 }
 

@@ -24,7 +24,7 @@ func TestREQ07WhatIsShownHasNames(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return tx.SaveOSInstall(n, &store.OSInstall{DefinitionID: d.ID, Variant: "12", Digest: "sha256:00", Mode: osdef.ModeInstall, Safe: true, Package: "https://p/x.tgz",
+		return tx.SaveOSInstall(n, &store.OSInstall{DefinitionID: d.ID, Variant: "12", Digest: "sha256:00", Mode: osdef.ModeInstall, Safe: true, Package: "https://p/x.tgz?sig=5eed",
 			Parameters: osdef.Classes{Public: map[string]string{"mirror": "http://m"}, Private: values("token", "canary-private")}, Secrets: []string{"root-key"}})
 	})
 	if err != nil {
@@ -37,6 +37,9 @@ func TestREQ07WhatIsShownHasNames(t *testing.T) {
 	o := why.OSInstall
 	if o == nil || o.Definition != "confined" || o.Variant != "12" || !o.Changed || !slices.Equal(o.Private, []string{"token"}) || !slices.Equal(o.Again, []string{"root-key"}) || o.Parameters["mirror"] != "http://m" {
 		t.Errorf("why tells %+v", o)
+	}
+	if o.Package != "https://p/x.tgz?sig=******" { // whoever has the signature may read the package
+		t.Errorf("why tells of the package %s", o.Package)
 	}
 	n, err := r.s.Node(t.Context(), caller, r.node.UUID, "node:get")
 	if err != nil {
