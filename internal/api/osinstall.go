@@ -123,6 +123,10 @@ func (rq *request) checkOS() error {
 		return invalid("os_definition and what goes with it are only valid when setting target provision state to active or rebuild.")
 	case rq.os.Force && rq.os.Definition == "" && rq.os.Mode != osdef.ModeRun: // that mode refuses it among others
 		return invalid("force_variant goes with os_definition, which names the variant.")
+	case nobodys(rq.os.Credentials):
+		return invalid("personalization_password goes with personalization_user, which is missing.")
+	case nobodys(rq.os.ImportCredentials):
+		return invalid("os_import_password goes with os_import_user, which is missing.")
 	case rq.os.Import == "" && len(rq.os.ImportCredentials) > 0:
 		return invalid("os_import_user and os_import_password go with os_import_url.")
 	case rq.os.Package == "" && len(rq.os.Credentials) > 0 && rq.verb != metal.VerbRebuild && rq.node.ProvisionState != metal.DeployFailed:
@@ -134,4 +138,9 @@ func (rq *request) checkOS() error {
 		}
 	}
 	return osdef.Merge(rq.os.Parameters).Check(nil)
+}
+
+// nobodys tells whether there is a password without its user.
+func nobodys(credentials map[string]secret.Secret) bool {
+	return credentials["user"].Empty() && !credentials["password"].Empty()
 }

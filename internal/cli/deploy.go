@@ -175,6 +175,9 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		}
 		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", tip)
 	}
+	if err := notInstalledWith(node, d.os.unset); err != nil {
+		return err
+	}
 	if object, ok := drive.(map[string]any); ok {
 		name(object, d.hostname, node)
 	}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,12 +49,38 @@ func installedSentences(o *metal.OSInstalled) []string {
 	return out
 }
 
-// tellInstalled is what follows the fields of a node that was installed by OS definition, package or mode.
-func tellInstalled(w io.Writer, n *client.Node) {
+// installedBy is how a node's system was installed, as the server tells; nil: by no OS definition, package or mode.
+func installedBy(n *client.Node) *metal.OSInstalled {
 	info, _ := n.All["driver_internal_info"].(map[string]any)
 	text, err := json.Marshal(info[metal.OSInstalledKey])
 	var o *metal.OSInstalled
-	if err != nil || json.Unmarshal(text, &o) != nil || o == nil {
+	if err != nil || json.Unmarshal(text, &o) != nil {
+		return nil
+	}
+	return o
+}
+
+// notInstalledWith refuses to leave parameters away that the last deployment did not have: a name that is mistyped would leave in use
+// what is not wanted any more. Who may not see how a node was installed is believed.
+func notInstalledWith(n *client.Node, unset []string) error {
+	o := installedBy(n)
+	if o == nil {
+		return nil
+	}
+	names := slices.Concat(sortedKeys(o.Parameters), o.Private, o.Again)
+	slices.Sort(names)
+	for _, name := range unset {
+		if !slices.Contains(names, name) {
+			return usagef("--os-unset %s: the last deployment of node %s had no such parameter; it had %s", oneLine(name), n.Label(), oneLine(cmp.Or(listed(names), "none")))
+		}
+	}
+	return nil
+}
+
+// tellInstalled is what follows the fields of a node that was installed by OS definition, package or mode.
+func tellInstalled(w io.Writer, n *client.Node) {
+	o := installedBy(n)
+	if o == nil {
 		return
 	}
 	fmt.Fprintln(w)

@@ -24,12 +24,34 @@ func (p *osParameters) flags(c *cobra.Command) {
 }
 
 func (p *osParameters) values(cmd *cobra.Command) (public map[string]any, private secret.Map, err error) {
-	if public, err = pairs(p.public, asText); err != nil {
-		return nil, private, err
+	seen := map[string]bool{}
+	once := func(name string) error {
+		if seen[name] {
+			return usagef("the parameter %s is given twice", oneLine(name))
+		}
+		seen[name] = true
+		return nil
+	}
+	public = map[string]any{}
+	for _, s := range p.public {
+		name, v, err := pair(s)
+		if err != nil {
+			return nil, private, err
+		}
+		if err := refuseSecret(name, "--private "+name+"=FILE"); err != nil {
+			return nil, private, err
+		}
+		if err := once(name); err != nil {
+			return nil, private, err
+		}
+		public[name] = v
 	}
 	for _, s := range p.private {
 		name, v, err := namedSecret(cmd, "private", s, parameterLimit)
 		if err != nil {
+			return nil, private, err
+		}
+		if err := once(name); err != nil {
 			return nil, private, err
 		}
 		private = private.With(name, v.Expose())
