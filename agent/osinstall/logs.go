@@ -144,7 +144,7 @@ func (l *Logs) keep(action osdef.Action, script agentapi.OSScript, said string) 
 	defer l.mu.Unlock()
 	l.count++
 	text := fmt.Sprintf("(%s, of %s; confined: %v; code %d after %.1f s)\n%s", script.Name, action, script.Confined, script.Code, script.Seconds, said)
-	l.files = append(l.files, journal.File{Name: fmt.Sprintf("os_install-%02d-%s", l.count, strings.ReplaceAll(script.Name, "/", "_")), Data: []byte(text)})
+	l.files = append(l.files, journal.File{Name: fmt.Sprintf("%s%02d-%s", agentapi.OSLogPrefix, l.count, strings.ReplaceAll(script.Name, "/", "_")), Data: []byte(text)})
 	l.files = l.files[max(0, len(l.files)-maxKept):]
 }
 

@@ -121,6 +121,9 @@ type OSResult struct {
 	Manifest *OSManifest `json:"manifest,omitempty"`
 }
 
+// OSLogPrefix begins the names of the files among the agent's logs that have all that a script said, one for each start, in their order.
+const OSLogPrefix = "os_install-"
+
 // OSScript is what became of one script. Lines are the last of what it said, without private and secret values.
 type OSScript struct {
 	Name     string   `json:"name"` // its path in the definition

@@ -144,6 +144,9 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 	switch short {
 	case "collect_system_logs":
 		res.CommandResult = json.RawMessage(`{"system_logs":"bG9ncw=="}`)
+		if w.os.archive != nil {
+			res.CommandResult, _ = json.Marshal(map[string][]byte{"system_logs": w.os.archive})
+		}
 	case "get_clean_steps", "get_deploy_steps", "get_service_steps":
 		kind := strings.TrimSuffix(strings.TrimPrefix(short, "get_"), "_steps")
 		offers := strings.NewReplacer("KIND", kind, "VERSION", w.versions).Replace(agentOffers)
@@ -198,6 +201,9 @@ func (w *world) runCommand(short string, cmd agentapi.Command, res *agentapi.Res
 		res.CommandResult = json.RawMessage(testInventory)
 	case "install_bootloader":
 		res.CommandStatus = agentapi.Running
+		if w.os.unbootable {
+			res.CommandStatus, res.CommandError = agentapi.Failed, &agentapi.CommandError{Message: "there is no loader"}
+		}
 	case "power_off":
 		w.on = false
 	case "finalize_rescue":

@@ -10,7 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"ingot/internal/agentapi"
@@ -38,7 +41,7 @@ func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 		r.event(op, "step", "INFO", "No logs were kept: the operation has secret values, and a log might repeat one.")
 		return nil
 	}
-	stamp := time.Now().UTC().Format("20060102T150405Z")
+	stamp := logStamp()
 	var errs []error
 	if r.hw.Console != nil {
 		data, err := r.hw.Console.ConsoleLog(ctx, op.Node, maxConsole)
@@ -52,6 +55,7 @@ func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 		data, err := collectLogs(ctx, c)
 		errs = append(errs, err)
 		addLog(op, "agent-"+stamp+".tar.gz", data)
+		addLog(op, scriptLogName(stamp), scriptLogs(data))
 		addLog(op, "agent-"+stamp+".log", agentLog(data)) // the newest: what a person wants first
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -60,6 +64,9 @@ func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 	}
 	return nil
 }
+
+// logStamp is when a log was kept, in its name.
+func logStamp() string { return time.Now().UTC().Format("20060102T150405Z") }
 
 func addLog(op *Op, name string, data []byte) {
 	if len(data) == 0 {
@@ -92,20 +99,47 @@ func collectLogs(ctx context.Context, c *agentapi.Client) ([]byte, error) {
 
 // agentLog takes the agent's own log out of its archive: our agent's file, or the journal of upstream's. A
 // broken archive gives nothing; the archive itself is kept.
-func agentLog(archive []byte) []byte {
+func agentLog(archive []byte) (text []byte) {
+	eachLog(archive, func(name string, r io.Reader) (more bool) {
+		if name != "agent.log" && name != "journal" {
+			return true
+		}
+		text, _ = io.ReadAll(io.LimitReader(r, maxAgentLog)) // the readable part is better than none
+		return false
+	})
+	return text
+}
+
+// scriptLogs takes out of it what scripts of OS definitions said, in the order in which they were started. The agent has scrubbed it. Of
+// what is too much the end is left away.
+func scriptLogs(archive []byte) []byte {
+	texts := map[string][]byte{}
+	room := int64(maxScriptLog)
+	eachLog(archive, func(name string, r io.Reader) (more bool) {
+		if strings.HasPrefix(name, agentapi.OSLogPrefix) {
+			texts[name], _ = io.ReadAll(io.LimitReader(r, room))
+			room -= int64(len(texts[name]))
+		}
+		return room > 0
+	})
+	var out []byte
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		out = append(out, texts[name]...)
+	}
+	return out
+}
+
+// eachLog reads an archive until it breaks, or visit has what it wants.
+func eachLog(archive []byte, visit func(name string, r io.Reader) (more bool)) {
 	z, err := gzip.NewReader(bytes.NewReader(archive))
 	if err != nil {
-		return nil
+		return
 	}
 	t := tar.NewReader(io.LimitReader(z, 8*maxAgentLog))
 	for {
 		h, err := t.Next()
-		if err != nil {
-			return nil
-		}
-		if name := path.Base(h.Name); name == "agent.log" || name == "journal" {
-			text, _ := io.ReadAll(io.LimitReader(t, maxAgentLog)) // the readable part is better than none
-			return text
+		if err != nil || !visit(path.Base(h.Name), t) {
+			return
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"strings"
 	"testing"
 )
 
@@ -46,11 +47,31 @@ func TestAgentLog(t *testing.T) {
 	}
 }
 
+func TestScriptLogs(t *testing.T) {
+	long := strings.Repeat("x", maxScriptLog)
+	for name, tc := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"in order": {archive(t, map[string]string{"os_install-10-create": "3", "logs/os_install-02-create": "2", "agent.log": "hello", "os_install-01-verify": "1"}), "123"},
+		"none":     {archive(t, map[string]string{"agent.log": "hello"}), ""},
+		"broken":   {[]byte("no archive"), ""},
+		"too much": {archive(t, map[string]string{"os_install-01-create": long + "y"}), long},
+	} {
+		if got := string(scriptLogs(tc.data)); got != tc.want {
+			t.Errorf("%s: %d bytes, want %d", name, len(got), len(tc.want))
+		}
+	}
+}
+
 func FuzzAgentLog(f *testing.F) {
 	f.Add(archive(f, map[string]string{"agent.log": "hello"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if got := agentLog(data); len(got) > maxAgentLog {
 			t.Errorf("%d bytes", len(got))
+		}
+		if got := scriptLogs(data); len(got) > maxScriptLog {
+			t.Errorf("%d bytes of scripts", len(got))
 		}
 	})
 }

@@ -34,14 +34,16 @@ type installing struct {
 	definition *osdef.Record
 	install    store.OSInstall
 
-	work     agentapi.OSWork // as the last command had it
-	verifies string          // that verify complains with; "": it does not
-	fails    string          // that create fails with
-	badImage string          // what the agent says of an image that it does not write
-	lasts    bool            // create does not end
-	started  int             // how often the agent was started anew
-	at       func(*world)    // what happens while create runs, once
-	verified bool            // since the machine was switched on
+	work       agentapi.OSWork // as the last command had it
+	verifies   string          // that verify complains with; "": it does not
+	fails      string          // that create fails with
+	unbootable bool            // what create leaves has no loader
+	archive    []byte          // of the agent's logs
+	badImage   string          // what the agent says of an image that it does not write
+	lasts      bool            // create does not end
+	started    int             // how often the agent was started anew
+	at         func(*world)    // what happens while create runs, once
+	verified   bool            // since the machine was switched on
 }
 
 // ofOS tells whether a journey is one of them.

@@ -54,6 +54,31 @@ func testHowItFails(t *testing.T) {
 	}
 }
 
+// TestREQ17AllThatAScriptSaidIsKept where a later step fails, too, without private and secret values.
+func TestREQ17AllThatAScriptSaidIsKept(t *testing.T) {
+	w := osWorld(t, withAll)
+	w.os.unbootable = true
+	w.os.archive = archive(t, map[string]string{"agent.log": "the agent's own", "os_install-02-create": "(create)\nits token is " + privateCanary + "\n", "os_install-01-verify": "(verify)\nfine\n"})
+	w.run(w.conductor("c1", nil))
+	w.installFailed("unbootable", "there is no loader")
+	var kept []string
+	w.write(func(tx *store.Tx) error {
+		logs, err := tx.Logs(w.node)
+		for _, l := range logs {
+			var data []byte
+			if strings.HasPrefix(l.Name, "os-install-") {
+				data, err = tx.LogData(w.node, l.Name)
+				kept = append(kept, string(data))
+			}
+		}
+		return err
+	})
+	if want := []string{"(verify)\nfine\n(create)\nits token is ******\n"}; !slices.Equal(kept, want) {
+		t.Errorf("kept %q, want %q", kept, want)
+	}
+	w.hasLog("agent-", true)
+}
+
 // hasLog checks whether a log was kept whose name begins so.
 func (w *world) hasLog(name string, want bool) {
 	w.t.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"ingot/internal/agentapi"
 	"ingot/internal/metal"
@@ -48,7 +47,8 @@ func (o *Op) hides() bool {
 	return o.Rec.Ask.Secrets != nil || o.Rec.OS != nil && o.Rec.OS.Private
 }
 
-// keepScriptLogs keeps what scripts said last, scrubbed once more.
+// keepScriptLogs keeps what scripts said last, scrubbed once more. It came with their result: all that they said is among the agent's
+// logs, if it can be asked for those (scriptLogs).
 func (r *runner) keepScriptLogs(ctx context.Context, op *Op, res agentapi.OSResult, wanted bool) {
 	var text strings.Builder
 	for _, s := range res.Scripts {
@@ -60,7 +60,7 @@ func (r *runner) keepScriptLogs(ctx context.Context, op *Op, res agentapi.OSResu
 	if !wanted || text.Len() == 0 || text.Len() > maxScriptLog {
 		return
 	}
-	id, name, data := op.row.UUID, "os-install-"+time.Now().UTC().Format("20060102T150405Z")+".log", []byte(r.scrubbed(ctx, op, text.String()))
+	id, name, data := op.row.UUID, scriptLogName(logStamp()), []byte(r.scrubbed(ctx, op, text.String()))
 	op.noted = append(op.noted, func(tx *store.Tx, n *metal.Node) error { return tx.AddLog(n, id, name, data) }) // also if the step fails
 }
 
@@ -87,8 +87,11 @@ func scriptEnd(s agentapi.OSScript) string {
 	return fmt.Sprintf("%s (%s) ended with %d after %.1f s", shortened(s.Name, maxStage), how, s.Code, s.Seconds)
 }
 
-// keepInstallLogs is keepLogs for an installation that hides values: the agent's own log as a text, scrubbed. Its archive and the console
-// cannot be searched for them whole, and are not kept.
+// scriptLogName names what scripts said.
+func scriptLogName(stamp string) string { return "os-install-" + stamp + ".log" }
+
+// keepInstallLogs is keepLogs for an installation that hides values: the agent's own log, and what scripts said, as texts, scrubbed. Its
+// archive and the console cannot be searched for them whole, and are not kept.
 func (r *runner) keepInstallLogs(ctx context.Context, op *Op) error {
 	c, err := r.agent(ctx, op)
 	if err != nil {
@@ -101,8 +104,14 @@ func (r *runner) keepInstallLogs(ctx context.Context, op *Op) error {
 		r.event(op, "error", "ERROR", "Logs could not be collected: "+r.scrubbed(ctx, op, sentence(err)))
 		return nil
 	}
-	if text := agentLog(archive); len(text) > 0 {
-		addLog(op, "agent-"+time.Now().UTC().Format("20060102T150405Z")+".log", []byte(r.scrubbed(ctx, op, string(text))))
+	stamp := logStamp()
+	for _, l := range []struct {
+		name string
+		text []byte
+	}{{scriptLogName(stamp), scriptLogs(archive)}, {"agent-" + stamp + ".log", agentLog(archive)}} {
+		if len(l.text) > 0 {
+			addLog(op, l.name, []byte(r.scrubbed(ctx, op, string(l.text))))
+		}
 	}
 	return nil
 }
