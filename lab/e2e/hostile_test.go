@@ -29,8 +29,10 @@ rm /tmp/zero
 setsid sh -c 'trap "" TERM; while :; do sleep 1; done' &
 sleep 5
 exec 2>/dev/null
-f
-while :; do sleep 1; done
+# A shell ends when it cannot fork. This one forks before the others do, so that time alone ends it.
+sleep 1000 &
+( f ) &
+wait
 `
 
 // TestREQ14AHostileDefinitionIsContained deploys a machine with an untrusted definition that attacks it: nothing is reached, the agent

@@ -223,11 +223,12 @@ echo written >/tmp/x; debugfs -w -R 'write /tmp/x /etc/written' ${DISK}2; debugf
 
 // bounds is what a hostile one uses up.
 func bounds(c *confine.Confiner) {
-	script(c, "forks", "f() { f | f & }; f; f; while :; do sleep 1; done", 20*time.Second, confine.Limits{})
-	script(c, "daemons", "while :; do setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' & done 2>/dev/null", 20*time.Second, confine.Limits{})
+	// A shell ends when it cannot fork. The one that waits forks before the others do, so that time alone ends these scripts.
+	script(c, "forks", "f() { f | f & }; sleep 1000 & ( f; f ) & wait", 20*time.Second, confine.Limits{})
+	script(c, "daemons", "sleep 1000 & ( while :; do setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' & done ) 2>/dev/null & wait", 20*time.Second, confine.Limits{})
 	script(c, "memory", "tail /dev/zero; echo survived", time.Minute*3, confine.Limits{})
 	script(c, "fill", "for d in /tmp /dev/shm /run /var/tmp; do cat /dev/zero >$d/x 2>/dev/null || echo $d is full; done; df -k /tmp | tail -1", time.Minute*5, confine.Limits{})
 	script(c, "files", "i=0; while true >/tmp/$i; do i=$((i+1)); done 2>/dev/null; echo no more than $i files", time.Minute*3, confine.Limits{Scratch: 32 << 20})
-	script(c, "everything", "f() { f | f & }; cat /dev/zero >/tmp/x & dd if=/dev/zero of=$DISK bs=1M & tail /dev/zero & sleep 2; f; f; while :; do :; done", 30*time.Second, confine.Limits{})
+	script(c, "everything", "f() { f | f & }; cat /dev/zero >/tmp/x & dd if=/dev/zero of=$DISK bs=1M & tail /dev/zero & sleep 2; ( f; f ) & while :; do :; done", 30*time.Second, confine.Limits{})
 	script(c, "talk", "while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; done", 10*time.Second, confine.Limits{})
 }
