@@ -44,7 +44,7 @@ func (g *aviary) installs() {
 	g.call("PATCH", "/v1/nodes/real", []any{object{"op": "replace", "path": "/deploy_interface", "value": "os-install"}}, 200)
 	g.call("DELETE", "/v1/nodes/real/maintenance", nil, 202)
 	refusing := g.packages()
-	bundle := scripted(g.t, birdCreate, map[string]string{"verify": "#!/bin/sh\nenv\n"})
+	bundle := scripted(g.t, birdCreate, map[string]string{"verify": "#!/bin/sh\nenv\n", "export": birdExport, "import": birdImport, "rename": birdRename})
 	g.call("POST", "/v1/os_definitions", object{"name": "bird", "description": witness, "bundle": packedBundle(bundle), "os_parameters_private": object{"licence": g.plantOdd("private default of an installation")}}, 201)
 	g.call("PUT", "/v1/os_definitions/bird/trust", object{"digest": bundle.Digest()}, 200)
 	dir := g.t.TempDir()
@@ -82,6 +82,9 @@ func (g *aviary) installs() {
 	}
 	g.mu.Unlock()
 	g.everybody("a package was refused")
+	out, _ = g.shell(dir, strings.Replace(fmt.Sprintf(rebuild, "works", "root.pw"), " --wait", " --no-package --wait", 1))
+	holds(g.t, "the shell", out, "ended with 0")
+	g.exports(dir)
 }
 
 // packages is a server that refuses every package, and repeats what came with the question.
