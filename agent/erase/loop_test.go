@@ -13,9 +13,12 @@ func loop(t *testing.T, path string) string {
 	if os.Getenv("INGOT_LAB") != "1" || os.Getuid() != 0 {
 		t.Skip("a loop device needs root, and INGOT_LAB=1")
 	}
-	out, err := exec.Command("losetup", "--find", "--show", path).Output()
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skipf("no loop devices here: %v", err)
+	}
+	out, err := exec.Command("losetup", "--find", "--show", path).CombinedOutput()
 	if err != nil {
-		t.Skipf("no loop device here: %v", err)
+		t.Fatalf("losetup: %v: %s", err, out)
 	}
 	name := strings.TrimSpace(string(out))
 	t.Cleanup(func() {

@@ -161,8 +161,11 @@ func refuseMasked(m, stored map[string]any, field string) error {
 	for k, v := range m {
 		old, ok := stored[k]
 		if v != secret.Mask {
-			if ok && reflect.DeepEqual(v, maskValue(old)) { // a mask inside is how it was shown
+			switch {
+			case ok && reflect.DeepEqual(v, maskValue(old)): // a mask inside is how it was shown
 				m[k] = old
+			case masked(v) && !(ok && reflect.DeepEqual(v, old)):
+				return invalid("The value of %s in %s has the mask (%s) that stands for a secret inside, beside what is new: give the real one.", clip(k), field, secret.Mask)
 			}
 			continue
 		}

@@ -82,17 +82,21 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 			}
 		}
 	}
+	// Who may say what is installed sees the addresses as they were given: a client compares them with those that it wants.
+	gives := (v.instance || v.internal) && v.c.rights.Allows("node:update_instance_info", policy.Target{NodeOwner: n.Owner, NodeLessee: n.Lessee})
 	if v.instance {
 		if v.secrets {
 			w.InstanceInfo = n.InstanceInfo.Masked(everything)
-		} else {
-			w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance))
+		} else if w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance)); !gives {
+			w.InstanceInfo = unsignedObject(w.InstanceInfo)
 		}
 	}
 	if v.internal {
 		w.DriverInternalInfo = n.InternalInfo
 		if !v.passwords {
-			w.DriverInternalInfo = maskSecrets(n.InternalInfo)
+			if w.DriverInternalInfo = maskSecrets(n.InternalInfo); !gives {
+				w.DriverInternalInfo = unsignedObject(w.DriverInternalInfo)
+			}
 		}
 	}
 	path := "nodes/" + n.UUID
@@ -168,7 +172,7 @@ var userInfo = regexp.MustCompile(`://([^/@\s:]*):[^/@\s]+@`)
 var inline = regexp.MustCompile(`(?i)((?:` + strings.Join(metal.SecretWords(), "|") + `)[\w-]*["']?(?:\s*[=:]\s*["']?|[ \t]+["']))[^\s"'&,;}]+`)
 
 // maskSecrets gives a copy of m with the values of secret-looking keys masked, at any depth, and passwords
-// and signatures in URLs, which upstream shows.
+// in URLs, which upstream shows.
 func maskSecrets(m map[string]any) map[string]any {
 	out := make(map[string]any, len(m))
 	for k, v := range m {
@@ -198,7 +202,32 @@ func maskValue(v any) any {
 		if secretKey(v) {
 			v = inline.ReplaceAllString(v, "${1}"+secret.Mask)
 		}
+		return v
+	}
+	return v
+}
+
+// unsigned gives a copy of a value without the signatures in its URLs, at any depth.
+func unsigned(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		return unsignedObject(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = unsigned(v[i])
+		}
+		return out
+	case string:
 		return metal.Unsigned(v)
 	}
 	return v
+}
+
+func unsignedObject(m map[string]any) map[string]any {
+	out := make(map[string]any, len(m))
+	for k, v := range m {
+		out[k] = unsigned(v)
+	}
+	return out
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"strings"
+
 	"ingot/internal/metal"
 	"ingot/internal/secret"
 	"ingot/internal/wire"
@@ -48,7 +50,7 @@ func showSteps(steps []metal.Step, key string, mask bool) []any {
 	return out
 }
 
-// masked tells whether a mask is among the values, at any depth.
+// masked tells whether a mask is among the values, or inside of one, at any depth.
 func masked(v any) bool {
 	switch v := v.(type) {
 	case map[string]any:
@@ -64,7 +66,7 @@ func masked(v any) bool {
 			}
 		}
 	case string:
-		return v == secret.Mask
+		return strings.Contains(v, secret.Mask)
 	}
 	return false
 }

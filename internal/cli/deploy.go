@@ -175,7 +175,7 @@ func (a *app) deploy(cmd *cobra.Command, c *client.Client, ident string, d *depl
 		}
 		return hint(fmt.Errorf("node %s is %s: only an available node can be deployed to", node.Label(), node.State()), "%s", tip)
 	}
-	if err := notInstalledWith(node, d.os.unset); err != nil {
+	if err := notInstalledWith(node, install); err != nil {
 		return err
 	}
 	if object, ok := drive.(map[string]any); ok {

@@ -61,17 +61,18 @@ func installedBy(n *client.Node) *metal.OSInstalled {
 }
 
 // notInstalledWith refuses to leave parameters away that the last deployment did not have: a name that is mistyped would leave in use
-// what is not wanted any more. Who may not see how a node was installed is believed.
-func notInstalledWith(n *client.Node, unset []string) error {
+// what is not wanted any more. Who may not see how a node was installed is believed, and who asks once more for what has failed: that was
+// noted when it was asked for.
+func notInstalledWith(n *client.Node, asked *client.OSInstall) error {
 	o := installedBy(n)
-	if o == nil {
+	if o == nil || asked == nil || n.State() == metal.DeployFailed {
 		return nil
 	}
 	names := slices.Concat(sortedKeys(o.Parameters), o.Private, o.Again)
 	slices.Sort(names)
-	for _, name := range unset {
+	for _, name := range asked.Unset {
 		if !slices.Contains(names, name) {
-			return usagef("--os-unset %s: the last deployment of node %s had no such parameter; it had %s", oneLine(name), n.Label(), oneLine(cmp.Or(listed(names), "none")))
+			return usagef("parameter %s is to be left away, and the last deployment of node %s had none of that name; it had %s", oneLine(name), n.Label(), oneLine(cmp.Or(listed(names), "none")))
 		}
 	}
 	return nil

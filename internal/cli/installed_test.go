@@ -23,11 +23,11 @@ func TestOSUnsetOfAnUnknownName(t *testing.T) {
 		{with, "mirror", ""},
 		{with, "token", ""},
 		{with, "root", ""},
-		{with, "mirrors", "no such parameter; it had mirror, root, token"},
+		{with, "mirrors", "had none of that name; it had mirror, root, token"},
 		{node(map[string]any{metal.OSInstalledKey: map[string]any{"mode": "install"}}), "mirror", "it had none"},
 		{node(map[string]any{"content": "** Redacted **"}), "mirror", ""},
 	} {
-		err := notInstalledWith(c.node, []string{c.unset})
+		err := notInstalledWith(c.node, &client.OSInstall{Unset: []string{c.unset}})
 		if (err != nil) != (c.says != "") || (err != nil && !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v, want %q", c.unset, err, c.says)
 		}

@@ -25,6 +25,10 @@ import (
 const (
 	maxConsole  = 1 << 20 // bytes of a console that are kept
 	maxAgentLog = 4 << 20 // bytes of an agent's own log that are taken out of its archive
+
+	// maxScriptLogs are the bytes of what scripts said that are taken out of it: all that our agent keeps, which is of eight scripts 512 KiB
+	// each and a few lines.
+	maxScriptLogs = 5 << 20
 )
 
 // keepLogs keeps what can be had of a failed boot: the agent's log if it called, the console if the BMC
@@ -55,7 +59,7 @@ func (r *runner) keepLogs(ctx context.Context, op *Op) error {
 		data, err := collectLogs(ctx, c)
 		errs = append(errs, err)
 		addLog(op, "agent-"+stamp+".tar.gz", data)
-		addLog(op, scriptLogName(stamp), scriptLogs(data))
+		addLog(op, scriptLogName(stamp), []byte(r.scrubbed(ctx, op, string(scriptLogs(data)))))
 		addLog(op, "agent-"+stamp+".log", agentLog(data)) // the newest: what a person wants first
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -110,21 +114,29 @@ func agentLog(archive []byte) (text []byte) {
 	return text
 }
 
-// scriptLogs takes out of it what scripts of OS definitions said, in the order in which they were started. The agent has scrubbed it. Of
-// what is too much the end is left away.
+// scriptLogs takes out of it what scripts of OS definitions said, one after another. The agent has scrubbed it, and bounded it. What is
+// beyond that comes of an agent that is not ours, and is left away: whole files, for a part of a value would be known to nobody.
 func scriptLogs(archive []byte) []byte {
-	texts := map[string][]byte{}
-	room := int64(maxScriptLog)
+	texts, room, lost := map[string][]byte{}, maxScriptLogs, 0
 	eachLog(archive, func(name string, r io.Reader) (more bool) {
-		if strings.HasPrefix(name, agentapi.OSLogPrefix) {
-			texts[name], _ = io.ReadAll(io.LimitReader(r, room))
-			room -= int64(len(texts[name]))
+		if !strings.HasPrefix(name, agentapi.OSLogPrefix) {
+			return true
 		}
-		return room > 0
+		text, err := io.ReadAll(io.LimitReader(r, int64(room)+1))
+		if err != nil || len(text) > room {
+			lost++
+			return true
+		}
+		texts[name] = text
+		room -= len(text)
+		return true
 	})
 	var out []byte
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		out = append(out, texts[name]...)
+	}
+	if lost > 0 {
+		out = fmt.Appendf(out, "(%d files are left out: they are cut off, or too large)\n", lost)
 	}
 	return out
 }

@@ -48,15 +48,16 @@ func TestAgentLog(t *testing.T) {
 }
 
 func TestScriptLogs(t *testing.T) {
-	long := strings.Repeat("x", maxScriptLog)
+	long := strings.Repeat("x", maxScriptLogs)
 	for name, tc := range map[string]struct {
 		data []byte
 		want string
 	}{
-		"in order": {archive(t, map[string]string{"os_install-10-create": "3", "logs/os_install-02-create": "2", "agent.log": "hello", "os_install-01-verify": "1"}), "123"},
-		"none":     {archive(t, map[string]string{"agent.log": "hello"}), ""},
-		"broken":   {[]byte("no archive"), ""},
-		"too much": {archive(t, map[string]string{"os_install-01-create": long + "y"}), long},
+		"in order":        {archive(t, map[string]string{"os_install-10-create": "3", "logs/os_install-02-create": "2", "agent.log": "hello", "os_install-01-verify": "1"}), "123"},
+		"none":            {archive(t, map[string]string{"agent.log": "hello"}), ""},
+		"broken":          {[]byte("no archive"), ""},
+		"as much as fits": {archive(t, map[string]string{"os_install-01-create": long}), long},
+		"too much":        {archive(t, map[string]string{"os_install-01-create": long + "y", "os_install-02-create": "2"}), "2(1 files are left out: they are cut off, or too large)\n"},
 	} {
 		if got := string(scriptLogs(tc.data)); got != tc.want {
 			t.Errorf("%s: %d bytes, want %d", name, len(got), len(tc.want))
@@ -70,7 +71,7 @@ func FuzzAgentLog(f *testing.F) {
 		if got := agentLog(data); len(got) > maxAgentLog {
 			t.Errorf("%d bytes", len(got))
 		}
-		if got := scriptLogs(data); len(got) > maxScriptLog {
+		if got := scriptLogs(data); len(got) > maxScriptLogs+100 {
 			t.Errorf("%d bytes of scripts", len(got))
 		}
 	})

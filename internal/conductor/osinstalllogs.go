@@ -60,7 +60,7 @@ func (r *runner) keepScriptLogs(ctx context.Context, op *Op, res agentapi.OSResu
 	if !wanted || text.Len() == 0 || text.Len() > maxScriptLog {
 		return
 	}
-	id, name, data := op.row.UUID, scriptLogName(logStamp()), []byte(r.scrubbed(ctx, op, text.String()))
+	id, name, data := op.row.UUID, "os-install-last-"+logStamp()+".log", []byte(r.scrubbed(ctx, op, text.String()))
 	op.noted = append(op.noted, func(tx *store.Tx, n *metal.Node) error { return tx.AddLog(n, id, name, data) }) // also if the step fails
 }
 
@@ -87,7 +87,7 @@ func scriptEnd(s agentapi.OSScript) string {
 	return fmt.Sprintf("%s (%s) ended with %d after %.1f s", shortened(s.Name, maxStage), how, s.Code, s.Seconds)
 }
 
-// scriptLogName names what scripts said.
+// scriptLogName names all that scripts said; what came with their result has another, for it may be kept in the same second.
 func scriptLogName(stamp string) string { return "os-install-" + stamp + ".log" }
 
 // keepInstallLogs is keepLogs for an installation that hides values: the agent's own log, and what scripts said, as texts, scrubbed. Its

@@ -188,6 +188,7 @@ func (r *runner) servedWork(ctx context.Context, op *Op, s metal.Step) (w agenta
 		return w, err
 	}
 	w.Parameters = wired(values)
+	op.Rec.OS.Private = op.Rec.OS.Private || len(values.Private) > 0 // a default may have come since
 	if w.Definition, err = r.osDefinition(ctx, i, d); err != nil {
 		return w, err
 	}

@@ -63,14 +63,22 @@ func (h *hashes) of(f *os.File) (string, error) {
 	if ok {
 		return sum, nil
 	}
-	v, err, _ := h.readings.Do(fmt.Sprint(id), func() (any, error) { return h.read(f, id, info.Size()) })
+	v, err, _ := h.readings.Do(fmt.Sprint(id), func() (any, error) {
+		h.mu.Lock()
+		sum, ok := h.known[id] // somebody may have ended since
+		h.mu.Unlock()
+		if ok {
+			return sum, nil
+		}
+		return h.read(f, id, info.Size())
+	})
 	sum, _ = v.(string)
 	return sum, err
 }
 
 // read reads a file whole, and remembers it if it is known by an identity.
 func (h *hashes) read(f *os.File, id identity, size int64) (string, error) {
-	s := sha256.New()
+	began, s := time.Now(), sha256.New()
 	if _, err := io.Copy(s, io.NewSectionReader(f, 0, size)); err != nil {
 		return "", err
 	}
@@ -79,7 +87,7 @@ func (h *hashes) read(f *os.File, id identity, size int64) (string, error) {
 		return "", fault.Wrap(fault.Conflict, err, "%s was written to while it was read.", f.Name())
 	}
 	sum := hex.EncodeToString(s.Sum(nil))
-	if id == (identity{}) || time.Since(time.Unix(0, int64(id.changed))) < freshly {
+	if id == (identity{}) || began.Sub(time.Unix(0, int64(id.changed))) < freshly {
 		return sum, nil
 	}
 	h.mu.Lock()

@@ -23,8 +23,13 @@ func SecretLooking(key string) bool {
 }
 
 // signed finds the signatures of addresses that are signed in advance: who has one may read what it names. Sources: AWS Signature Version 4
-// and 2, Google's signed URLs, Azure's shared access signatures, Swift's temporary URLs.
-var signed = regexp.MustCompile(`(?i)([?&](?:x-amz-signature|x-goog-signature|signature|sig|temp_url_sig)=)[^&#\s"']+`)
+// and 2, and those after them (Google's and others' x-…-signature), Azure's shared access signatures, Swift's temporary URLs.
+var signed = regexp.MustCompile(`(?i)((?:[?&;]|\\u0026)(?:[\w.-]*signature|sig|temp_url_sig)=)[^&#\s"'\\]+`)
 
-// Unsigned is a text as it is shown: without the signatures in its addresses.
-func Unsigned(text string) string { return signed.ReplaceAllString(text, "${1}"+secret.Mask) }
+// Unsigned is a text as it is shown to who only reads: without the signatures in its addresses.
+func Unsigned(text string) string {
+	if !strings.Contains(text, "=") { // nearly all of them
+		return text
+	}
+	return signed.ReplaceAllString(text, "${1}"+secret.Mask)
+}

@@ -10,6 +10,7 @@ import (
 	"ingot/internal/policy"
 	"ingot/internal/secret"
 	"ingot/internal/seed"
+	"ingot/internal/source"
 	"ingot/internal/store"
 )
 
@@ -85,7 +86,7 @@ func beside(tx *store.Tx, n *metal.Node, out *metal.Operation) (err error) {
 		return err
 	}
 	if out.OSInstall, err = osInstalled(tx, n); out.OSInstall != nil {
-		out.OSInstall.Package = metal.Unsigned(out.OSInstall.Package)
+		out.OSInstall.Package = source.Safe(out.OSInstall.Package)
 	}
 	return err
 }

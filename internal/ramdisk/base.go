@@ -115,7 +115,12 @@ func (d *debian) bootstrap(ctx context.Context, suite, sources string, include [
 	if os.Geteuid() != 0 {
 		mode = "unshare"
 	}
-	part := tar + ".part"
+	f, err := os.CreateTemp(filepath.Dir(tar), "*.part") // another process may be making the same
+	if err != nil {
+		return err
+	}
+	part := f.Name()
+	f.Close() // mmdebstrap opens it
 	defer os.Remove(part)
 	args := []string{"--mode=" + mode, "--variant=apt", "--format=tar", "--quiet", "--skip=output/dev,check/qemu", "--include=" + strings.Join(include, ",")}
 	for _, p := range notUnpacked {
@@ -248,7 +253,15 @@ func forget(dir string) error {
 		age[n] = info.ModTime()
 	}
 	slices.SortFunc(names, func(a, b string) int { return age[b].Compare(age[a]) })
-	for _, n := range names[min(basesKept, len(names)):] {
+	parts, err := filepath.Glob(filepath.Join(dir, "*.part"))
+	if err != nil {
+		return err
+	}
+	old := slices.DeleteFunc(parts, func(n string) bool { // what is left are those of builds that were killed
+		info, err := os.Stat(n)
+		return err != nil || time.Since(info.ModTime()) < 2*baseLimit
+	})
+	for _, n := range append(old, names[min(basesKept, len(names)):]...) {
 		if err := os.Remove(n); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

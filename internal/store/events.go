@@ -119,7 +119,7 @@ type Log struct {
 }
 
 // logsKept is how many files a node keeps; older ones go.
-const logsKept = 10
+const logsKept = 20
 
 // AddLog keeps a file for a node, sealed.
 func (t *Tx) AddLog(n *metal.Node, operation, name string, data []byte) error {

@@ -46,7 +46,7 @@ func TestREQ14InTheRamdisk(t *testing.T) {
 		`trusted\| attack device: BMC: ok`, // the machine has one, and the ramdisk knows it
 		`partition\| file system made`,
 		`partitions\| installed`, `partitions\| .*User: +1000 `, `partitions\| written`, `partitions\| ::/kernel`,
-		`forks code=-1 err=its time is over`, `forks took .*` + dead,
+		`forks\| .*Cannot fork`, `forks code=-1 err=its time is over`, `forks took .*` + dead,
 		`daemons code=-1 err=its time is over`, `daemons took .*` + dead,
 		`memory code=-1 err=The script was killed: it used more than`, `memory took .*` + dead,
 		`fill\| /tmp is full`, `fill code=0 err=<nil>`, `fill took .*` + dead,

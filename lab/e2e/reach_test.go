@@ -85,7 +85,7 @@ func newTenants(t *testing.T) *tenants {
 	t.Helper()
 	c := lab.Defaults()
 	c.Name, c.Dir, c.DiskGiB, c.Machines, c.SecureBoot, c.Switch, c.Program = "reach", t.TempDir(), 1, 3, false, true, program(t, "ingot")
-	c.Subnet = netip.MustParsePrefix("198.18.79.0/24")
+	c.Subnet = netip.MustParsePrefix("198.18.82.0/24")
 	l := upLab(t, c)
 	x := &tenants{t: t, lab: l, captures: map[string]*bridgeCapture{}}
 	host := l.HostAddress.String()
