@@ -19,9 +19,9 @@ func TestSwitchPortsAreNamedAndStable(t *testing.T) {
 	if got := c.switchPorts(c.specs()[0]); got != nil {
 		t.Errorf("a lab without a switch has ports %v", got)
 	}
-	c.Switch, c.Networks, c.Subnet = true, 2, netip.MustParsePrefix("198.18.90.0/24")
+	c.Switch, c.Networks, c.Subnet = true, 2, netip.MustParsePrefix("198.18.74.0/24")
 	got := c.switchPorts(c.specs()[0])
-	if len(got) != 2 || got[0] != (SwitchPort{"52:54:ff:12:5a:01", "m1n1"}) || got[1].PortID != "m1n2" {
+	if len(got) != 2 || got[0] != (SwitchPort{"52:54:ff:12:4a:01", "m1n1"}) || got[1].PortID != "m1n2" {
 		t.Errorf("ports %v", got)
 	}
 }

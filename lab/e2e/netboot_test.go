@@ -255,7 +255,7 @@ func (x *netLab) refused(iface string, console string, lastError ...string) {
 // loaders and kernels that nobody signed.
 func TestNetworkBootUnderSecureBoot(t *testing.T) {
 	x := startNetLab(t, func(c *lab.Config) {
-		c.Name, c.Subnet = "netsec", netip.MustParsePrefix("198.18.91.0/24")
+		c.Name, c.Subnet = "netsec", netip.MustParsePrefix("198.18.80.0/24")
 	}, fmt.Sprintf("conductor.deploy_callback_timeout=%d", int(refusedLimit.Seconds())))
 	x.available(later)
 	x.part("pxe", func(x *netLab) { x.deploys("pxe", byPXE); x.secureBoot() })
@@ -297,7 +297,7 @@ func TestNetworkBootByIPXE(t *testing.T) {
 		t.Skip("skipped: set INGOT_LAB_FULL=1; TestNetworkBootByBIOS boots iPXE, too")
 	}
 	x := startNetLab(t, func(c *lab.Config) {
-		c.Name, c.Subnet, c.SecureBoot = "netipxe", netip.MustParsePrefix("198.18.93.0/24"), false
+		c.Name, c.Subnet, c.SecureBoot = "netipxe", netip.MustParsePrefix("198.18.81.0/24"), false
 	})
 	x.available(later)
 	x.part("ipxe", func(x *netLab) { x.deploys("ipxe", byIPXE) })
