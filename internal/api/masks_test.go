@@ -35,7 +35,7 @@ func TestSignaturesOfURLs(t *testing.T) {
 		`{"url": "https://h/i?a=1\u0026sig=5eed"}`:          `{"url": "https://h/i?a=1\u0026sig=******"}`,
 		"https://h/i?design=big&x=sig":                      "https://h/i?design=big&x=sig",
 	} {
-		if got := unsigned(map[string]any{"deep": []any{in}}); !reflect.DeepEqual(got, map[string]any{"deep": []any{want}}) {
+		if got := maskUnsigned(map[string]any{"deep": []any{in}}); !reflect.DeepEqual(got, map[string]any{"deep": []any{want}}) {
 			t.Errorf("%q is shown as %v, want %q", in, got, want)
 		}
 	}

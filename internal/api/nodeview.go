@@ -82,21 +82,21 @@ func (v *nodeView) of(n *metal.Node) (wire.Node, error) {
 			}
 		}
 	}
-	// Who may say what is installed sees the addresses as they were given: a client compares them with those that it wants.
-	gives := (v.instance || v.internal) && v.c.rights.Allows("node:update_instance_info", policy.Target{NodeOwner: n.Owner, NodeLessee: n.Lessee})
+	mask := maskSecrets
+	if (v.instance && !v.secrets || v.internal && !v.passwords) && !v.c.rights.Allows("node:update_instance_info", policy.Target{NodeOwner: n.Owner, NodeLessee: n.Lessee}) {
+		mask = maskUnsigned // who may say what is installed sees the address as it was given: clients compare it with what they want
+	}
 	if v.instance {
 		if v.secrets {
 			w.InstanceInfo = n.InstanceInfo.Masked(everything)
-		} else if w.InstanceInfo = maskSecrets(n.InstanceInfo.Masked(showsInstance)); !gives {
-			w.InstanceInfo = unsignedObject(w.InstanceInfo)
+		} else {
+			w.InstanceInfo = mask(n.InstanceInfo.Masked(showsInstance))
 		}
 	}
 	if v.internal {
 		w.DriverInternalInfo = n.InternalInfo
 		if !v.passwords {
-			if w.DriverInternalInfo = maskSecrets(n.InternalInfo); !gives {
-				w.DriverInternalInfo = unsignedObject(w.DriverInternalInfo)
-			}
+			w.DriverInternalInfo = mask(n.InternalInfo)
 		}
 	}
 	path := "nodes/" + n.UUID
@@ -173,61 +173,51 @@ var inline = regexp.MustCompile(`(?i)((?:` + strings.Join(metal.SecretWords(), "
 
 // maskSecrets gives a copy of m with the values of secret-looking keys masked, at any depth, and passwords
 // in URLs, which upstream shows.
-func maskSecrets(m map[string]any) map[string]any {
+func maskSecrets(m map[string]any) map[string]any { return maskedBy(m, maskText) }
+
+// maskUnsigned is maskSecrets for who only reads: without the signatures of URLs, too.
+func maskUnsigned(m map[string]any) map[string]any {
+	return maskedBy(m, func(text string) string { return metal.Unsigned(maskText(text)) })
+}
+
+func maskValue(v any) any { return valueMaskedBy(v, maskText) }
+
+// maskedBy masks the values of secret-looking keys, and inside of texts what the func masks.
+func maskedBy(m map[string]any, text func(string) string) map[string]any {
 	out := make(map[string]any, len(m))
 	for k, v := range m {
 		if secretKey(k) && v != nil {
 			out[k] = secret.Mask
 			continue
 		}
-		out[k] = maskValue(v)
+		out[k] = valueMaskedBy(v, text)
 	}
 	return out
 }
 
-func maskValue(v any) any {
+func valueMaskedBy(v any, text func(string) string) any {
 	switch v := v.(type) {
 	case map[string]any:
-		return maskSecrets(v)
+		return maskedBy(v, text)
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = maskValue(v[i])
+			out[i] = valueMaskedBy(v[i], text)
 		}
 		return out
 	case string:
-		if strings.Contains(v, "://") && strings.Contains(v, "@") {
-			v = userInfo.ReplaceAllString(v, "://${1}:"+secret.Mask+"@")
-		}
-		if secretKey(v) {
-			v = inline.ReplaceAllString(v, "${1}"+secret.Mask)
-		}
-		return v
+		return text(v)
 	}
 	return v
 }
 
-// unsigned gives a copy of a value without the signatures in its URLs, at any depth.
-func unsigned(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		return unsignedObject(v)
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = unsigned(v[i])
-		}
-		return out
-	case string:
-		return metal.Unsigned(v)
+// maskText masks the passwords in a text's URLs, and what is named as a secret in it.
+func maskText(v string) string {
+	if strings.Contains(v, "://") && strings.Contains(v, "@") {
+		v = userInfo.ReplaceAllString(v, "://${1}:"+secret.Mask+"@")
+	}
+	if secretKey(v) {
+		v = inline.ReplaceAllString(v, "${1}"+secret.Mask)
 	}
 	return v
-}
-
-func unsignedObject(m map[string]any) map[string]any {
-	out := make(map[string]any, len(m))
-	for k, v := range m {
-		out[k] = unsigned(v)
-	}
-	return out
 }
